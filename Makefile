@@ -1,0 +1,46 @@
+# What can be done here; `make` alone lists it. ARGS goes to pytest: make test ARGS="-k matrix"
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-tests demo test test-fast coverage lint bench lock clean
+MAKEFLAGS += --no-print-directory
+
+# A file's tests stay together, so that what they share is started once.
+PYTEST := .venv/bin/pytest --numprocesses=auto --dist=loadfile
+SLOW := vm stores-real cloudinit nova
+
+help: ## list these targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' Makefile | while IFS='|' read -r target does; do \
+		printf '  make %-10s %s\n' "$$target" "$$does"; done
+
+setup: ## get this checkout ready to run; returns at once where it is
+	@scripts/setup
+
+setup-tests:
+	@scripts/setup --tests
+
+demo: setup ## see it work: a guest learns which of its CPUs are dedicated
+	@.venv/bin/mdsvc demo
+
+test: setup-tests ## run every test
+	@$(PYTEST) $(ARGS)
+
+test-fast: setup ## run the quick tests, in less than a minute
+	@$(PYTEST) $(SLOW:%=--ignore=tests/%) $(ARGS)
+
+coverage: setup-tests ## run every test and list the lines and branches that none reached
+	@$(PYTEST) --cov $(ARGS)
+
+lint: setup ## check style, types and layers
+	@.venv/bin/ruff check --quiet
+	@.venv/bin/ruff format --check --quiet
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-logo --cache-dir .cache/import-linter
+
+bench: setup ## run the measurements
+	@for script in bench/*.py; do .venv/bin/python "$$script" || exit 1; done
+
+lock: ## renew the pinned versions in requirements*.txt
+	@scripts/lock
+
+clean: ## remove all that the other targets made
+	rm -rf .venv .venv-nova .cache .hypothesis dist
+	find . -name __pycache__ -prune -exec rm -rf {} +
