@@ -1,0 +1,196 @@
+"""Why a guest does not fit: which rule fails where, what was needed, and what was there.
+
+Each rule is one row of a table. ``demand.fits`` asks the same in the quickest form; a test holds
+the two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import floor
+from typing import Any
+
+import msgspec
+
+from mdsvc.assignment import blocking
+from mdsvc.demand import Demand, fits, pools
+from mdsvc.flavor import Request
+from mdsvc.rooms import Room, ranked
+from mdsvc.topology import Host
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """One rule: needed and available, in ``unit``; it holds when needed is not more."""
+
+    name: str
+    unit: str
+    needed: Callable[[Demand], int]
+    available: Callable[[Demand, Room], int]
+
+    def short(self, demand: Demand, room: Room) -> int:
+        """How much is missing, 0 when the rule holds."""
+        needed = self.needed(demand)
+        return max(0, needed - self.available(demand, room)) if needed else 0
+
+
+def _by_policy(demand: Demand, room: Room) -> int:
+    return room.isolated if demand.threads == "isolate" else room.pairable
+
+
+def _needed_by_policy(demand: Demand) -> int:
+    """`require` speaks of vCPUs only; `isolate` gives the emulator a core of its own too."""
+    return {
+        "require": demand.dedicated,
+        "isolate": demand.dedicated + demand.reserved,
+    }.get(demand.threads or "", 0)
+
+
+def _memory(demand: Demand, room: Room) -> int:
+    """Dedicated guests never overcommit, and none against itself (R15)."""
+    return room.memory_most_mb if demand.overcommits else room.memory_free_mb
+
+
+def _paged_memory(demand: Demand, room: Room) -> int:
+    """The most of the demand that one pool could hold in whole pages."""
+    memory_kb = demand.memory_mb * 1024
+    held = (
+        min(pool.free_kb, memory_kb // pool.size_kb * pool.size_kb) for pool in pools(demand, room)
+    )
+    return max(held, default=0) // 1024
+
+
+RULES = (
+    Rule(
+        "dedicated_cpus",
+        "free dedicated pCPUs",
+        lambda demand: demand.dedicated + demand.reserved,
+        lambda demand, room: room.free,
+    ),
+    Rule("thread_policy", "pCPUs by the thread policy", _needed_by_policy, _by_policy),
+    Rule(
+        "shared_cpus",
+        "shared vCPUs",
+        lambda demand: demand.shared,
+        lambda demand, room: room.shared_most,
+    ),
+    Rule("memory", "MiB of memory", lambda demand: demand.memory_mb, _memory),
+    Rule(
+        "pages",
+        "MiB in pages of that size",
+        lambda demand: demand.memory_mb if demand.page_size is not None else 0,
+        _paged_memory,
+    ),
+)
+
+
+Reason = dict[str, Any]
+"""``rule`` and ``message`` always; ``needed``, ``available``, ``short`` where they are numbers;
+``guest_cell`` and ``host_cell``, or ``guest_cells`` and ``host_cells``, where it is about these."""
+
+
+def whole_host_reasons(host: Host, request: Request) -> list[Reason]:
+    """The rules that no choice of cells can change."""
+    reasons: list[Reason] = []
+    if request.cpu_policy == "mixed" and not host.knows_mixed:
+        message = f"host {host.name} has service version {host.service_version}, which does not "
+        reasons.append({"rule": "service_version", "message": f"{message}know mixed guests (R17)"})
+    reasons += _floating_reasons(host, request)
+    return reasons
+
+
+def is_refused(host: Host, request: Request) -> bool:
+    """Whether some rule of the whole host forbids the guest."""
+    if request.cpu_policy == "mixed" and not host.knows_mixed:
+        return True
+    floats = not request.cells or host.floating_vcpus or host.floating_memory_mb
+    return bool(floats and _floating_reasons(host, request))
+
+
+def _floating_reasons(host: Host, request: Request) -> list[Reason]:
+    """Guests without a NUMA topology float over what all cells have left together, so they need
+    that much, and must not lose it to others. None takes more than the host has (R15).
+    """
+    cells, floats = host.cells, not request.cells
+    ratio = host.cpu_allocation_ratio
+    memory_ratio = host.ram_allocation_ratio if request.cpu_policy == "shared" else 1
+    vcpus = request.vcpus if floats else sum(len(cell.shared) for cell in request.cells)
+    reasons = []
+    if floats or host.floating_vcpus:
+        left = sum(max(0, len(host.shared(c)) * ratio - c.shared_used) for c in cells)
+        room = floor(left) - host.floating_vcpus
+        most = min(room, len(host.cpu_shared_set)) if floats else room
+        reasons += _shortage("shared_cpus", "shared vCPUs", vcpus, most)
+    if floats or host.floating_memory_mb:
+        left = sum(max(0, c.memory_mb * memory_ratio - c.memory_used_mb) for c in cells)
+        room = floor(left) - host.floating_memory_mb
+        most = min(room, sum(cell.memory_mb for cell in cells)) if floats else room
+        reasons += _shortage("memory", "MiB of memory", request.memory_mb, most)
+    return reasons
+
+
+def explain(host: Host, request: Request) -> list[Reason]:
+    """Why the request does not fit on the host, nearest to fitting first."""
+    rooms = ranked(host)
+    demands = [Demand.of(request, cell) for cell in request.cells]
+    reasons = whole_host_reasons(host, request) or _stuck(demands, rooms)
+    if not reasons:  # each cell has its place, but the isolated emulator thread has none
+        reasons = _pairs(dict(enumerate(d.with_emulator() for d in demands)), rooms)
+    return sorted(reasons, key=_distance)
+
+
+def _stuck(demands: Sequence[Demand], rooms: Sequence[Room]) -> list[Reason]:
+    """Guest cells that fit nowhere, pair by pair; else the set of cells that block each other."""
+    possible = [[fits(demand, room) or None for room in rooms] for demand in demands]
+    nowhere = {at: demands[at] for at, row in enumerate(possible) if not any(row)}
+    if nowhere:
+        return _pairs(nowhere, rooms)
+    blocked = blocking(possible)
+    return [_blocked(*blocked, rooms)] if blocked else []
+
+
+def _pairs(demands: dict[int, Demand], rooms: Sequence[Room]) -> list[Reason]:
+    return [
+        {"guest_cell": at, "host_cell": room.cell.id, **reason}
+        for at, demand in demands.items()
+        for room in rooms
+        for rule in RULES
+        if rule.short(demand, room)
+        for reason in _shortage(
+            rule.name,
+            rule.unit,
+            rule.needed(demand),
+            rule.available(demand, room),
+            f"guest cell {at} on host cell {room.cell.id}: ",
+        )
+    ]
+
+
+def _shortage(rule: str, unit: str, needed: int, there: int, where: str = "") -> list[Reason]:
+    there = max(0, there)
+    short = needed - there
+    if short <= 0:
+        return []
+    message = f"{where}needs {needed} {unit}, {there} there, {short} short"
+    numbers = {"needed": needed, "available": there, "short": short}
+    return [{"rule": rule, **numbers, "message": message}]
+
+
+def _blocked(guests: Sequence[int], columns: Sequence[int], rooms: Sequence[Room]) -> Reason:
+    hosts = sorted(rooms[column].cell.id for column in columns)
+    message = f"guest cells {_listed(guests)} can only use host cells {_listed(hosts)}"
+    return {
+        "rule": "assignment",
+        "guest_cells": list(guests),
+        "host_cells": hosts,
+        "message": f"{message}, and each needs one of its own",
+    }
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return " and ".join(filter(None, (", ".join(map(str, numbers[:-1])), str(numbers[-1]))))
+
+
+def _distance(reason: Reason) -> tuple[float, int, int]:
+    """How far from fitting: the share that is short, then lowest cells first."""
+    share = reason["short"] / reason["needed"] if "short" in reason else 0.0
+    return share, reason.get("guest_cell", -1), reason.get("host_cell", -1)

@@ -1,0 +1,168 @@
+"""Hosts: NUMA cells with CPUs, thread siblings, memory and page pools, and what is used of them.
+
+CPU numbers here are host CPUs (pCPUs) throughout. Memory is in MiB, page sizes in KiB.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated, Literal
+
+import msgspec
+
+from mdsvc.cpuset import EMPTY, CpuSet, union
+from mdsvc.forms import Form
+
+MIXED_SERVICE_VERSION = 2
+"""The first service version of a host that knows guests with the mixed policy (R17)."""
+
+MAX_CELLS = 1024
+"""The most NUMA nodes that any Linux build knows (CONFIG_NODES_SHIFT of at most 10)."""
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
+CellId = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Ratio = Annotated[float, msgspec.Meta(gt=0, le=1000)]
+Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,254}\Z")]
+Packing = Literal["spread", "pack"]
+
+
+class PagePool(Form, frozen=True):
+    """The pages of one size in one cell."""
+
+    size_kb: Annotated[int, msgspec.Meta(ge=1, le=2**40)]
+    total: Count
+    used: Count = 0
+
+    @property
+    def free_kb(self) -> int:
+        """Memory left in this pool, in KiB; 0 where more is used than there is."""
+        return max(0, self.total - self.used) * self.size_kb
+
+
+class HostCell(Form, frozen=True, dict=True):
+    """One NUMA cell of a host, and what placed guests use of it.
+
+    ``siblings`` are the cores: groups of hardware threads. ``pinned`` are the pCPUs given to
+    guests as dedicated, or kept from everybody by their thread policy; ``shared_used`` counts
+    the shared vCPUs that float over the cell.
+    """
+
+    id: CellId
+    cpus: CpuSet
+    memory_mb: Count
+    socket: CellId | None = None
+    siblings: tuple[CpuSet, ...] = ()
+    pages: tuple[PagePool, ...] = ()
+    pinned: CpuSet = EMPTY
+    shared_used: Count = 0
+    memory_used_mb: Count = 0
+
+    def __post_init__(self) -> None:
+        if self.socket is None:
+            msgspec.structs.force_setattr(self, "socket", self.id)
+        _check_disjoint(self.siblings, "siblings")
+        for group in self.siblings:
+            if not group:
+                raise ValueError("siblings: expected at least one CPU in each group")
+            if not group <= self.cpus:
+                raise ValueError(f"siblings: CPUs {group - self.cpus} are not of this cell")
+        sizes = [pool.size_kb for pool in self.pages]
+        if len(set(sizes)) != len(sizes):
+            raise ValueError("pages: expected one pool for each page size")
+        if not self.pinned <= self.cpus:
+            raise ValueError(f"pinned: CPUs {self.pinned - self.cpus} are not of this cell")
+
+    @cached_property
+    def cores(self) -> tuple[CpuSet, ...]:
+        """Every core of the cell, by lowest CPU; a CPU named in no group is a core of its own."""
+        return tuple(map(CpuSet, self.core_masks))
+
+    @cached_property
+    def core_masks(self) -> tuple[int, ...]:
+        """The cores as bit masks, in the same order."""
+        masks = [group.mask for group in self.siblings]
+        masks += [1 << cpu for cpu in CpuSet(self.cpus.mask & ~sum(masks))]
+        return tuple(sorted(masks, key=lambda core: core & -core))
+
+
+class Host(Form, frozen=True, dict=True):
+    """One hypervisor. ``floating_*`` is the use of guests that have no NUMA topology."""
+
+    name: Name
+    cells: Annotated[tuple[HostCell, ...], msgspec.Meta(max_length=MAX_CELLS)]
+    cpu_shared_set: CpuSet = EMPTY
+    cpu_dedicated_set: CpuSet = EMPTY
+    service_version: Annotated[int, msgspec.Meta(ge=1, le=2**31)] = MIXED_SERVICE_VERSION
+    cpu_allocation_ratio: Ratio = 16.0
+    ram_allocation_ratio: Ratio = 1.0
+    packing: Packing = "spread"
+    floating_vcpus: Count = 0
+    floating_memory_mb: Count = 0
+
+    def __post_init__(self) -> None:
+        if not self.cells:
+            raise ValueError("cells: expected at least one")
+        ids = [cell.id for cell in self.cells]
+        if len(set(ids)) != len(ids):
+            raise ValueError("cells: expected each id once")
+        _check_disjoint([cell.cpus for cell in self.cells], "cells: cpus")
+        _check_disjoint(
+            [self.cpu_shared_set, self.cpu_dedicated_set], "cpu_shared_set and cpu_dedicated_set"
+        )
+        for field in ("cpu_shared_set", "cpu_dedicated_set"):
+            missing = getattr(self, field) - self.cpus
+            if missing:
+                raise ValueError(f"{field}: CPUs {missing} are not of this host")
+        for cell in self.cells:
+            stray = cell.pinned & self.cpu_shared_set
+            if stray:
+                raise ValueError(f"cells: pinned CPUs {stray} are in cpu_shared_set")
+
+    @cached_property
+    def cpus(self) -> CpuSet:
+        """All CPUs of the host."""
+        return union(cell.cpus for cell in self.cells)
+
+    @cached_property
+    def by_id(self) -> dict[int, HostCell]:
+        """The cells by their ids."""
+        return {cell.id: cell for cell in self.cells}
+
+    def shared(self, cell: HostCell) -> CpuSet:
+        """The pCPUs of a cell over which shared vCPUs float."""
+        return cell.cpus & self.cpu_shared_set
+
+    def dedicated(self, cell: HostCell) -> CpuSet:
+        """The pCPUs of a cell that dedicated vCPUs can be pinned to, free or not."""
+        return cell.cpus & self.cpu_dedicated_set
+
+    def free(self, cell: HostCell) -> CpuSet:
+        """The pCPUs of a cell that are free to be dedicated."""
+        return self.dedicated(cell) - cell.pinned
+
+    @property
+    def knows_mixed(self) -> bool:
+        """Whether the host's service is recent enough for mixed guests (R17)."""
+        return self.service_version >= MIXED_SERVICE_VERSION
+
+    def without_use(self) -> Host:
+        """The same host as it is when no guest is placed on it."""
+        return msgspec.structs.replace(
+            self,
+            cells=tuple(_without_use(cell) for cell in self.cells),
+            floating_vcpus=0,
+            floating_memory_mb=0,
+        )
+
+
+def _without_use(cell: HostCell) -> HostCell:
+    pages = tuple(msgspec.structs.replace(pool, used=0) for pool in cell.pages)
+    return msgspec.structs.replace(cell, pinned=EMPTY, shared_used=0, memory_used_mb=0, pages=pages)
+
+
+def _check_disjoint(sets: tuple[CpuSet, ...] | list[CpuSet], what: str) -> None:
+    seen = EMPTY
+    for cpus in sets:
+        if cpus & seen:
+            raise ValueError(f"{what}: expected no CPU twice, but {cpus & seen} is")
+        seen |= cpus

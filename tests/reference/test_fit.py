@@ -1,0 +1,87 @@
+"""The fitter against the reference: complete, sound and, in whole cores broken, best (R14, R15)."""
+
+import json
+from collections.abc import Iterable
+from itertools import chain
+
+import pytest
+
+from mdsvc import flavor as policy
+from mdsvc.errors import DoesNotFit
+from mdsvc.forms import from_builtins, to_json
+from mdsvc.layout import fit
+from mdsvc.topology import Host
+
+from .checker import check
+from .exhaustive import best_broken
+from .facts import Json, cells_of, parse_cpus
+from .generate import Case, cases, unequal_cases
+from .nova_cases import NOVA_CASES, NovaCase
+from .rules import broken_cores
+
+SEEDS = range(8)
+CASES = 600
+UNEQUAL_CASES = 40
+
+
+def fitted(host: Json, flavor: Json, image: Json | None) -> Json | None:
+    """The layout's JSON form, or None where it does not fit."""
+    request = policy.request(
+        from_builtins(flavor, policy.Flavor),
+        None if image is None else from_builtins(image, policy.Image),
+    )
+    try:
+        layout: Json = json.loads(to_json(fit(from_builtins(host, Host), request)))
+    except DoesNotFit:
+        return None
+    return layout
+
+
+def broken_by(host: Json, layout: Json) -> int:
+    """The whole cores that the layout breaks."""
+    cells = {cell.id: cell for cell in cells_of(host)}
+    return sum(
+        broken_cores(
+            cells[placed["host_cell"]],
+            parse_cpus(placed["cpuset_reserved"]) | frozenset(placed["cpu_pinning"].values()),
+        )
+        for placed in layout["cells"]
+    )
+
+
+def mismatches(case: Case) -> list[str]:
+    """Where the fitter and the reference disagree."""
+    host, flavor, image, request = case
+    layout, best = fitted(host, flavor, image), best_broken(host, request)
+    if layout is None:
+        return [] if best is None else [f"does not fit, but can with {best} cores broken"]
+    if best is None:
+        return ["fits, but cannot", *check(host, request, layout)]
+    faults = check(host, request, layout)
+    if not faults and broken_by(host, layout) != best:
+        faults = [f"breaks {broken_by(host, layout)} cores, but {best} is the fewest"]
+    return faults
+
+
+def report(compared: Iterable[Case]) -> str:
+    """Every mismatch, each with the case in JSON for `mdsvc fit`."""
+    lines = []
+    for case in compared:
+        faults = mismatches(case)
+        if faults:
+            question = dict(zip(("host", "flavor", "image"), case[:3], strict=True))
+            lines += [*faults, json.dumps({k: v for k, v in question.items() if v is not None}), ""]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_fitter_agrees_with_the_exhaustive_search(seed: int) -> None:
+    found = report(chain(cases(seed, CASES), unequal_cases(seed, UNEQUAL_CASES)))
+    if found:
+        pytest.fail(found, pytrace=False)
+
+
+@pytest.mark.parametrize("case", NOVA_CASES, ids=lambda case: case.name)
+def test_the_fitter_is_right_where_nova_goes_wrong(case: NovaCase) -> None:
+    assert not report([(case.host, case.flavor, None, case.request)])
+    assert (fitted(case.host, case.flavor, None) is not None) is case.fits
