@@ -1,0 +1,251 @@
+"""What every store does: each method, and that a transaction happens as a whole or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from msgspec.structs import replace
+
+from mdsvc.errors import Conflict, NotFound
+from mdsvc.instance import Address
+from mdsvc.store import Stale, Store, Transaction
+
+from .conftest import Open
+from .values import changed, count_up, fill, floating, guest, host, run, uuid
+
+
+class Interrupted(Exception):
+    """Raised by a test in the middle of a transaction."""
+
+
+async def test_a_new_store_is_ready_and_empty(store: Store) -> None:
+    await store.ready()
+    assert await store.instance(uuid(1)) is None
+    assert await store.find("10.0.0.5", None) == []
+    assert await store.password(uuid(1)) is None
+    async with store.transaction() as tx:
+        assert await tx.hosts() == []
+        assert await tx.host("h1") is None
+        assert await tx.instances() == []
+        assert await tx.instance(uuid(1)) is None
+        assert await tx.owner("10.0.0.5", "net-a") is None
+        assert not await tx.remove_host("h1")
+        assert not await tx.remove_instance(uuid(1))
+
+
+async def test_what_is_stored_is_what_is_read(store: Store) -> None:
+    stored = guest(1, ("net-a", "10.0.0.5"), ("net-a", "fd00::5"))
+    await fill(store, host(), stored)
+    assert await store.instance(stored.uuid) == stored
+    async with store.transaction() as tx:
+        assert await tx.host("h1") == host()
+        assert await tx.instance(stored.uuid) == stored
+
+
+async def test_a_transaction_reads_what_it_has_written(store: Store) -> None:
+    async with store.transaction() as tx:
+        await tx.add_host(host())
+        await tx.add_instance(guest(1, ("net-a", "10.0.0.5")))
+        await count_up(tx)
+        await count_up(tx)
+        found = await tx.host("h1")
+        assert found
+        assert found.floating_vcpus == 2
+        assert await tx.owner("10.0.0.5", "net-a") == uuid(1)
+        await tx.remove_instance(uuid(1))
+        assert await tx.owner("10.0.0.5", "net-a") is None
+        assert await tx.instances() == []
+    assert await floating(store) == 2
+
+
+async def test_hosts_come_by_name_and_guests_by_uuid(store: Store) -> None:
+    names = ["b", "B", "a", "a-1", "a.1", "a1", "A"]
+    await fill(store, *map(host, names), *(guest(n, on="a") for n in (3, 1)), guest(2, on="b"))
+    async with store.transaction() as tx:
+        assert [found.name for found in await tx.hosts()] == sorted(names)
+        assert [found.uuid for found in await tx.instances()] == [uuid(1), uuid(2), uuid(3)]
+        assert [found.uuid for found in await tx.instances("a")] == [uuid(1), uuid(3)]
+        assert await tx.instances("A") == []
+
+
+async def test_a_long_listing_is_complete(store: Store) -> None:
+    await fill(store, host(), *(guest(number) for number in range(70)))
+    async with store.transaction() as tx:
+        assert [found.uuid for found in await tx.instances()] == [uuid(n) for n in range(70)]
+
+
+async def test_a_name_and_a_uuid_are_taken_once(store: Store) -> None:
+    await fill(store, host(), guest(1))
+    async with store.transaction() as tx:
+        assert not await tx.add_host(replace(host(), packing="pack"))
+        assert not await tx.add_instance(replace(guest(1), name="other"))
+    assert await store.instance(uuid(1)) == guest(1)
+    async with store.transaction() as tx:
+        assert await tx.host("h1") == host()
+
+
+async def test_an_address_has_one_owner_and_the_whole_transaction_is_refused(store: Store) -> None:
+    await fill(store, host(), guest(1, ("net-a", "10.0.0.5")))
+    with pytest.raises(Conflict, match=r"10\.0\.0\.5 on net-a is that of 0+-0+-4"):
+        await fill(store, host("h2"), guest(2, ("net-b", "10.0.0.5"), ("net-a", "10.0.0.5")))
+    assert await store.instance(uuid(2)) is None
+    assert await store.find("10.0.0.5", None) == [uuid(1)]
+    async with store.transaction() as tx:
+        assert await tx.host("h2") is None
+
+
+async def test_guests_are_found_by_address_on_one_network_or_on_any(store: Store) -> None:
+    await fill(
+        store,
+        host(),
+        guest(2, ("net-a", "10.0.0.5"), ("net-c", "10.0.0.5")),
+        guest(1, ("net-b", "10.0.0.5"), ("net-b", "fd00::5")),
+    )
+    assert await store.find("10.0.0.5", "net-a") == [uuid(2)]
+    assert await store.find("10.0.0.5", "net-b") == [uuid(1)]
+    assert await store.find("10.0.0.5", "Net-a") == []
+    assert await store.find("10.0.0.5", None) == [uuid(1), uuid(2)]
+    assert await store.find("fd00::5", None) == [uuid(1)]
+    assert await store.find("10.0.0.6", None) == []
+
+
+async def test_a_changed_guest_has_its_new_addresses_and_not_the_old_ones(store: Store) -> None:
+    first = guest(1, ("net-a", "10.0.0.5"), ("net-a", "10.0.0.6"))
+    await fill(store, host(), host("h2"), first)
+    addresses = tuple(Address(network="net-a", ip=ip) for ip in ("10.0.0.6", "10.0.0.7"))
+    second = changed(first, addresses=addresses, host="h2")
+    async with store.transaction() as tx:
+        await tx.update_instance(second)
+    assert await store.instance(first.uuid) == second
+    assert await store.find("10.0.0.5", None) == []
+    assert await store.find("10.0.0.6", None) == [uuid(1)]
+    assert await store.find("10.0.0.7", None) == [uuid(1)]
+    async with store.transaction() as tx:
+        assert await tx.instances("h1") == []
+        assert await tx.instances("h2") == [second]
+
+
+async def test_a_removed_guest_takes_its_addresses_and_its_password_along(store: Store) -> None:
+    stored = guest(1, ("net-a", "10.0.0.5"))
+    await fill(store, host(), stored)
+    await store.set_password(stored.uuid, b"secret")
+    async with store.transaction() as tx:
+        assert await tx.remove_instance(stored.uuid)
+        assert not await tx.remove_instance(stored.uuid)
+    assert await store.instance(stored.uuid) is None
+    assert await store.find("10.0.0.5", None) == []
+    await fill(store, replace(stored, addresses=()))
+    assert await store.password(stored.uuid) is None
+
+
+async def test_a_host_with_guests_stays(store: Store) -> None:
+    await fill(store, host(), guest(1))
+    async with store.transaction() as tx:
+        with pytest.raises(Conflict, match=f"host h1: expected no guests on it, but {uuid(1)} is"):
+            await tx.remove_host("h1")
+        await tx.remove_instance(uuid(1))
+        assert await tx.remove_host("h1")
+        assert await tx.hosts() == []
+
+
+async def test_a_guest_needs_a_host(store: Store) -> None:
+    with pytest.raises(Stale):
+        await fill(store, guest(1, on="nowhere"))
+    assert await store.instance(uuid(1)) is None
+
+
+async def test_a_password_is_stored_once_and_outlives_a_change_of_the_guest(store: Store) -> None:
+    first = guest(1)
+    await fill(store, host(), first)
+    assert await store.set_password(first.uuid, b"\x00first")
+    assert not await store.set_password(first.uuid, b"second")
+    async with store.transaction() as tx:
+        await tx.update_instance(changed(first))
+    assert await store.password(first.uuid) == b"\x00first"
+
+
+async def test_a_password_is_only_for_known_guests(store: Store) -> None:
+    with pytest.raises(NotFound, match=f"instance {uuid(1)}: no such instance is stored"):
+        await store.set_password(uuid(1), b"secret")
+    assert await store.password(uuid(1)) is None
+
+
+async def _change_everything(tx: Transaction) -> None:
+    await count_up(tx)
+    await tx.add_host(host("h2"))
+    await tx.update_instance(changed(guest(1), host="h2", addresses=()))
+    await tx.add_instance(guest(2, ("net-a", "10.0.0.5"), on="h2"))
+    await tx.remove_instance(uuid(3))
+
+
+@pytest.mark.parametrize("error", [Interrupted, asyncio.CancelledError, KeyboardInterrupt])
+async def test_a_transaction_that_raises_changes_nothing(
+    store: Store, error: type[BaseException]
+) -> None:
+    async def use_case(tx: Transaction) -> None:
+        await _change_everything(tx)
+        raise error
+
+    first, third = guest(1, ("net-a", "10.0.0.5")), guest(3, ("net-b", "10.0.0.5"))
+    await fill(store, host(), first, third)
+    with pytest.raises(error):
+        await run(store, use_case)
+    async with store.transaction() as tx:
+        assert await tx.hosts() == [host()]
+        assert await tx.instances() == [first, third]
+    assert await store.find("10.0.0.5", None) == [first.uuid, third.uuid]
+
+
+async def test_guest_and_hosts_change_together(store: Store) -> None:
+    await fill(store, host(), guest(1, ("net-a", "10.0.0.5")), guest(3))
+    async with store.transaction() as tx:
+        await _change_everything(tx)
+        assert await store.find("10.0.0.5", None) == [uuid(1)], "not before the end"
+        assert await store.instance(uuid(3))
+    assert await floating(store) == 1
+    assert await store.find("10.0.0.5", None) == [uuid(2)]
+    assert await store.instance(uuid(3)) is None
+    async with store.transaction() as tx:
+        assert [found.uuid for found in await tx.instances("h2")] == [uuid(1), uuid(2)]
+
+
+async def test_a_guest_that_is_not_the_next_generation_is_stale(store: Store) -> None:
+    await fill(store, host(), guest(1))
+    async with store.transaction() as tx:
+        for generation in (1, 3):
+            with pytest.raises(Stale):
+                await tx.update_instance(replace(guest(1), generation=generation))
+        with pytest.raises(Stale):
+            await tx.update_instance(changed(guest(2)))
+    assert await store.instance(uuid(1)) == guest(1)
+    assert await store.instance(uuid(2)) is None
+
+
+async def test_a_host_that_is_gone_is_stale(store: Store) -> None:
+    await fill(store, host())
+    async with store.transaction() as tx:
+        found = await tx.host("h1")
+        assert found
+        await tx.remove_host("h1")
+        with pytest.raises(Stale):
+            await tx.update_host(found)
+
+
+async def test_a_host_is_read_before_it_is_changed(store: Store) -> None:
+    await fill(store, host())
+    async with store.transaction() as tx:
+        with pytest.raises(AssertionError):
+            await tx.update_host(host())
+
+
+async def test_a_store_that_is_opened_again_has_everything(open_store: Open) -> None:
+    first = await open_store()
+    await fill(first, host(), guest(1, ("net-a", "10.0.0.5")))
+    await first.set_password(uuid(1), b"secret")
+    await first.close()
+    again = await open_store()
+    await again.ready()
+    assert await again.instance(uuid(1)) == guest(1, ("net-a", "10.0.0.5"))
+    assert await again.find("10.0.0.5", "net-a") == [uuid(1)]
+    assert await again.password(uuid(1)) == b"secret"
