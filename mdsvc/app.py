@@ -1,0 +1,67 @@
+"""Assembly: settings to a running program. The one place that knows every part."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from mdsvc import handlers, operator_api
+from mdsvc.documents import Documents
+from mdsvc.errors import BadInput
+from mdsvc.forms import from_json
+from mdsvc.handlers import Guests
+from mdsvc.identity import AddressIdentity, Identity, NeutronIdentity
+from mdsvc.settings import Settings
+from mdsvc.store import GuestStore, Store
+from mdsvc.store.opening import open_store
+from mdsvc.store.recent import RecentReads
+from mdsvc.versions import Options
+
+__all__ = ["guest_app", "open_store", "operator_app"]
+
+
+def guest_app(store: GuestStore, settings: Settings) -> web.Application:
+    """What guests talk to: one handler for every path, as slashes are tolerated anywhere."""
+    guests = Guests(
+        store=RecentReads(store),
+        identity=_identity(settings),
+        documents=Documents(_options(settings)),
+        longest_wait=settings.longest_wait,
+        proxied=settings.identity == "neutron",
+    )
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", partial(handlers.handle, guests))
+    return app
+
+
+def operator_app(store: Store) -> web.Application:
+    """What operators and their monitoring talk to."""
+    app = web.Application()
+    app.add_routes(operator_api.routes(store))
+    return app
+
+
+def _identity(settings: Settings) -> Identity:
+    if settings.identity == "neutron":
+        return NeutronIdentity(settings.shared_secret)
+    return AddressIdentity(settings.network)
+
+
+def _options(settings: Settings) -> Options:
+    return Options(
+        dedicated_cpus_format=settings.dedicated_cpus_format,
+        version_list=settings.version_list,
+        vendor_data=_vendor_data(settings.vendor_data) if settings.vendor_data else {},
+    )
+
+
+def _vendor_data(path: Path) -> dict[str, Any]:
+    try:
+        return from_json(path.read_bytes(), dict[str, Any])
+    except OSError as error:
+        raise BadInput(f"vendor_data: {path}: {error.strerror}") from None
+    except BadInput as error:
+        raise BadInput(f"vendor_data: {path}: {error}") from None

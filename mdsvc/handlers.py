@@ -1,0 +1,201 @@
+"""What a guest may ask, over HTTP: documents, and its one write-back, the password.
+
+A guest behind Neutron's agent gets no other status than 200, 400, 403, 404, 409 and 503, as the
+agent turns others into its own failure; a guest that asks directly also gets 304 and 405.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from aiohttp import web
+
+from mdsvc.documents import JSON, TEXT, Answer, Documents, Path
+from mdsvc.errors import BadInput, Conflict, MdsvcError, NotFound
+from mdsvc.identity import Identity
+from mdsvc.instance import PlacedInstance
+from mdsvc.problems import status
+from mdsvc.store import GuestStore, Stale
+from mdsvc.versions import BY_NAME
+
+_MAX_PASSWORD = 1020
+"""Bytes; four fields of 255, as Nova keeps it."""
+
+_BODY_SECONDS = 10
+_POLL_SECONDS = 0.5
+_RETRY_SECONDS = 5
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Guests:
+    """What answering guests needs: one value, made where the program is put together."""
+
+    store: GuestStore
+    identity: Identity
+    documents: Documents
+    longest_wait: int
+    proxied: bool
+
+
+class _Asked(NamedTuple):
+    """One request of a known guest."""
+
+    guests: Guests
+    guest: PlacedInstance
+    request: web.Request
+    path: Path
+
+
+async def handle(guests: Guests, request: web.Request) -> web.Response:
+    """Answer any request of a guest."""
+    path = tuple(filter(None, request.path.split("/")))
+    try:
+        guest = await guests.identity.guest(guests.store, request.remote or "", request.headers)
+        methods = _PASSWORD if _is_password(path) else _DOCUMENT
+        if request.method not in methods:
+            return _not_allowed(guests, methods)
+        return await methods[request.method](_Asked(guests, guest, request, path))
+    except (MdsvcError, Stale) as error:
+        return _failed(error)
+
+
+def _failed(error: MdsvcError | Stale) -> web.Response:
+    """What is wrong with the store is for the log alone; the guest is to come again."""
+    if isinstance(error, MdsvcError) and status(error) < 500:
+        return _text(str(error).encode(errors="replace"), status(error))
+    _log.error("%s", error)
+    response = _text(b"the metadata cannot be read now; try again", 503)
+    response.headers["Retry-After"] = str(_RETRY_SECONDS)
+    return response
+
+
+def _not_allowed(guests: Guests, methods: Mapping[str, object]) -> web.Response:
+    allowed = ", ".join(methods)
+    if guests.proxied:
+        return _text(f"expected one of the methods {allowed}".encode(), 400)
+    response = _text(f"expected one of the methods {allowed}".encode(), 405)
+    response.headers["Allow"] = allowed
+    return response
+
+
+# ---- documents ----
+
+
+async def _document(asked: _Asked) -> web.Response:
+    answer = _find(asked)
+    waiting = asked.request.query.get("wait_for_change", "") == "true"
+    if waiting and answer.content_type == JSON:
+        answer = await _changed(asked, answer)
+    known = asked.request.headers.get("If-None-Match", "")
+    if not asked.guests.proxied and f'"{answer.etag}"' in known:
+        return web.Response(status=304, headers={"ETag": _tag(answer), **_NOT_KEPT})
+    body = answer.reply(asked.guests.documents.entropy, waiting and answer.content_type == JSON)
+    return _reply(body, answer.content_type, 200, {"ETag": _tag(answer)})
+
+
+def _find(asked: _Asked) -> Answer:
+    answer = asked.guests.documents.find(asked.guest, asked.path)
+    if answer is None:
+        raise NotFound(f"there is no /{'/'.join(asked.path)} for this instance")
+    return answer
+
+
+async def _changed(asked: _Asked, answer: Answer) -> Answer:
+    """The document once its etag is another than ``last_etag``, or as it is when time is up."""
+    last = asked.request.query.get("last_etag", "0").removeprefix("W/").strip('"')
+    deadline = asyncio.get_running_loop().time() + _timeout(asked)
+    while answer.etag == last:
+        left = deadline - asyncio.get_running_loop().time()
+        if left <= 0:
+            break
+        await asyncio.sleep(min(_POLL_SECONDS, left))
+        guest = await asked.guests.store.instance(asked.guest.uuid)
+        if guest is None:
+            raise NotFound(f"instance {asked.guest.uuid} is gone")
+        answer = _find(asked._replace(guest=guest))
+    return answer
+
+
+def _timeout(asked: _Asked) -> int:
+    longest = asked.guests.longest_wait
+    text = asked.request.query.get("timeout_sec", str(longest))
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise BadInput(f"timeout_sec={text[:40]}: expected a whole number of seconds")
+    return min(int(text), longest)
+
+
+def _tag(answer: Answer) -> str:
+    """Weak: two replies of one etag may differ in what is new in every reply."""
+    return f'W/"{answer.etag}"'
+
+
+# ---- the password ----
+
+
+def _is_password(path: Path) -> bool:
+    match path:
+        case ("openstack", version, "password") if version in BY_NAME:
+            return "password" in BY_NAME[version].files
+    return False
+
+
+async def _get_password(asked: _Asked) -> web.Response:
+    return _text(await asked.guests.store.password(asked.guest.uuid) or b"")
+
+
+async def _post_password(asked: _Asked) -> web.Response:
+    body = await _bounded_body(asked.request)
+    if not await asked.guests.store.set_password(asked.guest.uuid, body):
+        raise Conflict("the password is set already, and can be set only once")
+    return _text(b"")
+
+
+async def _bounded_body(request: web.Request) -> bytes:
+    """The whole body, read no further than it may go, and not waited for beyond patience."""
+    body = b""
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            while len(body) <= _MAX_PASSWORD:
+                chunk = await request.content.read(_MAX_PASSWORD + 1 - len(body))
+                if not chunk:
+                    break
+                body += chunk
+    except TimeoutError:
+        raise BadInput(f"password: expected the whole body within {_BODY_SECONDS} s") from None
+    except web.RequestPayloadError as error:
+        raise BadInput(f"password: expected a body that can be read: {error}") from None
+    if not 0 < len(body) <= _MAX_PASSWORD:
+        raise BadInput(f"password: expected 1 to {_MAX_PASSWORD} bytes")
+    return body
+
+
+_Handler = Callable[[_Asked], Awaitable[web.Response]]
+_DOCUMENT: Mapping[str, _Handler] = {"GET": _document, "HEAD": _document}
+_PASSWORD: Mapping[str, _Handler] = {
+    "GET": _get_password,
+    "HEAD": _get_password,
+    "POST": _post_password,
+}
+
+
+# ---- replies ----
+
+
+def _text(body: bytes, code: int = 200) -> web.Response:
+    return _reply(body, TEXT, code, {})
+
+
+_NOT_KEPT = {"Cache-Control": "no-store"}
+"""Metadata is for one guest and for now: no cache on the way may keep it."""
+
+
+def _reply(body: bytes, kind: str, code: int, headers: Mapping[str, str]) -> web.Response:
+    return web.Response(
+        body=body, status=code, headers={"Content-Type": kind, **_NOT_KEPT, **headers}
+    )

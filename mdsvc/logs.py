@@ -1,0 +1,14 @@
+"""Logging: one line an event on stderr, at the level that the settings name."""
+
+from __future__ import annotations
+
+import logging
+
+_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+def configure(level: str) -> None:
+    """Log to stderr from this level on. Each request is logged at `debug`: boots are many."""
+    logging.basicConfig(level=level.upper(), format=_FORMAT)
+    access = logging.DEBUG if level == "debug" else logging.WARNING
+    logging.getLogger("mdsvc.access").setLevel(access)

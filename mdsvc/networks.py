@@ -1,0 +1,128 @@
+"""Listening sockets, in this network namespace or another, and small networks to try guests on.
+
+A socket stays in the namespace it was made in, so one server can listen in many of them.
+Making namespaces needs root; pyroute2 does the work.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from pyroute2 import IPRoute, netns
+
+from mdsvc.errors import BadInput
+from mdsvc.instance import Address
+from mdsvc.settings import Listen
+
+METADATA_IPV4 = "169.254.169.254"
+
+
+def listen(where: Listen, namespace: str | None = None) -> socket.socket:
+    """A listening TCP socket, in the named namespace if one is given. Raises BadInput."""
+    try:
+        with _inside(namespace):
+            return _socket(where)
+    except (OSError, OverflowError, UnicodeError) as error:
+        place = f" in namespace {namespace}" if namespace else ""
+        raise BadInput(f"cannot listen on {where}{place}: {error}") from None
+
+
+def _socket(where: Listen) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        where.address, where.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+        sock.listen(1024)
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+@contextmanager
+def _inside(namespace: str | None) -> Iterator[None]:
+    """This thread, for a moment, in the named namespace."""
+    if namespace is None:
+        yield
+        return
+    netns.pushns()
+    try:
+        netns.setns(namespace, flags=os.O_RDONLY)  # the default makes what is missing
+        yield
+    finally:
+        netns.popns()
+
+
+def can_make_namespaces() -> bool:
+    """Whether this user may make network namespaces."""
+    return os.geteuid() == 0
+
+
+@contextmanager
+def guest_network(name: str, guests: Sequence[Address]) -> Iterator[tuple[str, list[str]]]:
+    """A network for metadata: a server's namespace and one for each guest, one cable each.
+
+    Gives the names of the server's namespace and of the guests'. The server's has the metadata
+    address, and each guest's its own address and a route to that. All is removed at the end.
+    """
+    server = f"{name}-server"
+    names = [f"{name}-guest{number}" for number in range(len(guests))]
+    made: list[str] = []
+    try:
+        for namespace in (server, *names):
+            netns.create(namespace)
+            made.append(namespace)
+            _set(namespace, "lo", state="up")
+        _address(server, "lo", METADATA_IPV4)
+        for number, guest in enumerate(guests):
+            _cable(server, names[number], f"veth{number}", guest)
+        yield server, names
+    finally:
+        for namespace in reversed(made):
+            netns.remove(namespace)
+
+
+def enter(namespace: str) -> None:
+    """Move this process into the namespace, for good. For a child before it runs a program."""
+    netns.setns(namespace, flags=os.O_RDONLY)
+
+
+def _cable(server: str, namespace: str, port: str, guest: Address) -> None:
+    """Join a guest to the server; its only neighbour and route is the metadata address."""
+    with IPRoute(netns=server) as ipr:
+        ipr.link("add", ifname=port, kind="veth", peer={"ifname": "eth0", "net_ns_fd": namespace})
+    if guest.mac:
+        _set(namespace, "eth0", address=guest.mac)
+    _set(server, port, state="up")
+    _set(namespace, "eth0", state="up")
+    _address(namespace, "eth0", guest.ip)
+    _route(namespace, METADATA_IPV4, "eth0", prefsrc=guest.ip)
+    _route(server, guest.ip, port)
+
+
+def _index(ipr: IPRoute, name: str) -> int:
+    return int(ipr.link_lookup(ifname=name)[0])
+
+
+def _set(namespace: str, name: str, **what: str) -> None:
+    with IPRoute(netns=namespace) as ipr:
+        ipr.link("set", index=_index(ipr, name), **what)
+
+
+def _address(namespace: str, name: str, ip: str) -> None:
+    with IPRoute(netns=namespace) as ipr:
+        ipr.addr("add", index=_index(ipr, name), address=ip, prefixlen=32)
+
+
+def _route(namespace: str, to: str, name: str, **more: str) -> None:
+    with IPRoute(netns=namespace) as ipr:
+        ipr.route("add", dst=f"{to}/32", oif=_index(ipr, name), scope="link", **more)

@@ -1,0 +1,128 @@
+"""The settings: one frozen value from a TOML file, then ``MDSVC_*``, then flags."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from mdsvc.errors import BadInput
+from mdsvc.forms import explain
+
+VersionList = Literal["nova", "newest"]
+CpusFormat = Literal["cpuset", "list"]
+
+_LISTEN = re.compile(
+    r"(?:\[(?P<v6>[0-9A-Fa-f:.]+(?:%[^\]]+)?)\]|(?P<v4>[^:\[\]]+)):(?P<port>[0-9]{1,5})"
+)
+
+
+class Listen(msgspec.Struct, frozen=True):
+    """Where a listener is: an address, IPv6 without its brackets, and a TCP port (0 = any)."""
+
+    address: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str, field: str = "address") -> Listen:
+        """Read ``ADDR:PORT``, ``[ADDR6]:PORT`` or ``[ADDR6%INTERFACE]:PORT``."""
+        match = _LISTEN.fullmatch(text)
+        if not match or int(match["port"]) > 65535:
+            expected = "expected ADDR:PORT like 127.0.0.1:8775 or [::1]:8775"
+            raise ValueError(f"{field}: {expected}, got {text!r}")
+        return cls(match["v6"] or match["v4"], int(match["port"]))
+
+    def __str__(self) -> str:
+        address = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{address}:{self.port}"
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything that can be set. The ports are Nova's metadata port and the next one."""
+
+    store: str = "sqlite:///mdsvc.db"
+    guest: tuple[str, ...] = ("127.0.0.1:8775",)
+    operator: str = "127.0.0.1:8776"
+    identity: Literal["address", "neutron"] = "address"
+    network: str | None = None
+    netns: str | None = None
+    shared_secret: tuple[str, ...] = ()
+    dedicated_cpus_format: CpusFormat = "cpuset"
+    version_list: VersionList = "nova"
+    vendor_data: Path | None = None
+    wait_seconds: Annotated[int, msgspec.Meta(ge=0, le=25)] | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    def __post_init__(self) -> None:
+        for field, texts in (("guest", self.guest), ("operator", (self.operator,))):
+            for text in texts:
+                Listen.parse(text, field)
+        if self.identity == "neutron" and not self.shared_secret:
+            raise ValueError("shared_secret: expected a secret, as identity is neutron")
+        if "" in self.shared_secret:
+            raise ValueError("shared_secret: expected no empty secret")
+
+    @property
+    def longest_wait(self) -> int:
+        """For how many seconds a guest that waits for a change is held at most.
+
+        Behind a proxy one waiting guest can stand in the way of all others (Neutron's agent for
+        OVN serves one request at a time), so there it is 0 unless it is set.
+        """
+        if self.wait_seconds is not None:
+            return self.wait_seconds
+        return 0 if self.identity == "neutron" else 25
+
+
+def load(config: Path | None, environ: Mapping[str, str], flags: Mapping[str, Any]) -> Settings:
+    """Settings from the file, then the environment, then the flags that are not None.
+
+    Raises BadInput naming the setting as its source spells it.
+    """
+    sources: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    for field, value in (_from_file(config) if config else {}).items():
+        sources[field], values[field] = f"{config}: {field}", value
+    for field in Settings.__struct_fields__:
+        if (variable := f"MDSVC_{field.upper()}") in environ:
+            sources[field], values[field] = variable, environ[variable]
+    for field, value in flags.items():
+        if value is not None and value != ():
+            sources[field], values[field] = f"--{field.replace('_', '-')}", value
+    return _convert(values, sources)
+
+
+def _convert(values: Mapping[str, Any], sources: Mapping[str, str]) -> Settings:
+    lists = {
+        field: [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+        for field, value in values.items()
+        if field in ("guest", "shared_secret")
+    }
+    try:
+        return msgspec.convert({**values, **lists}, Settings, strict=False, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        message = explain(str(error), Settings)
+        field = re.match(r"[^:.\[]*", message)[0]  # type: ignore[index]  # matches always
+        raise BadInput(sources.get(field, field) + message[len(field) :]) from None
+
+
+def _decode(kind: type, value: Any) -> Any:
+    assert kind is Path, "no other field is of a type that msgspec does not know"
+    if not isinstance(value, str):
+        raise ValueError(f"Expected a path, got `{type(value).__name__}`")
+    return Path(value)
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise BadInput(f"--config: {path}: {error.strerror}") from None
+    except RecursionError:
+        raise BadInput(f"--config: {path} is no TOML file: it is nested too deeply") from None
+    except ValueError as error:  # TOMLDecodeError, UnicodeDecodeError, a number of 5000 digits
+        raise BadInput(f"--config: {path} is no TOML file: {error}") from None

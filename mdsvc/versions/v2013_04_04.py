@@ -1,0 +1,17 @@
+"""2013-04-04 (Grizzly): ``random_seed``, 512 bytes in base64, new in every reply; password."""
+
+import base64
+
+from mdsvc.versions.version import Entropy, Version, View
+
+
+def _random_seed(entropy: Entropy) -> str:
+    return base64.b64encode(entropy(512)).decode()
+
+
+def _password(_view: View) -> bytes:
+    """Listed here; the guest's own write-back is served by its own handler."""
+    return b""
+
+
+VERSION = Version("2013-04-04", fresh={"random_seed": _random_seed}, files={"password": _password})

@@ -1,0 +1,125 @@
+"""Methods, and which statuses and headers a guest gets."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from mdsvc.errors import MdsvcError
+from mdsvc.store import Stale
+from tests.http.conftest import Serve
+from tests.http.fakes import SealedStore
+from tests.http.signing import SECRET, signed
+from tests.http.test_paths import NOT_THERE, PATHS
+from tests.http.wire import Reply, Wire
+
+TEXT = "text/plain; charset=UTF-8"
+PASSED_ON = {200, 400, 403, 404, 409, 500, 502, 503, 504}
+"""The statuses that Neutron's agents pass on; they make a failure of their own of any other."""
+
+OTHERS = ("POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "LOCK")
+META_DATA = "/openstack/latest/meta_data.json"
+
+
+def _shown(reply: Reply) -> tuple[int, dict[str, str]]:
+    """Without the date; and no length is a length of 0, as a reply to HEAD may leave it out."""
+    headers = {name: text for name, text in reply.headers.items() if name != "Date"}
+    return reply.status, {"Content-Length": "0", **headers}
+
+
+@pytest.mark.parametrize("path", [*PATHS, META_DATA, "/nowhere"])
+async def test_head_is_get_without_the_body(serve: Serve, path: str) -> None:
+    ask = await serve()
+    head, get = await ask(path, method="HEAD"), await ask(path)
+    assert _shown(head) == _shown(get)
+    assert head.body == b""
+    assert len(get.body) == int(get.headers["Content-Length"])
+
+
+@pytest.mark.parametrize("method", OTHERS)
+@pytest.mark.parametrize("path", [META_DATA, "/", "/openstack/2012-08-10/password", "/nowhere"])
+async def test_documents_are_read_only(serve: Serve, path: str, method: str) -> None:
+    reply = await (await serve())(path, method=method, body=b"x")
+    assert (reply.status, reply.headers["Allow"], reply.type) == (405, "GET, HEAD", TEXT)
+
+
+@pytest.mark.parametrize("method", OTHERS[1:])
+async def test_the_password_is_read_and_posted(serve: Serve, method: str) -> None:
+    reply = await (await serve())("/openstack/latest/password", method=method, body=b"x")
+    assert (reply.status, reply.headers["Allow"]) == (405, "GET, HEAD, POST")
+
+
+@pytest.mark.parametrize("method", OTHERS)
+async def test_behind_the_agent_another_method_is_400(serve: Serve, method: str) -> None:
+    ask = await serve(identity="neutron", shared_secret=(SECRET,))
+    reply = await ask(META_DATA, signed(), method=method, body=b"x")
+    assert (reply.status, reply.headers["Allow"], reply.type) == (400, None, TEXT)
+
+
+async def test_nothing_may_be_kept_on_the_way(serve: Serve) -> None:
+    ask = await serve()
+    for path in (*PATHS, META_DATA, "/nowhere"):
+        assert (await ask(path)).headers["Cache-Control"] == "no-store"
+
+
+async def test_an_etag_that_is_known_spares_a_direct_guest_the_body(serve: Serve) -> None:
+    ask = await serve()
+    for path in (META_DATA, "/openstack", "/latest/meta-data/hostname"):
+        etag = (await ask(path)).headers["ETag"]
+        for known in (etag, etag.removeprefix("W/"), f'"other", {etag}'):
+            reply = await ask(path, [("If-None-Match", known)])
+            assert (reply.status, reply.body, reply.headers["ETag"]) == (304, b"", etag)
+            assert reply.headers["Cache-Control"] == "no-store"
+        for other in ('"other"', "", etag.strip('W/"')[:-1]):
+            assert (await ask(path, [("If-None-Match", other)])).status == 200
+
+
+async def test_behind_the_agent_nothing_is_304(serve: Serve) -> None:
+    ask = await serve(identity="neutron", shared_secret=(SECRET,))
+    etag = (await ask(META_DATA, signed())).headers["ETag"]
+    assert (await ask(META_DATA, [*signed(), ("If-None-Match", etag)])).status == 200
+
+
+@pytest.mark.parametrize("identity", ["address", "neutron"])
+@pytest.mark.parametrize("error", [MdsvcError("mysql://db1 is down"), Stale("SQLITE_BUSY")])
+async def test_a_store_that_fails_means_not_now_and_no_more(
+    serve: Serve, identity: str, error: Exception
+) -> None:
+    ask = await serve(SealedStore(error), identity=identity, shared_secret=(SECRET,))
+    for method, path in (("GET", META_DATA), ("POST", "/openstack/latest/password")):
+        reply = await ask(path, signed(), method=method, body=b"x")
+        assert (reply.status, reply.type) == (503, TEXT)
+        assert int(reply.headers["Retry-After"])
+        assert str(error) not in reply.text
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_the_agent_can_pass_on_whatever_a_guest_gets(serve: Serve, seed: int) -> None:
+    random = Random(seed)
+    ask = await serve(identity="neutron", shared_secret=(SECRET,))
+    for _ in range(250):
+        reply = await _random_request(ask, random)
+        assert reply.status in PASSED_ON
+        assert str(reply.type).lower() in {TEXT.lower(), "application/json"}
+
+
+_PIECES = (
+    *("openstack", "latest", "2013-04-04", "meta_data.json", "password", "user_data", "content"),
+    *("meta-data", "user-data", "public-keys", "0", "cpu", "mdsvc", "v1", "layout", "0000"),
+    *("", ".", "..", "%00", "%0A", "%FF", "%2F", "*", ":", "a b".replace(" ", "+"), "x" * 300),
+)
+_QUERIES = (
+    *("", "", "?", "?wait_for_change=true", "?wait_for_change=true&timeout_sec=x"),
+    *("?wait_for_change=true&last_etag=%FF&timeout_sec=-1", "?timeout_sec=1e9", "?%"),
+)
+
+
+async def _random_request(ask: Wire, random: Random) -> Reply:
+    """One that a guest can get through the agent: any method, path, query and body."""
+    path = random.choice((*PATHS, *NOT_THERE, META_DATA))
+    if random.random() < 0.6:
+        path = "/" + "/".join(random.choices(_PIECES, k=random.randint(0, 5)))
+    method = random.choice((*OTHERS, "GET", "HEAD", "POST", "get", "BREW"))
+    body = random.choice((None, b"", random.randbytes(random.randint(1, 5000))))
+    return await ask(path + random.choice(_QUERIES), signed(), method=method, body=body)
