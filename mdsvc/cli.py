@@ -1,0 +1,282 @@
+"""The operator's command: arguments to a use of the parts below, and no rules of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from click.shell_completion import get_completion_class
+
+from mdsvc import __version__, control, tables
+from mdsvc.console import (
+    CPUS,
+    INPUT,
+    examples,
+    json_option,
+    open_input,
+    read,
+    run,
+    settings,
+    show,
+    store_option,
+    terminal,
+    use,
+)
+from mdsvc.cpuset import CpuSet
+from mdsvc.drawing import host_map
+from mdsvc.errors import BadInput
+from mdsvc.forms import from_json, to_json
+from mdsvc.instance import Instance
+from mdsvc.libvirt import host_from_capabilities
+from mdsvc.logs import configure
+from mdsvc.sysfs import local_host
+from mdsvc.topology import Host
+from mdsvc.what_if import answer
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples(
+        "mdsvc demo                              see all of it work, in a minute",
+        "mdsvc host import h1 --local --shared 0 --dedicated 1-3",
+        "mdsvc instance create guest.json        place a guest; prints where it is",
+        "mdsvc serve --guest 169.254.169.254:80  answer guests",
+        "mdsvc fit what-if.jsonl                 would it fit? touches no store",
+    ),
+)
+@click.version_option(__version__, prog_name="mdsvc")
+def cli() -> None:
+    """The instance metadata service for guests whose CPUs matter.
+
+    Results are on stdout, messages on stderr. Exit codes: 0 done, 2 bad usage or input, 3 refused
+    (does not fit, conflict), 4 not found, 1 anything else.
+    """
+
+
+# ---- serve ----
+
+
+@cli.command(
+    epilog=examples(
+        "mdsvc serve",
+        "mdsvc serve --guest 169.254.169.254:80 --network net-a",
+        "mdsvc serve --guest '[fe80::a9fe:a9fe%eth1]:80' --netns qrouter-1",
+        "MDSVC_SHARED_SECRET=s3cret mdsvc serve --identity neutron --guest 10.0.0.2:8775",
+    )
+)
+@store_option
+@click.option("--guest", multiple=True, metavar="ADDR:PORT", help="Where guests ask; repeatable.")
+@click.option("--operator", metavar="ADDR:PORT", help="Where operators and monitoring ask.")
+@click.option("--identity", type=click.Choice(["address", "neutron"]), help="How to know a guest.")
+@click.option("--network", metavar="NAME", help="The network that the guest listener is on.")
+@click.option("--netns", metavar="NAME", help="Listen for guests in this network namespace.")
+@click.option("--vendor-data", metavar="FILE", help="Static vendor data, a JSON object.")
+@click.option(
+    "--version-list", type=click.Choice(["nova", "newest"]), help="What /openstack lists."
+)
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Settings in TOML.")
+def serve(config: Path | None, **flags: Any) -> None:
+    """Run the server until SIGTERM.
+
+    Every setting can stand in the TOML file, as MDSVC_NAME in the environment, or here; the later
+    wins. Defaults: guests on 127.0.0.1:8775, operators on 127.0.0.1:8776, identity by address.
+    """
+    chosen = settings(flags, config)
+    configure(chosen.log_level)
+    from mdsvc import server  # what only this command needs is slow to import
+
+    def ready(lines: list[str]) -> None:
+        for line in lines:
+            click.echo(f"mdsvc: {line}", err=True)
+        click.echo("mdsvc: ready", err=True)
+
+    asyncio.run(server.serve(chosen, ready))
+
+
+# ---- hosts ----
+
+
+@cli.group(epilog=examples("mdsvc host add h1.json", "mdsvc host show h1"))
+def host() -> None:
+    """Register hosts, and see what is used of them."""
+
+
+@host.command("add", epilog=examples("mdsvc host add h1.json", "jq … | mdsvc host add -"))
+@click.argument("file", type=INPUT)
+@store_option
+@json_option
+def host_add(file: Path) -> None:
+    """Register the host that FILE describes in JSON (- reads stdin)."""
+    new = from_json(read(file), Host)
+    if new != new.without_use():
+        raise BadInput(
+            "pinned, shared_used, memory_used_mb, pages.used and floating_*: expected none, "
+            "as the use of a registered host is that of its guests; only `fit` takes them"
+        )
+    added = use(lambda s: control.add_host(s, new))
+    show(added, tables.host_detail(added))
+
+
+@host.command(
+    "import",
+    epilog=examples(
+        "virsh capabilities | mdsvc host import h1 --capabilities - --shared 0-3 --dedicated 4-31",
+        "mdsvc host import me --local --dedicated 1",
+    ),
+)
+@click.argument("name")
+@click.option("--capabilities", type=INPUT, metavar="XML", help="What `virsh capabilities` prints.")
+@click.option("--local", is_flag=True, help="This machine itself, from its sysfs.")
+@click.option("--shared", type=CPUS, help="cpu_shared_set, like 0-3,8. [default: all, or none]")
+@click.option("--dedicated", type=CPUS, help="cpu_dedicated_set. [default: none]")
+@store_option
+@json_option
+def host_import(
+    name: str,
+    capabilities: Path | None,
+    local: bool,
+    shared: CpuSet | None,
+    dedicated: CpuSet | None,
+) -> None:
+    """Register host NAME with the topology that libvirt or this machine's kernel reports.
+
+    Without --shared and --dedicated every CPU is shared; with one of them the other is empty.
+    """
+    if (capabilities is None) is not local:
+        raise click.UsageError("expected one of --capabilities XML and --local")
+    if capabilities:
+        new = host_from_capabilities(read(capabilities), name, shared, dedicated)
+    else:
+        new = local_host(name, shared, dedicated)
+    added = use(lambda s: control.add_host(s, new))
+    show(added, tables.host_detail(added))
+
+
+@host.command("list", epilog=examples("mdsvc host list --json | jq -r '.[].name'"))
+@store_option
+@json_option
+def host_list() -> None:
+    """List the hosts with their use."""
+    found = use(control.hosts)
+    show(found, tables.hosts_table(found))
+
+
+@host.command("show", epilog=examples("mdsvc host show h1"))
+@click.argument("name")
+@store_option
+@json_option
+def host_show(name: str) -> None:
+    """Draw a host: which guest has which CPU."""
+    found, guests = use(lambda s: control.host(s, name))
+    show(found, tables.host_detail(found), host_map(found, guests))
+
+
+@host.command("remove", epilog=examples("mdsvc host remove h1"))
+@click.argument("name")
+@store_option
+def host_remove(name: str) -> None:
+    """Forget a host that has no guests."""
+    use(lambda s: control.remove_host(s, name))
+
+
+# ---- instances ----
+
+_UUID = "1f1c2a0e-6a56-4c1c-9a35-0d7f3c7b6f52"  # in examples
+
+
+@cli.group(epilog=examples("mdsvc instance create guest.json", "mdsvc instance list"))
+def instance() -> None:
+    """Place guests, and see where they are."""
+
+
+@instance.command(
+    "create",
+    epilog=examples("mdsvc instance create guest.json", "mdsvc instance create - --host h1 --json"),
+)
+@click.argument("file", type=INPUT)
+@click.option("--host", "host_name", metavar="NAME", help="Place it there, and nowhere else.")
+@store_option
+@json_option
+def instance_create(file: Path, host_name: str | None) -> None:
+    """Place the guest that FILE describes in JSON (- reads stdin), and print it with its layout."""
+    new = from_json(read(file), Instance)
+    placed = use(lambda s: control.create_instance(s, new, host_name))
+    show(placed, tables.instance_detail(placed))
+
+
+@instance.command("list", epilog=examples("mdsvc instance list --json | jq -r '.[].uuid'"))
+@store_option
+@json_option
+def instance_list() -> None:
+    """List the guests with their CPUs."""
+    found = use(control.instances)
+    show(found, tables.instances_table(found))
+
+
+@instance.command("show", epilog=examples(f"mdsvc instance show {_UUID}"))
+@click.argument("uuid")
+@store_option
+@json_option
+def instance_show(uuid: str) -> None:
+    """Show a guest and its layout."""
+    found = use(lambda s: control.instance(s, uuid.lower()))
+    show(found, tables.instance_detail(found))
+
+
+@instance.command("delete", epilog=examples(f"mdsvc instance delete {_UUID}"))
+@click.argument("uuid")
+@store_option
+def instance_delete(uuid: str) -> None:
+    """Remove a guest, and free what it used."""
+    use(lambda s: control.delete_instance(s, uuid.lower()))
+
+
+# ---- fit, demo, completion ----
+
+
+@cli.command(
+    epilog=examples(
+        """echo '{"host": {…}, "flavor": {…}}' | mdsvc fit""",
+        "mdsvc fit questions.jsonl | jq -c 'select(.fits | not) | .message'",
+    )
+)
+@click.argument("file", type=INPUT, default="-")
+@json_option
+def fit(file: Path) -> None:
+    """Answer what-if questions: JSON lines in, one JSON line out for each. Touches no store.
+
+    A question is {"host": HOST, "flavor": FLAVOR, "image": IMAGE}; the image may be left out. The
+    exit code is 0 whatever the answers are.
+    """
+    out = sys.stdout.buffer
+    with open_input(file) as lines:
+        for line in lines:
+            out.write(to_json(answer(line)) + b"\n")
+            out.flush()
+
+
+@cli.command(epilog=examples("mdsvc demo", "mdsvc demo --serve"))
+@click.option("--serve", is_flag=True, help="Stay up, to be asked by hand, until interrupted.")
+def demo(serve: bool) -> None:
+    """See it work: real hosts, guests placed, and a real cloud-init that learns its CPUs."""
+    from mdsvc.demo.run import run as run_demo
+
+    run_demo(terminal(), stay=serve)
+
+
+@cli.command(epilog=examples('eval "$(mdsvc completion bash)"', "mdsvc completion fish | source"))
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script that completes mdsvc's arguments in your shell."""
+    kind = get_completion_class(shell)
+    assert kind, "click knows the shells of the choice above"
+    click.echo(kind(cli, {}, "mdsvc", "_MDSVC_COMPLETE").source())
+
+
+def main() -> NoReturn:
+    """The ``mdsvc`` command."""
+    sys.exit(run(cli))

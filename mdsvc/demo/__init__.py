@@ -1,0 +1,1 @@
+"""The demonstration: hosts, guests and a metadata server on this machine."""

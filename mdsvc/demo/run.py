@@ -1,0 +1,231 @@
+"""The demonstration: hosts are registered, guests placed, and one of them boots and asks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any, NamedTuple
+
+import aiohttp
+import msgspec
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from mdsvc import control
+from mdsvc.app import open_store
+from mdsvc.cpuset import CpuSet
+from mdsvc.demo import sample
+from mdsvc.demo.guest import boot, cloud_init
+from mdsvc.drawing import host_map
+from mdsvc.instance import Address, PlacedInstance
+from mdsvc.networks import METADATA_IPV4, can_make_namespaces, guest_network
+from mdsvc.server import listeners
+from mdsvc.settings import Settings
+from mdsvc.store import Store
+from mdsvc.sysfs import local_host
+
+_SIDE_BY_SIDE = 110
+"""Columns from which on the three panels stand beside one another."""
+
+
+class _Place(NamedTuple):
+    """Where the guest's network is: a namespace of its own, or loopback without root."""
+
+    listen: str
+    address: Address
+    server: str | None
+    guest: str | None
+
+
+def run(console: Console, stay: bool) -> None:
+    """Show it, in a few seconds, and leave nothing behind; with ``stay`` until interrupted."""
+    with ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="mdsvc-demo-"))
+        place = _place(stack, console)
+        asyncio.run(_run(console, f"sqlite:///{directory}/demo.db", place, stay))
+
+
+def _place(stack: ExitStack, console: Console) -> _Place:
+    address = sample.asking_guest().addresses[0]
+    if can_make_namespaces():
+        network = guest_network(f"mdsvc-demo-{os.getpid()}", [address])
+        server, guests = stack.enter_context(network)
+        return _Place(f"{METADATA_IPV4}:80", address, server, guests[0])
+    console.print(
+        f"[yellow]Not root:[/] the server will be on loopback instead of {METADATA_IPV4}, and a "
+        "plain HTTP client plays the guest. Run it as root to see a real cloud-init ask.\n"
+    )
+    return _Place("127.0.0.1:0", Address(sample.NETWORK, "127.0.0.1"), None, None)
+
+
+async def _run(console: Console, url: str, place: _Place, stay: bool) -> None:
+    store = await open_store(url)
+    try:
+        guest = await _fill(console, store, place)
+        settings = Settings(
+            store=url,
+            guest=(place.listen,),
+            operator="127.0.0.1:0",
+            network=sample.NETWORK,
+            netns=place.server,
+        )
+        async with listeners(settings, store) as lines:
+            _step(console, "Starting the server", *lines)
+            learned = await _learn(console, place, lines[0].split()[1])
+            await _show(console, store, guest, learned)
+            if stay:
+                await _stay(console, place, lines)
+    finally:
+        await store.close()
+    _next(console, stay)
+
+
+async def _fill(console: Console, store: Store, place: _Place) -> PlacedInstance:
+    cpus = CpuSet.of(os.sched_getaffinity(0))
+    mine = await control.add_host(store, local_host("this-machine", CpuSet.of([min(cpus)]), None))
+    big = await control.add_host(store, sample.big_host())
+    _step(
+        console,
+        "Registering hosts",
+        f"{mine.name}: its own topology, CPUs {mine.cpus} in {len(mine.cells)} NUMA cell(s)",
+        f"{big.name}: a sample, CPUs {big.cpus} in {len(big.cells)} NUMA cells",
+    )
+    placed = [await control.create_instance(store, g, big.name) for g in sample.neighbours()]
+    asking = msgspec.structs.replace(sample.asking_guest(), addresses=(place.address,))
+    placed.append(await control.create_instance(store, asking, big.name))
+    _step(console, "Placing guests", *(_placed_line(guest) for guest in placed))
+    return placed[-1]
+
+
+def _placed_line(guest: PlacedInstance) -> str:
+    layout = guest.layout
+    return (
+        f"{guest.name}: {guest.flavor.vcpus} vCPUs, {layout.cpu_policy}; "
+        f"dedicated {layout.dedicated_cpus or 'none'}"
+    )
+
+
+async def _learn(console: Console, place: _Place, url: str) -> dict[str, str]:
+    packages = cloud_init()
+    if place.guest and packages:
+        _step(console, "The guest boots", "Debian's cloud-init, unchanged, looks for its metadata")
+        found = await boot(place.guest, packages)
+        return _from_cloud_init(found)
+    _step(console, "The guest asks", "a plain HTTP client reads the metadata")
+    return await _from_http(url)
+
+
+def _from_cloud_init(found: Mapping[str, Any]) -> dict[str, str]:
+    ds, version = found["ds"], found["cloud_init"]
+    return {
+        "by": f"cloud-init {version} in {found['elapsed_seconds']:.2f} s",
+        "hostname": found["hostname"],
+        "SSH keys": ", ".join(key.split()[-1] for key in found["public_ssh_keys"]),
+        "user data": found["user_data"].splitlines()[0],
+        "ds.meta_data.dedicated_cpus": ds["meta_data"]["dedicated_cpus"],
+        "ds.ec2_metadata.cpu.dedicated": ds["ec2_metadata"]["cpu"]["dedicated"],
+        "ds.ec2_metadata.cpu.shared": ds["ec2_metadata"]["cpu"]["shared"],
+    }
+
+
+async def _from_http(url: str) -> dict[str, str]:
+    async with aiohttp.ClientSession(url, raise_for_status=True) as session:
+        async with session.get("/openstack/latest/meta_data.json") as reply:
+            document = await reply.json()
+        async with session.get("/latest/meta-data/cpu/dedicated") as reply:
+            leaf = await reply.text()
+    return {
+        "by": "a plain HTTP client",
+        "hostname": document["hostname"],
+        "SSH keys": ", ".join(document["public_keys"]),
+        "meta_data.json: dedicated_cpus": document["dedicated_cpus"],
+        "EC2: cpu/dedicated": leaf,
+    }
+
+
+async def _show(
+    console: Console, store: Store, guest: PlacedInstance, learned: Mapping[str, str]
+) -> None:
+    host, guests = await control.host(store, guest.host)
+    console.print()
+    console.print(host_map(host, guests))
+    panels = [
+        Panel(_pairs(_asked(guest)), title="what the operator asked for"),
+        Panel(_pairs(_pinned(guest)), title="where the fitter put it"),
+        Panel(_pairs(learned), title="what the guest learned"),
+    ]
+    if console.width < _SIDE_BY_SIDE:
+        console.print(*panels, sep="\n")
+        return
+    sides = Table.grid(expand=True)
+    for share in (4, 5, 6):
+        sides.add_column(ratio=share)
+    sides.add_row(*panels)
+    console.print(sides)
+
+
+def _asked(guest: PlacedInstance) -> dict[str, str]:
+    return {
+        "name": guest.name,
+        "vCPUs": str(guest.flavor.vcpus),
+        "memory": f"{guest.flavor.memory_mb} MiB",
+        **guest.flavor.extra_specs,
+    }
+
+
+def _pinned(guest: PlacedInstance) -> dict[str, str]:
+    rows = {"host": guest.host}
+    for cell in guest.layout.cells:
+        pins = ", ".join(f"{vcpu}→{pcpu}" for vcpu, pcpu in cell.cpu_pinning.items())
+        rows[f"node {cell.id} on cell {cell.host_cell}"] = f"{pins}; shared {cell.cpuset or 'none'}"
+    return {**rows, "dedicated vCPUs": str(guest.layout.dedicated_cpus)}
+
+
+def _pairs(rows: Mapping[str, str]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    for name, value in rows.items():
+        style = "bold green" if "dedicated" in name else ""
+        table.add_row(f"[dim]{name}[/]", f"[{style}]{value}[/]" if style else value)
+    return table
+
+
+def _step(console: Console, title: str, *lines: str) -> None:
+    console.print(f"[bold cyan]▸ {title}[/]")
+    for line in lines:
+        console.print(f"    {line}")
+
+
+async def _stay(console: Console, place: _Place, lines: list[str]) -> None:
+    prefix = f"ip netns exec {place.guest} " if place.guest else ""
+    url = lines[0].split()[1]
+    _step(
+        console,
+        "Staying up; ask by hand, and end it with Ctrl-C",
+        f"{prefix}curl {url}/openstack/latest/meta_data.json",
+        f"{prefix}curl {url}/latest/meta-data/cpu/dedicated",
+        f"{prefix}curl {url}/mdsvc/v1/layout",
+    )
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+def _next(console: Console, stayed: bool) -> None:
+    lines = [
+        "mdsvc host import me --local      register this machine; then `mdsvc host show me`",
+        "mdsvc instance create guest.json  place a guest of your own (README has one)",
+        "mdsvc serve                       answer guests",
+        "mdsvc --help                      everything else, with examples",
+    ]
+    if not stayed:
+        lines.insert(
+            0, "mdsvc demo --serve                the same, and stay up to be asked by hand"
+        )
+    _step(console, "What to try next", *lines)

@@ -1,0 +1,1 @@
+"""Nova, the outside reference: `oracle*.py` run under its own interpreter, the rest under ours."""
