@@ -33,7 +33,7 @@ def guest_app(store: GuestStore, settings: Settings) -> web.Application:
         proxied=settings.identity == "neutron",
     )
     app = web.Application()
-    app.router.add_route("*", "/{path:.*}", partial(handlers.handle, guests))
+    app.router.add_route("*", "/{path:(?s:.*)}", partial(handlers.handle, guests))
     return app
 
 

@@ -27,11 +27,12 @@ class Answer(msgspec.Struct, frozen=True):
     content_type: str
     etag: str
     fresh: Mapping[str, Callable[[Entropy], Any]] = {}
+    shows_etag: bool = False  # in the body, always; Nova's own documents only when asked
 
     def reply(self, entropy: Entropy, with_etag: bool = False) -> bytes:
         """The body to send: fresh fields filled in, and the etag for who cannot see headers."""
         extra = {name: value(entropy) for name, value in self.fresh.items()}
-        if with_etag:
+        if with_etag or self.shows_etag:
             extra["etag"] = self.etag
         if not extra:
             return self.body
@@ -123,7 +124,9 @@ def _own(guest: PlacedInstance, path: Path, _options: Options) -> Answer | None:
             return _list(_OWN)
         case ("v1", name) if name in _OWN:
             value = _OWN[name](guest)
-            return _text(value.encode()) if isinstance(value, str) else _json(value)
+            if isinstance(value, str):
+                return _text(value.encode())
+            return msgspec.structs.replace(_json(value), shows_etag=True)
     return None
 
 

@@ -107,8 +107,11 @@ def _find(asked: _Asked) -> Answer:
 
 
 async def _changed(asked: _Asked, answer: Answer) -> Answer:
-    """The document once its etag is another than ``last_etag``, or as it is when time is up."""
-    last = asked.request.query.get("last_etag", "0").removeprefix("W/").strip('"')
+    """The document once its etag is another than ``last_etag``, or as it is when time is up.
+
+    Without ``last_etag`` the next change is waited for, as on the clouds that this is learned from.
+    """
+    last = asked.request.query.get("last_etag", answer.etag).removeprefix("W/").strip('"')
     deadline = asyncio.get_running_loop().time() + _timeout(asked)
     while answer.etag == last:
         left = deadline - asyncio.get_running_loop().time()

@@ -62,7 +62,7 @@ class Address(Form, frozen=True):
 
     def __post_init__(self) -> None:
         try:
-            ip = str(ipaddress.ip_address(self.ip))
+            ip = str(ipaddress.ip_address("" if "%" in self.ip else self.ip))  # no zones
         except ValueError:
             raise ValueError(f"ip: expected an IPv4 or IPv6 address, got {self.ip!r}") from None
         msgspec.structs.force_setattr(self, "ip", ip)

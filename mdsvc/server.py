@@ -62,6 +62,7 @@ async def _runner(stack: AsyncExitStack, app: web.Application) -> web.AppRunner:
         app,
         keepalive_timeout=_IDLE_SECONDS,
         shutdown_timeout=_SHUTDOWN_SECONDS,
+        auto_decompress=False,  # a password is kept as it was sent
         access_log=logging.getLogger("mdsvc.access"),
         access_log_format='%a "%r" %s %b %Tf',
     )

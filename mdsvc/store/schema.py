@@ -170,6 +170,7 @@ def _sqlite(url: URL) -> Engines:
     event.listen(reads.sync_engine, "connect", _prepare_reader)
     event.listen(writes.sync_engine, "connect", _prepare_writer)
     event.listen(writes.sync_engine, "begin", _begin)
+    event.listen(writes.sync_engine, "invalidate", _release)
     return Engines(reads, writes)
 
 
@@ -212,6 +213,15 @@ def _run(connection: Any, statement: str) -> None:
 def _begin(connection: Connection) -> None:
     """The write lock comes first: what the transaction reads cannot change under it any more."""
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _release(connection: Any, _record: object, _error: object) -> None:
+    """Undo before a connection is closed in the middle of its work, as a cancelled task's is.
+
+    Closing alone would keep the write lock for as long as anything refers to a cursor, and the
+    traceback of the cancellation does.
+    """
+    connection.rollback()
 
 
 _ENGINES: dict[str, Callable[[URL], Engines]] = {"sqlite": _sqlite}

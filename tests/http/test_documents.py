@@ -75,7 +75,7 @@ async def test_latest_is_the_newest_version(serve: Serve) -> None:
 
 _NICS = [
     {"type": "nic", "mac": "fa:16:3e:00:00:01", "tags": ["a"], "vlan": 5, "vf_trusted": True},
-    {"type": "nic", "mac": "fa:16:3e:00:00:02", "vlan": 0},
+    {"type": "nic", "mac": "fa:16:3e:00:00:02", "vlan": 0, "tags": []},
     {"type": "nic", "mac": "fa:16:3e:00:00:03"},
     {"type": "share", "share_id": "s", "tag": "data"},
 ]
@@ -84,12 +84,12 @@ _NICS = [
 @pytest.mark.parametrize(
     ("version", "keys"),
     [
-        ("2016-06-30", ["tags"]),
-        ("2016-10-06", ["tags"]),
-        ("2017-02-22", ["tags vlan", "vlan"]),
-        ("2018-08-27", ["tags vf_trusted vlan", "vf_trusted vlan", "vf_trusted"]),
-        ("2020-10-14", ["tags vf_trusted vlan", "vf_trusted vlan", "vf_trusted"]),
-        ("2025-04-04", ["tags vf_trusted vlan", "vf_trusted vlan", "vf_trusted", "share_id tag"]),
+        ("2016-06-30", ["tags", "tags"]),
+        ("2016-10-06", ["tags", "tags"]),
+        ("2017-02-22", ["tags vlan", "tags vlan"]),
+        ("2018-08-27", ["tags vf_trusted vlan", "tags vf_trusted vlan", "vf_trusted"]),
+        ("2020-10-14", ["tags vf_trusted vlan", "tags vf_trusted vlan", "vf_trusted"]),
+        ("2025-04-04", [*(2 * ["tags vf_trusted vlan"]), "vf_trusted", "share_id tag"]),
     ],
 )
 async def test_a_version_shows_of_devices_what_came_until_then(

@@ -103,6 +103,13 @@ async def test_a_body_without_end_is_read_no_further_than_it_may_go(serve: Serve
     assert (await _first_reply(ask, _chunked(*(200 * [bytes(10)])))).status == 400
 
 
+async def test_a_byte_too_many_is_noticed_however_late_it_comes(serve: Serve) -> None:
+    ask = await serve()
+    request = POST + b"Content-Length: 1021\r\n\r\n" + bytes(1020)
+    assert (await _first_reply(ask, request, trickle=b"x")).status == 400
+    assert (await ask(PASSWORD)).body == b""
+
+
 async def test_chunks_that_are_none_are_400(serve: Serve) -> None:
     ask = await serve()
     reply = await ask.send(POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n")
@@ -127,9 +134,7 @@ async def test_a_body_that_stalls_is_not_waited_for(
 ) -> None:
     monkeypatch.setattr(handlers, "_BODY_SECONDS", 0.05)
     ask = await serve()
-    started = asyncio.get_running_loop().time()
     assert (await _first_reply(ask, POST + length + b"\r\n\r\n2\r\nab\r\n")).status == 400
-    assert asyncio.get_running_loop().time() - started < 2
     assert (await ask(PASSWORD)).body == b""
 
 

@@ -70,6 +70,7 @@ NOT_THERE = (
     "/openstack/2012-08-11",
     "/openstack/2012-08-11/meta_data.json",
     "/openstack/LATEST/meta_data.json",
+    "/openstack/2012-08-11/password",
     "/openstack/latest/nothing.json",
     "/openstack/latest/meta_data.json/x",
     "/openstack/latest/Meta_Data.json",

@@ -9,8 +9,8 @@ import pytest
 from msgspec.structs import replace
 from multidict import CIMultiDict
 
-from mdsvc.errors import BadInput
-from mdsvc.identity import Forged, NeutronIdentity
+from mdsvc.errors import BadInput, Forged
+from mdsvc.identity import NeutronIdentity
 from mdsvc.settings import load
 from tests.http.conftest import Serve
 from tests.http.fakes import FakeStore, SealedStore

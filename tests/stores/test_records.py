@@ -7,7 +7,7 @@ from typing import Any
 
 import msgpack
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -19,6 +19,9 @@ from mdsvc.topology import Host, PagePool
 from mdsvc.use import place
 
 from .values import guest, host
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is no finding."""
 
 LABELS = st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=20)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -59,22 +62,26 @@ def hosts(draw: st.DrawFn) -> Host:
     )
 
 
+@unhurried
 @given(guests())
 def test_a_guest_is_read_as_it_was_written(stored: PlacedInstance) -> None:
     assert unpack(GUEST, stored.uuid, pack(GUEST, stored.uuid, stored)) == stored
 
 
+@unhurried
 @given(hosts())
 def test_a_host_is_read_as_it_was_written(stored: Host) -> None:
     assert unpack(HOST, stored.name, pack(HOST, stored.name, stored)) == stored
 
 
+@unhurried
 @given(st.binary() | JSON.map(msgpack.packb) | JSON.map(lambda v: _record(2, v)))
 def test_bytes_that_are_no_record_are_told_in_one_message(record: bytes) -> None:
     with pytest.raises(BadRecord, match="the stored guest g1"):
         unpack(GUEST, "g1", record)
 
 
+@unhurried
 @given(st.data(), st.sampled_from([1, 2]))
 def test_a_record_with_a_flipped_byte_is_read_or_told(data: st.DataObject, form: int) -> None:
     record = bytearray(pack(GUEST, "g1", guest()) if form == 2 else _record(1, _form_1(guest())))

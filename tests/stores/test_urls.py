@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mdsvc.errors import BadInput, MdsvcError
+from mdsvc.errors import BadInput
 from mdsvc.store.sql import open_sql
 
 from .values import fill, host
@@ -128,21 +128,3 @@ async def test_a_file_that_cannot_be_written_is_told(
     assert "x.db cannot" in await told(f"sqlite:///{here}/x.db")
     monkeypatch.setattr("os.access", lambda path, _mode: path != here)
     assert f"{here} cannot" in await told(f"sqlite:///{here}/y.db")
-
-
-async def test_an_unencodable_name_is_bad_input(url: str) -> None:
-    store = await open_sql(url)
-    with pytest.raises(BadInput, match="expected text in UTF-8"):
-        await store.instance("\udcff")
-    await store.close()
-
-
-async def test_a_store_that_breaks_is_not_ready(here: Path) -> None:
-    store = await open_sql("sqlite:///x.db")
-    await store.ready()
-    file = sqlite3.connect("x.db")
-    file.execute("DROP TABLE meta")
-    file.close()
-    with pytest.raises(MdsvcError, match="no such table: meta"):
-        await store.ready()
-    await store.close()
