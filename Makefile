@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 
 # A file's tests stay together, so that what they share is started once.
 PYTEST := .venv/bin/pytest --numprocesses=auto --dist=loadfile
-SLOW := vm stores-real cloudinit nova
+SLOW := vm stores-real cloudinit nova libvirt
 
 help: ## list these targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' Makefile | while IFS='|' read -r target does; do \

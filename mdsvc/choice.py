@@ -14,7 +14,9 @@ import msgspec
 
 from mdsvc.errors import DoesNotFit, Reason
 from mdsvc.flavor import Request
-from mdsvc.layout import Layout, does_not_fit, fit, price
+from mdsvc.layout import Layout, does_not_fit, fit
+from mdsvc.reasons import is_refused
+from mdsvc.search import cores_broken, price
 from mdsvc.topology import Host, HostCell
 
 
@@ -23,6 +25,11 @@ class Ranked(msgspec.Struct, frozen=True):
 
     host: Host
     price: int | None
+
+    @property
+    def cores_broken(self) -> int | None:
+        """How many whole cores the best layout breaks; None where there is none."""
+        return None if self.price is None else cores_broken(self.price)
 
     def reasons(self, request: Request) -> Sequence[Reason]:
         """Why the request does not fit on this host, nearest first; none where it fits."""
@@ -36,7 +43,7 @@ def rank(hosts: Iterable[Host], request: Request) -> list[Ranked]:
     for host in hosts:
         likeness = _likeness(host)
         if likeness not in prices:
-            prices[likeness] = price(host, request)
+            prices[likeness] = None if is_refused(host, request) else price(host, request)
         found.append(Ranked(host, prices[likeness]))
     return sorted(found, key=lambda r: (r.price is None, r.price or 0, r.host.name))
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 from click.shell_completion import get_completion_class
 
-from mdsvc import __version__, control, tables
+from mdsvc import __version__, control, tables, what_if
 from mdsvc.console import (
     CPUS,
     INPUT,
@@ -28,13 +30,14 @@ from mdsvc.console import (
 from mdsvc.cpuset import CpuSet
 from mdsvc.drawing import host_map
 from mdsvc.errors import BadInput
-from mdsvc.forms import from_json, to_json
-from mdsvc.instance import Instance
-from mdsvc.libvirt import host_from_capabilities
+from mdsvc.forms import from_json
+from mdsvc.instance import Instance, PlacedInstance
+from mdsvc.libvirt import PARTS, VirtType, domain_xml, host_from_capabilities
 from mdsvc.logs import configure
+from mdsvc.store import Store
 from mdsvc.sysfs import local_host
+from mdsvc.tables import answers
 from mdsvc.topology import Host
-from mdsvc.what_if import answer
 
 
 @click.group(
@@ -227,6 +230,29 @@ def instance_show(uuid: str) -> None:
     show(found, tables.instance_detail(found))
 
 
+@instance.command(
+    "xml",
+    epilog=examples(
+        f"mdsvc instance xml {_UUID} | virsh define /dev/stdin",
+        f"mdsvc instance xml {_UUID} --only cputune",
+    ),
+)
+@click.argument("uuid")
+@click.option("--only", type=click.Choice(list(PARTS)), help="This element alone, if there is one.")
+@click.option("--type", "kind", type=click.Choice(["kvm", "qemu"]), default="kvm")
+@store_option
+def instance_xml(uuid: str, only: str | None, kind: VirtType) -> None:
+    """Print a guest as a libvirt domain, pinned to where it is. Disks and networks are yours."""
+
+    async def placed(store: Store) -> tuple[PlacedInstance, Host]:
+        guest = await control.instance(store, uuid.lower())
+        found, _ = await control.host(store, guest.host)
+        return guest, found
+
+    xml = domain_xml(*use(placed), kind, only)
+    click.echo(xml or f"mdsvc: this guest needs no <{only}>", nl=not xml, err=not xml)
+
+
 @instance.command("delete", epilog=examples(f"mdsvc instance delete {_UUID}"))
 @click.argument("uuid")
 @store_option
@@ -242,21 +268,36 @@ def instance_delete(uuid: str) -> None:
     epilog=examples(
         """echo '{"host": {…}, "flavor": {…}}' | mdsvc fit""",
         "mdsvc fit questions.jsonl | jq -c 'select(.fits | not) | .message'",
+        "mdsvc fit questions.jsonl --explain",
+        "mdsvc host list --json > hosts.json; mdsvc fit flavors.jsonl --hosts hosts.json",
+        "mdsvc fit questions.jsonl --placement",
     )
 )
 @click.argument("file", type=INPUT, default="-")
+@click.option("--explain", is_flag=True, help="Answer in words, for people.")
+@click.option("--hosts", type=INPUT, metavar="HOSTS", help="Choose among these, a JSON list.")
+@click.option("--placement", is_flag=True, help="What it is to OpenStack's Placement.")
 @json_option
-def fit(file: Path) -> None:
+def fit(file: Path, explain: bool, hosts: Path | None, placement: bool) -> None:
     """Answer what-if questions: JSON lines in, one JSON line out for each. Touches no store.
 
-    A question is {"host": HOST, "flavor": FLAVOR, "image": IMAGE}; the image may be left out. The
-    exit code is 0 whatever the answers are.
+    A question is {"host": HOST, "flavor": FLAVOR, "image": IMAGE}. The image may be left out; with
+    --hosts there is no host in it, and with --placement there may be none. These two answer in
+    words unless --json is given. The exit code is 0 whatever the answers are.
     """
-    out = sys.stdout.buffer
+    if hosts and placement:
+        raise click.UsageError("expected one of --hosts and --placement, not both")
+    ask: Callable[[bytes], what_if.Answer] = what_if.answer
+    words = answers.fit_answer if explain else None
+    if hosts:
+        among = from_json(read(hosts), list[Host])
+        ask, words = partial(what_if.choice_answer, hosts=among), answers.choice_answer
+    elif placement:
+        ask, words = what_if.placement_answer, answers.placement_answer
     with open_input(file) as lines:
         for line in lines:
-            out.write(to_json(answer(line)) + b"\n")
-            out.flush()
+            answer = ask(line)
+            show(answer, *([words(answer)] if words else []))
 
 
 @cli.command(epilog=examples("mdsvc demo", "mdsvc demo --serve"))

@@ -128,9 +128,10 @@ def terminal() -> Console:
 
 
 def show(value: object, *tables: RenderableType) -> None:
-    """Print a result: the tables, or with ``--json`` the value as one line."""
-    if _remembered("as_json"):
+    """Print a result: the tables; with ``--json``, or without tables, the value as one line."""
+    if _remembered("as_json") or not tables:
         sys.stdout.buffer.write(to_json(value) + b"\n")
+        sys.stdout.buffer.flush()
         return
     console = terminal()
     for table in tables:

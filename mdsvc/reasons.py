@@ -177,7 +177,7 @@ def _shortage(rule: str, unit: str, needed: int, there: int, where: str = "") ->
 
 def _blocked(guests: Sequence[int], columns: Sequence[int], rooms: Sequence[Room]) -> Reason:
     hosts = sorted(rooms[column].cell.id for column in columns)
-    message = f"guest cells {_listed(guests)} can only use host cells {_listed(hosts)}"
+    message = f"guest {_listed(guests)} can only use host {_listed(hosts)}"
     return {
         "rule": "assignment",
         "guest_cells": list(guests),
@@ -186,8 +186,11 @@ def _blocked(guests: Sequence[int], columns: Sequence[int], rooms: Sequence[Room
     }
 
 
-def _listed(numbers: Sequence[int]) -> str:
-    return " and ".join(filter(None, (", ".join(map(str, numbers[:-1])), str(numbers[-1]))))
+def _listed(cells: Sequence[int]) -> str:
+    """``cell 1``, ``cells 0 and 2``, ``cells 0, 1 and 2``."""
+    if len(cells) == 1:
+        return f"cell {cells[0]}"
+    return f"cells {', '.join(map(str, cells[:-1]))} and {cells[-1]}"
 
 
 def _distance(reason: Reason) -> tuple[float, int, int]:

@@ -95,6 +95,9 @@ class Room(msgspec.Struct, frozen=True, dict=True):
             sorted(map(int.bit_count, self.whole)),
             [left.bit_count() for left in self.loose],
             self.loose_sizes,
+            len(self.cell.core_masks),
+            self.cell.cpus.mask.bit_count(),
+            self.cell.pinned.mask.bit_count(),
             [(pool.size_kb, pool.free_kb, pool.total) for pool in self.pools],
         )
 

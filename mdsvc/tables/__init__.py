@@ -34,7 +34,7 @@ def hosts_table(hosts: Sequence[Host]) -> Printable:
     """One line a host: how much there is, and how much of it is in use."""
     if not hosts:
         return Printable("no hosts; `mdsvc host add FILE` registers one")
-    table = _table("host", ">cells", ">dedicated free", ">shared used", ">memory used", ">service")
+    table = columns("host", ">cells", ">dedicated free", ">shared used", ">memory used", ">service")
     for host in hosts:
         table.add_row(
             plain(host.name, "bold"),
@@ -50,7 +50,7 @@ def hosts_table(hosts: Sequence[Host]) -> Printable:
 def host_detail(host: Host) -> Printable:
     """One host: its settings, then a line for each of its cells."""
     knows = "knows mixed guests" if host.knows_mixed else "from before mixed guests"
-    facts = {
+    told = {
         "host": host.name,
         "service_version": f"{host.service_version}, {knows}",
         "cpu_shared_set": _cpus(host.cpu_shared_set),
@@ -60,7 +60,7 @@ def host_detail(host: Host) -> Printable:
         "packing": host.packing,
         "guests without NUMA": f"{host.floating_vcpus} vCPUs, {host.floating_memory_mb} MiB",
     }
-    table = _table(">cell", ">socket", "pCPUs", "cores", "free", ">shared!", ">memory!", ">pages!")
+    table = columns(">cell", ">socket", "pCPUs", "cores", "free", ">shared!", ">memory!", ">pages!")
     for cell in host.cells:
         table.add_row(
             str(cell.id),
@@ -72,7 +72,7 @@ def host_detail(host: Host) -> Printable:
             memory(cell.memory_used_mb, cell.memory_mb),
             _pages(cell.pages),
         )
-    return Printable(_facts(facts), "", table)
+    return Printable(facts(told), "", table)
 
 
 def instances_table(instances: Sequence[PlacedInstance]) -> Printable:
@@ -80,8 +80,8 @@ def instances_table(instances: Sequence[PlacedInstance]) -> Printable:
     if not instances:
         return Printable("no guests; `mdsvc instance create FILE` places one")
     names = ("uuid!", "name", "project", "host", "policy!", "dedicated_cpus", "shared_cpus")
-    wide = _table(*names)
-    narrow = _table("name\nuuid!", "host\nproject", "policy!", "dedicated_cpus\nshared_cpus")
+    wide = columns(*names)
+    narrow = columns("name\nuuid!", "host\nproject", "policy!", "dedicated_cpus\nshared_cpus")
     for guest in instances:
         name, project = plain(guest.name, "bold"), plain(guest.project_id)
         host, policy = plain(guest.host), guest.layout.cpu_policy
@@ -96,7 +96,7 @@ def instances_table(instances: Sequence[PlacedInstance]) -> Printable:
 def instance_detail(instance: PlacedInstance) -> Printable:
     """One guest: what it is, and where."""
     flavor = instance.flavor
-    facts = {
+    told = {
         "instance": instance.name,
         "uuid": instance.uuid,
         "project": instance.project_id,
@@ -106,30 +106,30 @@ def instance_detail(instance: PlacedInstance) -> Printable:
         "host": instance.host,
         "generation": str(instance.generation),
     }
-    return Printable(_facts(facts), layout_table(instance.layout))
+    return Printable(facts(told), layout_table(instance.layout))
 
 
 def layout_table(layout: Layout) -> Printable:
     """A layout: its policies and sets, then a line for each guest cell."""
-    facts = {
+    told = {
         "cpu_policy": layout.cpu_policy,
         "cpu_thread_policy": layout.cpu_thread_policy or "-",
         "emulator_threads_policy": layout.emulator_threads_policy or "-",
     }
     if not layout.cells:
-        return Printable(_facts({**facts, "cells": "none, floats over the host's shared CPUs"}))
+        return Printable(facts({**told, "cells": "none, floats over the host's shared CPUs"}))
     sets = {
         "emulator_cpus": f"{_cpus(layout.emulator_cpus)} of the host",
         "dedicated_cpus": _cpus(layout.dedicated_cpus),
         "shared_cpus": _cpus(layout.shared_cpus),
         "realtime_cpus": _cpus(layout.realtime_cpus),
     }
-    table = _table(
+    table = columns(
         ">cell", ">host cell", "vCPU→pCPU", "shared vCPUs", "emulator pCPU", ">memory!", ">pages!"
     )
     for cell in layout.cells:
         table.add_row(*_layout_row(cell))
-    return Printable(_facts({**facts, **sets}), "", table)
+    return Printable(facts({**told, **sets}), "", table)
 
 
 def _layout_row(cell: LayoutCell) -> Iterable[str]:
@@ -173,20 +173,20 @@ def _pages(pools: Sequence[PagePool]) -> str:
     return "\n".join(f"{page_size(p.size_kb)}: {of(p.used, p.total)}" for p in shown) or "-"
 
 
-def _facts(facts: Mapping[str, str]) -> Table:
+def facts(told: Mapping[str, str]) -> Table:
     """One line for each thing told."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="dim", min_width=len("emulator_threads_policy"))
     table.add_column(overflow="fold")
-    for name, value in facts.items():
+    for name, value in told.items():
         table.add_row(name, plain(value))
     return table
 
 
-def _table(*columns: str) -> Table:
+def columns(*names: str) -> Table:
     """An empty table: ``>NAME`` is set to the right, the lines of ``NAME!`` are kept whole."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
-    for name in columns:
+    for name in names:
         table.add_column(
             name.strip(">!"),
             justify="right" if name.startswith(">") else "left",

@@ -1,0 +1,149 @@
+"""The best rooms for a request: what each room costs each guest cell, and the least total.
+
+A cost is one whole number, most significant first: whole cores broken, what the host's packing
+prefers of CPUs, then of memory, and the room's place in the ranking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from mdsvc.assignment import assign
+from mdsvc.demand import Demand, fits, variants
+from mdsvc.flavor import Request
+from mdsvc.rooms import Room, broken, ranked, rooms
+from mdsvc.topology import Host
+
+# Each part has head-room for the sum over all guest cells.
+_PLACES = 1 << 20
+_MEMORY = 1 << 52
+_CPUS = 1 << 40
+_CORE = _CPUS * _MEMORY * _PLACES
+
+
+class Found(NamedTuple):
+    """The best rooms, with the demands: one of them with the isolated emulator's pCPU."""
+
+    cost: int
+    demands: Sequence[Demand]
+    rooms: Sequence[Room]
+
+
+def best(host: Host, request: Request) -> Found | None:
+    """The least cost of all assignments that satisfy every rule of the cells."""
+    if not request.cells:
+        return Found(0, (), ())
+    found = _cheapest(_ranks(host), variants(request))
+    if found is None:
+        return None
+    cost, demands, columns = found
+    in_order = ranked(host)
+    return Found(cost, demands, [in_order[column] for column in columns])
+
+
+def price(host: Host, request: Request) -> int | None:
+    """What the best rooms cost, comparable between hosts; None where there are none."""
+    if not request.cells:
+        left = sum(room.shared_most for room in rooms(host)) - host.floating_vcpus
+        memory = sum(room.memory_free_mb for room in rooms(host)) - host.floating_memory_mb
+        return _preference(host, max(0, left), max(0, memory))
+    in_any_order = zip(rooms(host))  # places do not count between hosts
+    found = _cheapest(_rank_groups(host, in_any_order), variants(request))
+    return found and found[0] // _PLACES
+
+
+def cores_broken(price: int) -> int:
+    """How many whole cores a layout of that price breaks."""
+    return price // (_CPUS * _MEMORY)
+
+
+# ---- what a room costs ----
+
+
+class _Rank(NamedTuple):
+    """Rooms that are alike but for their labels: the first of them, and how many there are."""
+
+    room: Room
+    dedicated: int  # what the first costs a guest cell with pCPUs of its own; the next one more
+    shared: int  # and one without
+    alike: int
+
+
+def _ranks(host: Host) -> Sequence[_Rank]:
+    """The host's rooms in their ranking. Worked out once for a host."""
+    kept: Sequence[_Rank] | None = host.__dict__.get("_ranks")
+    if kept is None:
+        groups = [list(group) for _, group in groupby(ranked(host), key=Room.signature)]
+        kept = host.__dict__["_ranks"] = _rank_groups(host, groups)
+    return kept
+
+
+def _rank_groups(host: Host, groups: Iterable[Sequence[Room]]) -> Sequence[_Rank]:
+    ranks, place = [], 0
+    for group in groups:
+        room = group[0]
+        dedicated = _preference(host, room.free, room.memory_free_mb) * _PLACES + place
+        shared = _preference(host, room.shared_most, room.memory_free_mb) * _PLACES + place
+        ranks.append(_Rank(room, dedicated, shared, len(group)))
+        place += len(group)
+    return ranks
+
+
+def _preference(host: Host, cpus: int, memory_mb: int) -> int:
+    """Emptiest first where the host spreads, fullest first where it packs."""
+    if host.packing == "spread":
+        cpus, memory_mb = (_CPUS >> 8) - cpus, (_MEMORY >> 8) - memory_mb
+    return cpus * _MEMORY + memory_mb
+
+
+def _row(demand: Demand, ranks: Sequence[_Rank]) -> list[int | None]:
+    """What it costs to put the guest cell in each room; None where a rule forbids it."""
+    row: list[int | None] = []
+    for room, dedicated, shared, alike in ranks:
+        if not fits(demand, room):
+            row += (None,) * alike
+        elif demand.dedicated or demand.reserved:
+            cores = broken(room, demand.threads, demand.dedicated, demand.reserved)
+            row += range(cores * _CORE + dedicated, cores * _CORE + dedicated + alike)
+        else:
+            row += range(shared, shared + alike)
+    return row
+
+
+# ---- which rooms ----
+
+
+def _cheapest(
+    ranks: Sequence[_Rank], asked: Sequence[Sequence[Demand]]
+) -> tuple[int, Sequence[Demand], list[int]] | None:
+    """Over the variants of the demands: the fewest cores broken, then the earliest variant."""
+    if len(asked) == 1 == len(asked[0]):
+        row = _row(asked[0][0], ranks)
+        cost = min((cost for cost in row if cost is not None), default=None)
+        return None if cost is None else (cost, asked[0], [row.index(cost)])
+    rows = {demand: _row(demand, ranks) for demands in asked for demand in dict.fromkeys(demands)}
+    found = None
+    for bound, home in _bounds(asked, rows) if len(asked) > 1 else ((0, 0),):
+        if found and (found[0] // _CORE, found[1]) <= (bound, home):
+            break  # neither this variant nor a later one is better
+        costs = [rows[demand] for demand in asked[home]]
+        columns = assign(costs)
+        if columns is not None:
+            total = sum(row[column] or 0 for row, column in zip(costs, columns, strict=True))
+            if found is None or (total // _CORE, home) < (found[0] // _CORE, found[1]):
+                found = total, home, columns
+    return found and (found[0], asked[found[1]], found[2])
+
+
+def _bounds(
+    asked: Sequence[Sequence[Demand]], rows: Mapping[Demand, Sequence[int | None]]
+) -> list[tuple[int, int]]:
+    """How few whole cores each variant can break at best, and which it is; the fewest first."""
+    least = {
+        demand: min((cost // _CORE for cost in row if cost is not None), default=None)
+        for demand, row in rows.items()
+    }
+    cores = [[least[demand] for demand in demands] for demands in asked]
+    return sorted((sum(filter(None, row)), at) for at, row in enumerate(cores) if None not in row)

@@ -1,0 +1,86 @@
+"""A real libvirtd for the tests, away from any that this machine runs; see ``libvirtd.sh``."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+PROGRAMS = ("libvirtd", "virsh", "virt-xml-validate", "xmllint", "qemu-system-x86_64")
+SCRIPT = Path(__file__).with_name("libvirtd.sh")
+START_SECONDS = 60
+
+
+def require_programs() -> None:
+    """What is missing fails the tests: what did not run has proved nothing."""
+    missing = [name for name in PROGRAMS if not shutil.which(name)]
+    if missing:
+        command = "`scripts/setup --tests` as root"
+        pytest.fail(f"missing: {', '.join(missing)}; run {command}", pytrace=False)
+
+
+class Libvirtd:
+    """A libvirtd that runs, as `virsh` sees it."""
+
+    def __init__(self, directory: Path) -> None:
+        self._socket = directory / "run/libvirt/libvirt-sock"
+
+    def virsh(self, *commands: str) -> subprocess.CompletedProcess[str]:
+        """Run these commands one after the other, up to the first that fails."""
+        uri = f"qemu+unix:///system?socket={self._socket}"
+        return subprocess.run(
+            ["virsh", "--quiet", "--connect", uri, "; ".join(commands)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def ask(self, *commands: str) -> str:
+        """What the commands print; all of them work."""
+        done = self.virsh(*commands)
+        assert (done.returncode, done.stderr.strip()) == (0, "")
+        return done.stdout
+
+
+@contextmanager
+def libvirtd() -> Iterator[Libvirtd]:
+    """Start one, and end it with all that it started."""
+    require_programs()
+    if os.geteuid():
+        pytest.fail("expected root: libvirtd starts guests as another user", pytrace=False)
+    # not tmp_path, which can be too long for the name of a socket
+    with tempfile.TemporaryDirectory(prefix="libvirtd-", dir="/tmp") as name:
+        directory = Path(name)
+        with (directory / "messages").open("wb") as messages:
+            process = subprocess.Popen(
+                [*_IN_NAMESPACES, SCRIPT, name], stdin=subprocess.DEVNULL, stderr=messages
+            )
+        try:
+            yield _ready(process, directory)
+        finally:
+            process.kill()
+            process.wait()
+
+
+_IN_NAMESPACES = (
+    *("setpriv", "--pdeathsig", "KILL", "--"),  # end with these tests, however they end
+    *("unshare", "--mount", "--pid", "--net", "--fork", "--kill-child", "--mount-proc", "--"),
+)
+
+
+def _ready(process: subprocess.Popen[bytes], directory: Path) -> Libvirtd:
+    """It answers only after it has asked every QEMU of this machine what that can do."""
+    daemon, deadline = Libvirtd(directory), time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        if daemon.virsh("uri").returncode == 0:
+            return daemon
+        time.sleep(0.1)
+    raise AssertionError(f"libvirtd does not answer: {(directory / 'messages').read_text()}")
