@@ -91,4 +91,5 @@ def random_form(random: Random) -> Json:
 
 
 POOR = form({}, name="poor")
+ADDRESSED = form({}, name="addressed", addresses=(_V4,))
 RICH = form(**{name: values[-1] for name, values in OPTIONS.items()}, devices=DEVICES)

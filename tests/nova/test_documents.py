@@ -130,7 +130,7 @@ def _page(path: str, kind: str, body: bytes) -> Page:
 
 @dataclass(frozen=True)
 class Deviation:
-    """One difference: why it is, where it shows, what is expected, and a path of RICH or POOR."""
+    """One difference: why it is, where it shows, what is expected, and a path of a guest named."""
 
     why: str
     applies: Callable[[PlacedInstance, str, Answer], bool]
@@ -186,6 +186,13 @@ def _cpu(guest: PlacedInstance, path: str, _page: Page, _nova: Answers) -> Page:
     return Page(TEXT, texts[path.rsplit("/", maxsplit=1)[-1]].encode())
 
 
+def _of_addresses(_guest: PlacedInstance, _path: str, page: Page, _nova: Answers) -> Page:
+    """Of the only address with a MAC that the guests here have."""
+    link = {"id": "link0", "type": "phy", "ethernet_mac_address": "fa:16:3e:00:00:01"}
+    network = {"id": "network0", "type": "ipv4_dhcp", "link": "link0", "network_id": "a"}
+    return page._replace(value={"links": [link], "networks": [network], "services": []})
+
+
 DEVIATIONS = (
     Deviation(
         "R22: network_data.json came with 2015-10-15; Nova serves it in every version",
@@ -200,6 +207,17 @@ DEVIATIONS = (
         lambda guest, path, nova: path.endswith("/network_data.json") and nova is not None,
         lambda guest, path, page, nova: page._replace(type=JSON),
         ("rich", "/openstack/2015-10-15/network_data.json"),
+    ),
+    Deviation(
+        "Without network data it is made of the addresses; Nova here knows of no ports",
+        lambda guest, path, nova: (
+            path.endswith("/network_data.json")
+            and nova is not None
+            and guest.network_data is None
+            and any(address.mac for address in guest.addresses)
+        ),
+        _of_addresses,
+        ("addressed", "/openstack/latest/network_data.json"),
     ),
     Deviation(
         "The password is text; Nova calls it HTML",
@@ -281,6 +299,7 @@ VENDOR_DATA: Sequence[Json] = ({}, {"cloud-init": "#cloud-config\n", "größe": 
 GUESTS = {
     "poor": Guest(forms.POOR),
     "rich": Guest(forms.RICH, VENDOR_DATA[1]),
+    "addressed": Guest(forms.ADDRESSED),
     **{
         f"random {seed}": Guest(forms.random_form(Random(seed)), VENDOR_DATA[seed % 2])
         for seed in range(RANDOM_GUESTS)
