@@ -7,6 +7,7 @@ strictly by msgspec: unknown keys, missing keys and wrong types are errors that 
 from __future__ import annotations
 
 import re
+from math import isfinite
 from typing import Any, TypeVar
 
 import msgspec
@@ -37,7 +38,7 @@ def from_json(text: bytes | str, kind: type[T]) -> T:
 
 def from_builtins(data: Any, kind: type[T]) -> T:
     """Read one value from what a JSON or msgpack document decodes to. Raises BadInput."""
-    _check_text(data, "", MAX_DEPTH)
+    check_plain(data)
     try:
         return msgspec.convert(data, kind, str_keys=True, dec_hook=_decode)
     except msgspec.ValidationError as error:
@@ -71,30 +72,45 @@ def _encode(value: Any) -> str:
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def _check_text(data: Any, path: str, depth: int) -> None:
-    """Refuse NUL characters, which neither PostgreSQL's text nor a guest's shell can hold, and
-    lone surrogates, which UTF-8 cannot.
+def check_plain(data: Any, path: str = "", depth: int = MAX_DEPTH) -> None:
+    """Refuse what JSON in UTF-8, a database or a guest's shell cannot hold, and deep nesting.
+
+    Raises BadInput.
     """
-    if isinstance(data, str):
-        if "\0" in data:
-            raise BadInput(f"{path or 'document'}: expected text without NUL characters")
-        if _SURROGATE.search(data):
-            raise BadInput(f"{path or 'document'}: expected text without lone surrogates")
-    elif isinstance(data, dict | list):
+    expected = _expected(data)
+    if expected:
+        raise BadInput(f"{path or 'document'}: expected {expected}")
+    if isinstance(data, dict | list | tuple):
         if not depth:
             raise BadInput(f"this JSON document is nested deeper than {MAX_DEPTH} levels")
         items = data.items() if isinstance(data, dict) else enumerate(data)
         for key, value in items:
             if isinstance(key, str):
-                _check_text(key, f"a key of {path or 'the document'}", depth)
-            _check_text(value, _join(path, key), depth - 1)
+                check_plain(key, f"a key of {path or 'the document'}", depth)
+            check_plain(value, _join(path, key), depth - 1)
+
+
+def _expected(data: Any) -> str | None:
+    """What was expected in its place; None where the text or number is fine."""
+    if isinstance(data, str):
+        if "\0" in data:
+            return "text without NUL characters"
+        if not data.isascii() and _SURROGATE.search(data):
+            return "text without lone surrogates"
+    if isinstance(data, float) and not isfinite(data):
+        return "a finite number"
+    return None
 
 
 def _join(path: str, key: str | int) -> str:
     if isinstance(key, int):
         return f"{path}[{key}]"
-    shown = str(key) if len(str(key)) <= 80 and str(key).isprintable() else repr(key)[:80] + "..."
-    return f"{path}.{shown}" if path else shown
+    return f"{path}.{shown(key)}" if path else shown(key)
+
+
+def shown(key: str) -> str:
+    """The key as it appears in a message, which is one line and short."""
+    return str(key) if len(str(key)) <= 80 and str(key).isprintable() else repr(key)[:80] + "..."
 
 
 _LOCATED = re.compile(r"(?s)(?P<what>.*) - at `(?:key` in `)?\$(?P<path>.*)`")

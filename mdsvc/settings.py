@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from mdsvc.errors import BadInput
-from mdsvc.forms import explain
+from mdsvc.forms import check_plain, explain
 
 VersionList = Literal["nova", "newest"]
 CpusFormat = Literal["cpuset", "list"]
@@ -102,10 +102,13 @@ def _convert(values: Mapping[str, Any], sources: Mapping[str, str]) -> Settings:
         for field, value in values.items()
         if field in ("guest", "shared_secret")
     }
+    given = {**values, **lists}
     try:
-        return msgspec.convert({**values, **lists}, Settings, strict=False, dec_hook=_decode)
-    except msgspec.ValidationError as error:
-        message = explain(str(error), Settings)
+        # What is wrong with a store's URL, the store itself says best.
+        check_plain({field: value for field, value in given.items() if field != "store"})
+        return msgspec.convert(given, Settings, strict=False, dec_hook=_decode)
+    except (BadInput, msgspec.ValidationError) as error:
+        message = str(error) if isinstance(error, BadInput) else explain(str(error), Settings)
         field = re.match(r"[^:.\[]*", message)[0]  # type: ignore[index]  # matches always
         raise BadInput(sources.get(field, field) + message[len(field) :]) from None
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from mdsvc.cpuset import CpuSet
 from mdsvc.errors import InvalidRequest
+from mdsvc.forms import shown
 
 Spec = str | int | bool
 """A value as JSON has it; numbers and booleans mean their usual spelling."""
@@ -26,7 +27,8 @@ def check(values: Mapping[str, object], field: str) -> None:
     for key, value in values.items():
         if not isinstance(value, Spec):
             kind = type(value).__name__
-            raise ValueError(f"{field}: {key}: expected a string or a whole number, got {kind}")
+            expected = f"expected a string or a whole number, got {kind}"
+            raise ValueError(f"{field}: {shown(key)}: {expected}")
 
 
 def texts(values: Mapping[str, Spec]) -> dict[str, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from random import Random
 from typing import Any
 
 from hypothesis import settings
@@ -90,37 +91,48 @@ def nested(depth: int, kind: str = "[]") -> str:
     return "[" * depth + "]" * depth if kind == "[]" else '{"a":' * depth + "1" + "}" * depth
 
 
-@st.composite
-def mutated(draw: st.DrawFn, document: Json) -> Any:
+def mutated(document: Json) -> st.SearchStrategy[Any]:
     """The document with one to three things in it changed, taken out, doubled or added."""
+    return st.integers(0, 2**32).map(lambda seed: mutation(document, Random(seed)))
+
+
+def mutation(document: Json, random: Random) -> Any:
     changed = copy.deepcopy(document)
-    for _ in range(draw(st.integers(1, 3))):
+    for _ in range(random.randint(1, 3)):
         places = list(_places(changed))
         if places:
-            _mutate(draw, changed, *draw(st.sampled_from(places)))
+            _mutate(random, places, *random.choice(places))
     return changed
 
 
-def _places(document: Any) -> list[tuple[Any, Any]]:
+def _places(document: Any) -> Iterator[tuple[Any, Any]]:
     """Every (container, key) of the document."""
-    if not isinstance(document, dict | list):
-        return []
-    keys = list(document) if isinstance(document, dict) else list(range(len(document)))
-    return [(document, k) for k in keys] + [p for k in keys for p in _places(document[k])]
+    if isinstance(document, dict | list):
+        for key in list(document) if isinstance(document, dict) else range(len(document)):
+            yield document, key
+            yield from _places(document[key])
 
 
-def _mutate(draw: st.DrawFn, document: Json, container: Any, key: Any) -> None:
-    match draw(st.integers(0, 4)):
+def _mutate(random: Random, places: list[tuple[Any, Any]], container: Any, key: Any) -> None:
+    odd: Any = random.choice(
+        [*ODD_TEXTS, *ODD_NUMBERS, None, True, [], {}, [[]], {"a": 0}, ["0-3", "4"]]
+    )
+    match random.randint(0, 5):
         case 0 | 1:
-            container[key] = draw(json_values())
+            container[key] = copy.deepcopy(odd)
         case 2:
             del container[key]
         case 3:
-            _, (other, at) = key, draw(st.sampled_from(_places(document)))
-            container[key] = copy.deepcopy(other[at])
+            other, at = random.choice(places)
+            if isinstance(other, list) or at in other:
+                container[key] = copy.deepcopy(other[at])
         case 4 if isinstance(container, dict):
-            container[draw(st.sampled_from(["x", *ODD_TEXTS]))] = draw(json_values())
-        case _:
+            container[random.choice(["x", *ODD_TEXTS])] = copy.deepcopy(odd)
+        case 5 if isinstance(container[key], str):
+            at = random.randint(0, len(container[key]))
+            text = random.choice("0123456789,-^ ٣\0x")
+            container[key] = container[key][:at] + text + container[key][at:]
+        case _ if isinstance(container, list):
             container.append(copy.deepcopy(container[key]))
 
 

@@ -60,7 +60,7 @@ def check(read: Any, document: Any, kind: type[Any]) -> None:
 def test_a_valid_document_is_read_and_written_again(kind: type[Any]) -> None:
     value = from_json(json.dumps(VALID[kind]), kind)
     assert from_json(to_json(value), kind) == value == from_builtins(VALID[kind], kind)
-    assert json.loads(to_json(value)) == to_builtins(value)
+    assert json.loads(to_json(value)) == json.loads(json.dumps(to_builtins(value)))
     assert b"\n" not in to_json(value)
 
 
@@ -81,7 +81,6 @@ def test_any_change_of_a_valid_document_is_a_value_or_bad_input(
     document = data.draw(mutated(VALID[kind]))
     check(from_builtins, document, kind)
     check(from_json, json.dumps(document), kind)
-    check(from_json, json.dumps(document, ensure_ascii=False), kind)
 
 
 @THOROUGH
@@ -130,15 +129,6 @@ def test_a_list_within_itself_is_bad_input() -> None:
     loop.append(loop)
     with pytest.raises(BadInput, match="nested deeper"):
         from_builtins(loop, Flavor)
-
-
-def texts(document: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The paths of all texts in a document."""
-    if isinstance(document, str):
-        return [path]
-    items = document.items() if isinstance(document, dict) else enumerate(document)
-    is_container = isinstance(document, dict | list)
-    return [p for key, value in items for p in texts(value, (*path, key))] if is_container else []
 
 
 def texts_of(kind: type[Any]) -> list[tuple[Any, ...]]:

@@ -1,0 +1,258 @@
+"""Settings: file, then environment, then flags; a wrong one is named as its source spells it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mdsvc.errors import BadInput
+from mdsvc.settings import Listen, Settings, load
+from tests.strategies import ODD_TEXTS, QUICK
+
+SAMPLES: dict[str, tuple[str, str, str]] = {
+    "store": ("sqlite:///a.db", "sqlite:////b.db", "postgresql://c"),
+    "guest": ("10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"),
+    "operator": ("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"),
+    "network": ("a", "b", "c"),
+    "netns": ("a", "b", "c"),
+    "shared_secret": ("a", "b", "c"),
+    "dedicated_cpus_format": ("list", "cpuset", "list"),
+    "version_list": ("newest", "nova", "newest"),
+    "vendor_data": ("/a", "/b", "/c"),
+    "wait_seconds": ("1", "2", "3"),
+    "log_level": ("debug", "error", "warning"),
+}
+"""Of each setting three values: for the file, the environment and the flag."""
+
+LISTS = ("guest", "shared_secret")
+
+
+def toml(tmp_path: Path, text: str | bytes) -> Path:
+    path = tmp_path / "mdsvc.toml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def value_of(settings: Settings, field: str) -> str:
+    """One value, or the only one of a list, as text."""
+    value = getattr(settings, field)
+    return str(value[0] if isinstance(value, tuple) else value)
+
+
+def test_every_setting_but_identity_is_sampled() -> None:
+    assert {*SAMPLES, "identity"} == set(Settings.__struct_fields__)
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    settings = load(None, {}, {})
+    assert settings == Settings()
+    assert settings.dedicated_cpus_format == "cpuset"
+    assert settings.version_list == "nova"
+    assert settings.identity == "address"
+    assert settings.shared_secret == ()
+    assert all(Listen.parse(text).address == "127.0.0.1" for text in settings.guest)
+    assert Listen.parse(settings.operator).address == "127.0.0.1", "loopback by default"
+
+
+@pytest.mark.parametrize("field", SAMPLES)
+def test_flags_win_over_the_environment_and_that_over_the_file(field: str, tmp_path: Path) -> None:
+    in_file, in_environ, in_flag = SAMPLES[field]
+    number = field == "wait_seconds"
+    config = toml(tmp_path, f"{field} = {in_file}" if number else f"{field} = '{in_file}'")
+    environ = {f"MDSVC_{field.upper()}": in_environ}
+    flags: dict[str, Any] = {field: (in_flag,) if field in LISTS else in_flag}
+    assert value_of(load(config, {}, {}), field) == in_file
+    assert value_of(load(config, environ, {}), field) == in_environ
+    assert value_of(load(config, environ, flags), field) == in_flag
+    assert value_of(load(None, environ, {}), field) == in_environ
+    absent: dict[str, Any] = {field: () if field in LISTS else None}
+    assert value_of(load(config, environ, absent), field) == in_environ
+    others = set(SAMPLES) - {field}
+    found = load(config, environ, flags)
+    assert all(getattr(found, name) == getattr(Settings(), name) for name in others)
+
+
+def test_other_variables_are_not_read() -> None:
+    assert load(None, {"MDSVC_UNKNOWN": "x", "STORE": "y", "mdsvc_store": "z"}, {}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "secrets"), [("a", ("a",)), ("new,old", ("new", "old")), ("new, old", ("new", "old"))]
+)
+def test_several_secrets_stand_while_one_is_rotated_out(
+    text: str, secrets: tuple[str, ...]
+) -> None:
+    assert load(None, {"MDSVC_SHARED_SECRET": text}, {}).shared_secret == secrets
+
+
+@pytest.mark.parametrize("text", ["", ",", "a,", ",a", "a,,b", " ", "a, "])
+def test_an_empty_secret_is_refused(text: str, tmp_path: Path) -> None:
+    message = r"^MDSVC_SHARED_SECRET: expected no empty secret$"
+    with pytest.raises(BadInput, match=message):
+        load(None, {"MDSVC_SHARED_SECRET": text}, {})
+    with pytest.raises(BadInput, match=r"mdsvc\.toml: shared_secret: expected no empty secret$"):
+        load(toml(tmp_path, f"shared_secret = '{text}'"), {}, {})
+    with pytest.raises(BadInput, match=r"^--shared-secret: expected no empty secret$"):
+        load(None, {}, {"shared_secret": ("",)})
+
+
+def test_neutron_identity_needs_a_secret() -> None:
+    with pytest.raises(BadInput, match="shared_secret: expected a secret, as identity is neutron"):
+        load(None, {"MDSVC_IDENTITY": "neutron"}, {})
+    environ = {"MDSVC_IDENTITY": "neutron", "MDSVC_SHARED_SECRET": "s"}
+    assert load(None, environ, {}).identity == "neutron"
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "expected"),
+    [
+        ("identity", "x", "expected one of address, neutron"),
+        ("dedicated_cpus_format", "CPUSET", "expected one of cpuset, list"),
+        ("version_list", "", "expected one of newest, nova"),
+        ("log_level", "loud", "expected one of debug, error, info, warning"),
+        ("wait_seconds", "26", "Expected `int` <= 25"),
+        ("wait_seconds", "-1", "Expected `int` >= 0"),
+        ("wait_seconds", "9" * 5000, "Integer value out of range"),
+        ("wait_seconds", "1.5", "Expected `int"),
+        ("wait_seconds", "nan", "Expected `int"),
+        ("guest", "127.0.0.1", "expected ADDR:PORT"),
+        ("guest", "127.0.0.1:80,", "expected ADDR:PORT"),
+        ("operator", ":80", "expected ADDR:PORT"),
+        ("operator", "127.0.0.1:65536", "expected ADDR:PORT"),
+        ("operator", "::1:80", "expected ADDR:PORT"),
+        ("operator", "h:٨٠", "expected ADDR:PORT"),
+    ],
+)
+def test_a_wrong_setting_is_named_as_its_source_spells_it(
+    field: str, text: str, expected: str, tmp_path: Path
+) -> None:
+    config = toml(tmp_path, f"{field} = '{text}'")
+    flag: dict[str, Any] = {field: (text,) if field in LISTS else text}
+    if "," in text:
+        flag = {field: tuple(text.split(","))}
+    for sources, named in (
+        ((config, {}, {}), f"{config}: {field}"),
+        ((None, {f"MDSVC_{field.upper()}": text}, {}), f"MDSVC_{field.upper()}"),
+        ((None, {}, flag), f"--{field.replace('_', '-')}"),
+    ):
+        with pytest.raises(BadInput) as error:
+            load(*sources)
+        assert str(error.value).startswith(f"{named}: ")
+        assert expected in str(error.value)
+
+
+@pytest.mark.parametrize("key", ["unheard_of", "shared-secret", "Store", "a.b", "store:x"])
+def test_an_unknown_key_of_the_file_is_named_with_the_file(key: str, tmp_path: Path) -> None:
+    config = toml(tmp_path, f"'{key}' = 1")
+    with pytest.raises(BadInput, match=r"no such field is known here$") as error:
+        load(config, {}, {})
+    assert key in str(error.value)
+    if key.replace("-", "_").isidentifier():
+        assert str(error.value).startswith(f"{config}: {key}: ")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("store = 1", "store = true", "store = ['a']", "guest = 1", "guest = [1]", "network = 1"),
+        *("wait_seconds = 1e400", "wait_seconds = nan", "wait_seconds = inf", "wait_seconds = []"),
+        *(
+            "vendor_data = 1",
+            "log_level = {a = 1}",
+            "shared_secret = [[]]",
+            "operator = 1979-05-27",
+        ),
+    ],
+)
+def test_a_wrong_type_in_the_file_is_named_with_the_file(line: str, tmp_path: Path) -> None:
+    config = toml(tmp_path, line)
+    with pytest.raises(BadInput) as error:
+        load(config, {}, {})
+    assert str(error.value).startswith(f"{config}: {line.partition(' =')[0]}")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"x",
+        b"store = ",
+        b"\xff",
+        b"a = 1\na = 2",
+        b"\0",
+        b"a = " + b"[" * 9000,
+        b"a = " + b"9" * 5000,
+    ],
+    ids=range(7),
+)
+def test_a_file_that_is_no_toml_says_so(content: bytes, tmp_path: Path) -> None:
+    config = toml(tmp_path, content)
+    with pytest.raises(BadInput) as error:
+        load(config, {}, {})
+    assert str(error.value).startswith(f"--config: {config} is no TOML file: ")
+
+
+def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"^--config: .*/none: No such file or directory$"):
+        load(tmp_path / "none", {}, {})
+    with pytest.raises(BadInput, match=r"^--config: .*: Is a directory$"):
+        load(tmp_path, {}, {})
+
+
+@QUICK
+@given(
+    st.dictionaries(
+        st.sampled_from(Settings.__struct_fields__),
+        st.one_of(st.sampled_from(ODD_TEXTS), st.text(max_size=8)),
+    )
+)
+def test_any_environment_is_settings_or_bad_input(values: dict[str, str]) -> None:
+    environ = {f"MDSVC_{field.upper()}": text for field, text in values.items()}
+    try:
+        settings = load(None, environ, {})
+    except BadInput as error:
+        assert str(error).startswith(("MDSVC_", "shared_secret: "))  # noqa: PT017  # or it is fine
+        return
+    assert "" not in settings.shared_secret
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "port"),
+    [
+        ("127.0.0.1:8775", "127.0.0.1", 8775),
+        ("0.0.0.0:0", "0.0.0.0", 0),
+        ("localhost:65535", "localhost", 65535),
+        ("[::1]:8775", "::1", 8775),
+        ("[fe80::a9fe:a9fe%eth0]:80", "fe80::a9fe:a9fe%eth0", 80),
+    ],
+)
+def test_an_address_and_port_are_read_and_written_again(text: str, address: str, port: int) -> None:
+    assert Listen.parse(text) == Listen(address, port)
+    assert str(Listen.parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("changes", "seconds"),
+    [
+        ({}, 25),
+        ({"identity": "neutron"}, 0),
+        ({"identity": "neutron", "wait_seconds": 5}, 5),
+        ({"wait_seconds": 0}, 0),
+    ],
+)
+def test_behind_a_proxy_nobody_waits_unless_told_to(changes: dict[str, Any], seconds: int) -> None:
+    settings = msgspec.structs.replace(Settings(shared_secret=("s",)), **changes)
+    assert settings.longest_wait == seconds
+
+
+@pytest.mark.parametrize("text", ["\udcff", "a\udc80", "a\0"])
+def test_bytes_that_are_no_text_are_bad_input(text: str) -> None:
+    """The environment gives each byte that is not UTF-8 as a lone surrogate."""
+    with pytest.raises(BadInput, match=r"^MDSVC_LOG_LEVEL: expected text without "):
+        load(None, {"MDSVC_LOG_LEVEL": text}, {})
+    with pytest.raises(BadInput, match=r"^--shared-secret\[0\]: expected text without "):
+        load(None, {}, {"shared_secret": (text,)})
