@@ -23,7 +23,8 @@ class InvalidRequest(MdsvcError):
 
     def __init__(self, key: str, value: object, expected: str) -> None:
         shown = repr(value) if len(repr(value)) <= 100 else repr(value)[:97] + "..."
-        super().__init__(f"{key}={shown}: expected {expected}")
+        given = f"{key} is not set" if value is None else f"{key}={shown}"
+        super().__init__(f"{given}: expected {expected}")
         self.key = key
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import floor
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -83,6 +84,9 @@ RULES = (
 )
 
 
+_MOST = 4096
+"""Reasons that are given; a big guest on a big host has more, and the nearest come first."""
+
 Reason = dict[str, Any]
 """``rule`` and ``message`` always; ``needed``, ``available``, ``short`` where they are numbers;
 ``guest_cell`` and ``host_cell``, or ``guest_cells`` and ``host_cells``, where it is about these."""
@@ -132,10 +136,11 @@ def explain(host: Host, request: Request) -> list[Reason]:
     """Why the request does not fit on the host, nearest to fitting first."""
     rooms = ranked(host)
     demands = [Demand.of(request, cell) for cell in request.cells]
-    reasons = whole_host_reasons(host, request) or _stuck(demands, rooms)
+    whole = sorted(whole_host_reasons(host, request), key=_share)
+    reasons = whole or _stuck(demands, rooms)
     if not reasons:  # each cell has its place, but the isolated emulator thread has none
         reasons = _pairs(dict(enumerate(d.with_emulator() for d in demands)), rooms)
-    return sorted(reasons, key=_distance)
+    return reasons[:_MOST]
 
 
 def _stuck(demands: Sequence[Demand], rooms: Sequence[Room]) -> list[Reason]:
@@ -149,20 +154,33 @@ def _stuck(demands: Sequence[Demand], rooms: Sequence[Room]) -> list[Reason]:
 
 
 def _pairs(demands: dict[int, Demand], rooms: Sequence[Room]) -> list[Reason]:
-    return [
-        {"guest_cell": at, "host_cell": room.cell.id, **reason}
+    """The rules that fail, pair by pair; first the pair of which the least share is missing."""
+    pairs = [
+        (sum(map(_share, failing)), at, room.cell.id, failing)
         for at, demand in demands.items()
         for room in rooms
+        if (failing := _failing(at, demand, room))
+    ]
+    pairs.sort(key=itemgetter(slice(3)))
+    return [reason for *_, failing in pairs for reason in failing]
+
+
+def _failing(at: int, demand: Demand, room: Room) -> list[Reason]:
+    emulator = " with the emulator thread" if demand.reserved else ""
+    where = f"guest cell {at}{emulator} on host cell {room.cell.id}: "
+    return [
+        {"guest_cell": at, "host_cell": room.cell.id, **reason}
         for rule in RULES
         if rule.short(demand, room)
         for reason in _shortage(
-            rule.name,
-            rule.unit,
-            rule.needed(demand),
-            rule.available(demand, room),
-            f"guest cell {at} on host cell {room.cell.id}: ",
+            rule.name, rule.unit, rule.needed(demand), rule.available(demand, room), where
         )
     ]
+
+
+def _share(reason: Reason) -> float:
+    """Which share of what is needed is missing; none where it is not about an amount."""
+    return reason["short"] / reason["needed"] if "short" in reason else 0.0
 
 
 def _shortage(rule: str, unit: str, needed: int, there: int, where: str = "") -> list[Reason]:
@@ -191,9 +209,3 @@ def _listed(cells: Sequence[int]) -> str:
     if len(cells) == 1:
         return f"cell {cells[0]}"
     return f"cells {', '.join(map(str, cells[:-1]))} and {cells[-1]}"
-
-
-def _distance(reason: Reason) -> tuple[float, int, int]:
-    """How far from fitting: the share that is short, then lowest cells first."""
-    share = reason["short"] / reason["needed"] if "short" in reason else 0.0
-    return share, reason.get("guest_cell", -1), reason.get("host_cell", -1)

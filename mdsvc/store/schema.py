@@ -187,6 +187,7 @@ def _check_file(url: URL) -> None:
     for needed in (path, path.parent):
         if needed.exists() and not os.access(needed, os.W_OK):
             raise BadInput(f"expected a file that can be written to, but {needed} cannot")
+    path.touch(mode=0o600)  # what guests are given, and their passwords, is for its owner alone
 
 
 def _prepare_reader(connection: Any, _record: object) -> None:

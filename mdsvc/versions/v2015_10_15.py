@@ -18,7 +18,7 @@ def _network_data(view: View) -> dict[str, Any]:
     if guest.network_data is not None:
         return guest.network_data
     links: dict[str, str] = {}
-    networks = []
+    networks: list[dict[str, str]] = []
     for address in guest.addresses:
         if address.mac and not address.floating:
             link = links.setdefault(address.mac, f"link{len(links)}")
