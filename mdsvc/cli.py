@@ -108,19 +108,27 @@ def host() -> None:
     """Register hosts, and see what is used of them."""
 
 
-@host.command("add", epilog=examples("mdsvc host add h1.json", "jq … | mdsvc host add -"))
+@host.command(
+    "add",
+    epilog=examples(
+        "mdsvc host add h1.json",
+        "mdsvc host show h1 --json | jq '.service_version = 2' | mdsvc host add - --replace",
+    ),
+)
 @click.argument("file", type=INPUT)
+@click.option("--replace", is_flag=True, help="Describe a registered host anew; guests stay.")
 @store_option
 @json_option
-def host_add(file: Path) -> None:
+def host_add(file: Path, replace: bool) -> None:
     """Register the host that FILE describes in JSON (- reads stdin)."""
     new = from_json(read(file), Host)
-    if new != new.without_use():
+    if new != new.without_use() and not replace:
         raise BadInput(
             "pinned, shared_used, memory_used_mb, pages.used and floating_*: expected none, "
             "as the use of a registered host is that of its guests; only `fit` takes them"
         )
-    added = use(lambda s: control.add_host(s, new))
+    register = control.replace_host if replace else control.add_host
+    added = use(lambda s: register(s, new.without_use()))
     show(added, tables.host_detail(added))
 
 

@@ -14,7 +14,7 @@ from mdsvc.flavor import Request, request
 from mdsvc.instance import Instance, PlacedInstance, place_instance
 from mdsvc.store import Stale, Store, Transaction
 from mdsvc.topology import MIXED_SERVICE_VERSION, Host
-from mdsvc.use import place, remove
+from mdsvc.use import can_hold, place, remove
 
 T = TypeVar("T")
 
@@ -28,6 +28,29 @@ async def add_host(store: Store, host: Host) -> Host:
         if not await tx.add_host(host):
             raise Conflict(f"host {host.name}: expected a new name, but it is registered already")
         return host
+
+    return await _run(store, use_case)
+
+
+async def replace_host(store: Store, host: Host) -> Host:
+    """Register a host, or describe one anew: what its guests use of it stays as it is.
+
+    Raises Conflict where a guest could not stay in its place.
+    """
+
+    async def use_case(tx: Transaction) -> Host:
+        if not await tx.host(host.name):
+            await tx.add_host(host)
+            return host
+        used = host
+        for guest in await tx.instances(host.name):
+            if not can_hold(used, guest.layout):
+                raise Conflict(
+                    f"host {host.name}: instance {guest.uuid} could not stay in its place"
+                )
+            used = place(used, guest.layout, guest.flavor)
+        await tx.update_host(used)
+        return used
 
     return await _run(store, use_case)
 
