@@ -273,10 +273,6 @@ def _take(sources: list[int], count: int) -> list[int]:
     return taken
 
 
-def _single(core: int) -> bool:
-    return not core & (core - 1)
-
-
 def _lowest(mask: int) -> int:
     return (mask & -mask).bit_length() - 1
 
