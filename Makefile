@@ -5,7 +5,9 @@ MAKEFLAGS += --no-print-directory
 
 # A file's tests stay together, so that what they share is started once.
 PYTEST := .venv/bin/pytest --numprocesses=auto --dist=loadfile
-SLOW := vm stores-real cloudinit nova libvirt
+SLOW := cloudinit nova libvirt demo crash cli reference \
+	test_server.py test_fill_and_drain.py stores/test_processes.py
+BENCHES := serve fit streams
 
 help: ## list these targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' Makefile | while IFS='|' read -r target does; do \
@@ -35,8 +37,8 @@ lint: setup ## check style, types and layers
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports --no-logo --cache-dir .cache/import-linter
 
-bench: setup ## run the measurements
-	@for script in bench/*.py; do .venv/bin/python "$$script" || exit 1; done
+bench: setup-tests ## run the measurements
+	@for name in $(BENCHES); do .venv/bin/python -m bench.$$name || exit 1; done
 
 lock: ## renew the pinned versions in requirements*.txt
 	@scripts/lock

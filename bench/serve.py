@@ -1,6 +1,6 @@
 """Requests per second of meta_data.json, against a bare aiohttp answer of the same size.
 
-    make bench, or .venv/bin/python bench/serve.py
+    make bench, or .venv/bin/python -m bench.serve
 
 Both servers run as processes of their own on one CPU, the load on another, in turn, five times;
 the median of each and of their ratio is printed.
@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from load import rate
+from bench.load import rate
 
 CPUS = sorted(os.sched_getaffinity(0))
 ROUNDS = 5

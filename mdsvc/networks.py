@@ -7,9 +7,11 @@ Making namespaces needs root; pyroute2 does the work.
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from pyroute2 import IPRoute, netns
 
@@ -18,6 +20,8 @@ from mdsvc.instance import Address
 from mdsvc.settings import Listen
 
 METADATA_IPV4 = "169.254.169.254"
+
+_CAP_NET_ADMIN, _CAP_SYS_ADMIN = 12, 21  # linux/capability.h
 
 
 def listen(where: Listen, namespace: str | None = None) -> socket.socket:
@@ -63,8 +67,11 @@ def _inside(namespace: str | None) -> Iterator[None]:
 
 
 def can_make_namespaces() -> bool:
-    """Whether this user may make network namespaces."""
-    return os.geteuid() == 0
+    """Whether this process may make network namespaces; root in a container often may not."""
+    status = Path("/proc/self/status").read_text()
+    effective = re.search(r"(?m)^CapEff:\s*([0-9a-f]+)$", status)
+    capabilities = int(effective[1], 16) if effective else 0
+    return all(capabilities >> needed & 1 for needed in (_CAP_NET_ADMIN, _CAP_SYS_ADMIN))
 
 
 @contextmanager

@@ -100,7 +100,9 @@ def test_what_is_refused_names_the_key(row: str) -> None:
     with pytest.raises(InvalidRequest) as error:
         asked(specs, props)
     assert error.value.key == key
-    assert str(error.value).startswith(f"{key}={({**specs, **props}).get(key)!r}: expected ")
+    value = {**specs, **props}.get(key)
+    given = f"{key} is not set" if value is None else f"{key}={value!r}"
+    assert str(error.value).startswith(f"{given}: expected ")
     assert words in str(error.value)
 
 

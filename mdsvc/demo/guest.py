@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,23 +28,30 @@ async def boot(namespace: str, packages: Path) -> dict[str, Any]:
 
     The keys are those of ``crawl.py``. Raises MdsvcError when it finds none.
     """
-    process = await asyncio.create_subprocess_exec(
-        _PYTHON,
-        "-P",
-        str(Path(__file__).with_name("crawl.py")),
-        env={**os.environ, "PYTHONPATH": str(packages)},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        preexec_fn=partial(enter, namespace),
-    )
-    try:
-        async with asyncio.timeout(_SECONDS):
-            out, errors = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        raise MdsvcError(f"cloud-init found no end within {_SECONDS} s") from None
+    with tempfile.TemporaryDirectory(prefix="mdsvc-boot-") as directory:  # it may be killed
+        process = await asyncio.create_subprocess_exec(
+            _PYTHON,
+            "-P",
+            str(Path(__file__).with_name("crawl.py")),
+            env={**os.environ, "PYTHONPATH": str(packages), "TMPDIR": directory},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            preexec_fn=partial(enter, namespace),
+        )
+        out, errors = await _communicate(process)
     if process.returncode:
         raise MdsvcError(f"cloud-init found no metadata: {errors.decode().strip()}")
     learned: dict[str, Any] = json.loads(out)
     return learned
+
+
+async def _communicate(process: asyncio.subprocess.Process) -> tuple[bytes, bytes]:
+    try:
+        async with asyncio.timeout(_SECONDS):
+            return await process.communicate()
+    except TimeoutError:
+        raise MdsvcError(f"cloud-init found no end within {_SECONDS} s") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
@@ -29,6 +29,8 @@ from mdsvc.settings import Settings
 from mdsvc.store import Store
 from mdsvc.sysfs import local_host
 
+_ENDING = (signal.SIGINT, signal.SIGTERM)
+
 _SIDE_BY_SIDE = 110
 """Columns from which on the three panels stand beside one another."""
 
@@ -45,9 +47,27 @@ class _Place(NamedTuple):
 def run(console: Console, stay: bool) -> None:
     """Show it, in a few seconds, and leave nothing behind; with ``stay`` until interrupted."""
     with ExitStack() as stack:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+        stack.callback(signal.pthread_sigmask, signal.SIG_SETMASK, before)
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="mdsvc-demo-"))
         place = _place(stack, console)
-        asyncio.run(_run(console, f"sqlite:///{directory}/demo.db", place, stay))
+        asyncio.run(_end_by_signal(_run(console, f"sqlite:///{directory}/demo.db", place, stay)))
+
+
+async def _end_by_signal(running: Coroutine[Any, Any, None]) -> None:
+    """Only in here may a signal come in between: half a network could not be cleaned up, and a
+    fork that is interrupted swallows it.
+    """
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)  # both cancel
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+    try:
+        await running
+    except asyncio.CancelledError:
+        await asyncio.sleep(0.1)  # for threads of the store that still have to tell the loop
+        raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
 
 
 def _place(stack: ExitStack, console: Console) -> _Place:
@@ -57,8 +77,9 @@ def _place(stack: ExitStack, console: Console) -> _Place:
         server, guests = stack.enter_context(network)
         return _Place(f"{METADATA_IPV4}:80", address, server, guests[0])
     console.print(
-        f"[yellow]Not root:[/] the server will be on loopback instead of {METADATA_IPV4}, and a "
-        "plain HTTP client plays the guest. Run it as root to see a real cloud-init ask.\n"
+        f"[yellow]No namespaces:[/] they need root, with all of its capabilities. So the server is "
+        f"on loopback instead of {METADATA_IPV4}, and a plain HTTP client plays the guest. Run it "
+        "as root to see a real cloud-init ask.\n"
     )
     return _Place("127.0.0.1:0", Address(sample.NETWORK, "127.0.0.1"), None, None)
 

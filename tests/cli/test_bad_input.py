@@ -25,6 +25,10 @@ class Case(NamedTuple):
     names: str
 
 
+def _each(*values: object) -> tuple[object, ...]:
+    return values
+
+
 def _without(form: Json, name: str) -> Json:
     return {key: value for key, value in form.items() if key != name}
 
@@ -43,8 +47,8 @@ def _flavor(**fields: Any) -> Json:
     return plain(1, flavor={**flavor(), **fields})
 
 
-def _specs(**extra_specs: Any) -> Json:
-    return plain(1, flavor=flavor(**extra_specs))
+def _specs(extra_specs: Json) -> Json:
+    return plain(1, flavor=flavor(8, 512, extra_specs))
 
 
 def _address(**fields: Any) -> Json:
@@ -89,7 +93,7 @@ HOSTS = (
     Case("a NUL in a key", HOST, _host(**{"a\0": 1}), "NUL"),
     Case("an unknown key in a cell", HOST, _cell(colour="red"), "cells[0].colour: no such field"),
     *(Case(f"the cells {cells!r}", HOST, _host(cells=cells), "cells: ")
-      for cells in ([], {}, "0", 0, None)),
+      for cells in _each([], {}, "0", 0, None)),
     *(Case(f"the cell {cell!r}", HOST, _host(cells=[cell]), "cells[0]") for cell in (None, 5, "0")),
     *(Case(f"the cell id {number!r}", HOST, _cell(id=number), "cells[0].id: ")
       for number in (-1, "0", 65536, 10**30, True, None)),
@@ -100,7 +104,8 @@ HOSTS = (
     *(Case(f"the siblings {siblings!r}", HOST, _cell(siblings=siblings), "siblings")
       for siblings in (["0,99"], ["0,8", "8,1"], [""], "0,8", [0], None)),
     *(Case(f"the pages {pages!r}", HOST, _cell(pages=pages), "cells[0].pages")
-      for pages in ([{"size_kb": 0, "total": 1}], [{"size_kb": 4, "total": -1}], [{}], {}, "4")),
+      for pages in _each(
+          [{"size_kb": 0, "total": 1}], [{"size_kb": 4, "total": -1}], [{}], {}, "4")),
     Case("a page size twice", HOST, _cell(pages=[{"size_kb": 4, "total": 1}] * 2), "pages: "),
     Case("a cell twice", HOST, _host(cells=host()["cells"][:1] * 2), "cells: expected each id"),
     Case("a CPU in two cells", HOST, _cell(cpus="0-4,8-11"), "cells: cpus: expected no CPU twice"),
@@ -138,21 +143,21 @@ GUESTS = (
     Case("an unknown key in the flavor", GUEST, _flavor(disk=1), "flavor.disk: no such field"),
     Case("an unknown key in the image", GUEST, plain(1, image={"x": 1}), "image.x: no such field"),
     Case("an image without a form", GUEST, plain(1, image="debian"), "image: "),
-    *(Case(f"the spec {value!r}", GUEST, _specs(**{"hw:cpu_policy": value}), "hw:cpu_policy")
-      for value in ("pinned", "", None, [], {}, 1.5)),
+    *(Case(f"the spec {value!r}", GUEST, _specs({"hw:cpu_policy": value}), "hw:cpu_policy")
+      for value in _each("pinned", "", None, [], {}, 1.5)),
     Case("specs that are a list", GUEST, _flavor(extra_specs=[]), "flavor.extra_specs: "),
-    Case("counts that do not add up (R3)", GUEST, _specs(**{"resources:PCPU": "9"}),
+    Case("counts that do not add up (R3)", GUEST, _specs({"resources:PCPU": "9"}),
          "resources:PCPU=9: expected 8 in all"),
     Case("a mask without mixed (R4)", GUEST,
-         _specs(**{"hw:cpu_policy": "dedicated", "hw:cpu_dedicated_mask": "0"}),
+         _specs({"hw:cpu_policy": "dedicated", "hw:cpu_dedicated_mask": "0"}),
          "hw:cpu_dedicated_mask='0': expected hw:cpu_policy=mixed"),
-    Case("mixed without a mask (R5)", GUEST, _specs(**{"hw:cpu_policy": "mixed"}),
+    Case("mixed without a mask (R5)", GUEST, _specs({"hw:cpu_policy": "mixed"}),
          "hw:cpu_dedicated_mask"),
     Case("a conflict with the image (R1)", GUEST,
-         {**_specs(**{"hw:cpu_policy": "shared"}),
+         {**_specs({"hw:cpu_policy": "shared"}),
           "image": {"properties": {"hw_cpu_policy": "dedicated"}}}, "hw_cpu_policy='dedicated'"),
     Case("isolate with shared (R13)", GUEST,
-         _specs(**{"hw:cpu_policy": "shared", "hw:emulator_threads_policy": "isolate"}),
+         _specs({"hw:cpu_policy": "shared", "hw:emulator_threads_policy": "isolate"}),
          "hw:emulator_threads_policy='isolate'"),
     *(Case(f"the IP {ip!r}", GUEST, _address(ip=ip), "addresses[0].ip: ")
       for ip in ("", "10.0.0.256", "10.0.0.5/24", "fe80::1%", "x", 5, None)),
@@ -164,7 +169,8 @@ GUESTS = (
     Case("a key's name twice", GUEST,
          plain(1, key_pairs=[{"name": "ops", "public_key": "k"}] * 2), "key_pairs: name"),
     Case("a key of an unknown type", GUEST,
-         plain(1, key_pairs=[{"name": "a", "public_key": "k", "type": "pgp"}]), "key_pairs[0].type"),
+         plain(1, key_pairs=[{"name": "a", "public_key": "k", "type": "pgp"}]),
+         "key_pairs[0].type"),
     Case("user data that is a number", GUEST, plain(1, user_data=5), "user_data: "),
     Case("user data that is no base64", GUEST, plain(1, user_data={"base64": "!"}),
          "user_data.base64: "),
@@ -212,8 +218,8 @@ FILES = (
       for args in (HOST[:2], GUEST[:2], IMPORT[:4], ("fit",))),
     *(Case(f"{' '.join(args)}, a directory", (*args, "/"), b"", "/: Is a directory")
       for args in (HOST[:2], GUEST[:2], IMPORT[:4], ("fit",))),
-    *(Case(f"{' '.join(args)}, empty", (*args, "/dev/null"), b"", "expected XML" if args == IMPORT[:4]
-           else "JSON") for args in (HOST[:2], GUEST[:2], IMPORT[:4])),
+    *(Case(f"{' '.join(args)}, empty", (*args, "/dev/null"), b"", names)
+      for args, names in ((HOST[:2], "JSON"), (GUEST[:2], "JSON"), (IMPORT[:4], "expected XML"))),
     Case("a file that cannot be read", ("host", "add", "/proc/self/mem"), b"", "/proc/self/mem: "),
 )  # fmt: skip
 

@@ -48,7 +48,7 @@ def test_a_guest_that_fits_has_its_layout(mdsvc: Mdsvc, file: Path) -> None:
 
 
 def test_a_guest_that_does_not_fit_has_the_reasons(mdsvc: Mdsvc) -> None:
-    done = mdsvc("fit", stdin={**FITS, "flavor": flavor(13, 64, **DEDICATED)})
+    done = mdsvc("fit", stdin={**FITS, "flavor": flavor(13, 64, DEDICATED)})
     assert (done.code, done.err) == (0, "")
     [answer] = done.lines
     assert (answer["fits"], answer["error"]) == (False, "DoesNotFit")
@@ -102,12 +102,13 @@ def test_questions_are_read_from_a_file(mdsvc: Mdsvc, tmp_path: Path) -> None:
 
 
 def test_the_use_that_a_host_says_is_reckoned_with(mdsvc: Mdsvc) -> None:
-    cells = [{**cell, "pinned": cpus} for cell, cpus in zip(host()["cells"], ("1-3,9-11", "5-6"))]
-    used = {**FITS, "host": host(cells=cells), "flavor": flavor(2, 64, **DEDICATED)}
+    first, second = host()["cells"]
+    cells = [{**first, "pinned": "1-3,9-11"}, {**second, "pinned": "5-6"}]
+    used = {**FITS, "host": host(cells=cells), "flavor": flavor(2, 64, DEDICATED)}
     [answer] = mdsvc("fit", stdin=used).lines
     pins = answer["layout"]["cells"][0]["cpu_pinning"]
     assert set(pins.values()) <= {7, 13, 14, 15}
-    [answer] = mdsvc("fit", stdin={**used, "flavor": flavor(5, 64, **DEDICATED)}).lines
+    [answer] = mdsvc("fit", stdin={**used, "flavor": flavor(5, 64, DEDICATED)}).lines
     assert answer["fits"] is False
 
 

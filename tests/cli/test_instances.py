@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -14,7 +15,7 @@ CREATE = ("instance", "create", "-", "--json")
 
 RICH = guest(
     image={"id": "i", "name": "debian", "properties": {"hw_cpu_policy": "mixed"}},
-    flavor=flavor(4, **{"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "^0-1"}),
+    flavor=flavor(4, 512, {"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "^0-1"}),
     hostname="dpdk-0.example.org",
     addresses=[
         {"network": "a", "ip": "10.0.0.5", "mac": "fa:16:3e:aa:bb:cc"},
@@ -100,7 +101,7 @@ def test_people_see_where_a_guest_is(mdsvc: Mdsvc) -> None:
 
 def test_guests_are_listed_by_uuid(mdsvc: Mdsvc) -> None:
     for number in (2, 10, 1):
-        assert mdsvc(*CREATE, stdin=plain(number, flavor=flavor(1, 64, **DEDICATED))).code == 0
+        assert mdsvc(*CREATE, stdin=plain(number, flavor=flavor(1, 64, DEDICATED))).code == 0
     listed = [found["uuid"] for found in mdsvc("instance", "list", "--json").json]
     assert listed == sorted(listed)
     assert len(listed) == 3
@@ -116,7 +117,7 @@ def test_a_guest_goes_where_it_is_told(mdsvc: Mdsvc) -> None:
 
 def test_guests_that_are_told_nothing_go_wherever_there_is_room(mdsvc: Mdsvc) -> None:
     assert mdsvc("host", "add", "-", stdin=host("h2")).code == 0
-    asked = [plain(number, flavor=flavor(4, 64, **DEDICATED)) for number in range(7)]
+    asked = [plain(number, flavor=flavor(4, 64, DEDICATED)) for number in range(7)]
     done = [mdsvc(*CREATE, stdin=form) for form in asked]
     assert [d.code for d in done] == [0] * 4 + [3] * 3, "a cell of six has room for one of four"
     assert sorted(d.json["host"] for d in done[:4]) == ["h1", "h1", "h2", "h2"]
@@ -125,7 +126,7 @@ def test_guests_that_are_told_nothing_go_wherever_there_is_room(mdsvc: Mdsvc) ->
 def test_when_no_host_takes_a_guest_every_host_is_tried(mdsvc: Mdsvc) -> None:
     small = {"name": "small", "cells": [{"id": 0, "memory_mb": 64, "cpus": "0"}]}
     assert mdsvc("host", "add", "-", stdin=small).code == 0
-    done = mdsvc(*CREATE, stdin=plain(1, flavor=flavor(16, 64, **DEDICATED)))
+    done = mdsvc(*CREATE, stdin=plain(1, flavor=flavor(16, 64, DEDICATED)))
     assert (done.code, done.out) == (3, "")
     assert "2 hosts" in done.err
     assert "h1" in done.err
@@ -143,6 +144,29 @@ def test_what_a_guest_used_is_free_once_it_is_removed(mdsvc: Mdsvc, dump: Dump) 
         assert UUID not in dump()
 
 
+def test_a_guest_is_printed_as_libvirt_s_domain(mdsvc: Mdsvc) -> None:
+    """R18; what the elements say has its own tests."""
+    placed = mdsvc(*CREATE, stdin=guest()).json
+    done = mdsvc("instance", "xml", UUID.upper())
+    assert (done.code, done.err) == (0, "")
+    domain = ET.fromstring(done.out)  # noqa: S314  # our own
+    assert (domain.tag, domain.findtext("uuid")) == ("domain", UUID)
+    pins = {
+        int(vcpu): str(pcpu)
+        for cell in placed["layout"]["cells"]
+        for vcpu, pcpu in cell["cpu_pinning"].items()
+    }
+    told = {int(pin.attrib["vcpu"]): pin.attrib["cpuset"] for pin in domain.iter("vcpupin")}
+    assert {vcpu: told[vcpu] for vcpu in pins} == pins
+
+
+def test_one_element_of_the_domain_can_be_printed_alone(mdsvc: Mdsvc) -> None:
+    assert mdsvc(*CREATE, stdin=guest()).code == 0
+    done = mdsvc("instance", "xml", UUID, "--only", "cputune")
+    assert (done.code, done.err) == (0, "")
+    assert ET.fromstring(done.out).tag == "cputune"  # noqa: S314  # our own
+
+
 def test_no_guests_are_an_empty_list_and_a_word_to_people(mdsvc: Mdsvc) -> None:
     assert mdsvc("instance", "list", "--json").json == []
     assert "mdsvc instance create" in mdsvc("instance", "list").out
@@ -150,7 +174,7 @@ def test_no_guests_are_an_empty_list_and_a_word_to_people(mdsvc: Mdsvc) -> None:
 
 def test_a_host_is_filled_to_the_last_pcpu_and_no_further(mdsvc: Mdsvc) -> None:
     codes = [
-        mdsvc(*CREATE, stdin=plain(number, flavor=flavor(2, 64, **DEDICATED))).code
+        mdsvc(*CREATE, stdin=plain(number, flavor=flavor(2, 64, DEDICATED))).code
         for number in range(7)
     ]
     assert codes == [0] * 6 + [3]

@@ -18,18 +18,26 @@ from tests.cli.values import UUID, flavor, guest, host
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
 LIST = ("host", "list", "--json")
+NO_STORE = "memory://"
+"""Where it is not about the store: a process with a real one starts slowly."""
 
 
 @pytest.fixture
-def start(with_guest: Mdsvc) -> Iterator[Start]:
-    """Starts the command on the filled store; what still runs in the end is killed."""
+def start() -> Iterator[Start]:
+    """Starts the command on an empty store; what still runs in the end is killed."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def it(*args: str, **streams: int | IO[bytes]) -> subprocess.Popen[bytes]:
-        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        command = [str(MDSVC), *args]
-        env = environment(MDSVC_STORE=with_guest.url)
-        started.append(subprocess.Popen(command, env=env, **{**pipes, **streams}))
+    def it(*args: str, stdout: int | IO[bytes] = subprocess.PIPE) -> subprocess.Popen[bytes]:
+        started.append(
+            subprocess.Popen(
+                [str(MDSVC), *args],
+                bufsize=0,
+                env=environment(MDSVC_STORE=NO_STORE),
+                stdin=subprocess.PIPE,
+                stdout=stdout,
+                stderr=subprocess.PIPE,
+            )
+        )
         return started[-1]
 
     yield it
@@ -44,14 +52,11 @@ def start(with_guest: Mdsvc) -> Iterator[Start]:
 def test_a_process_says_what_one_in_process_says(with_guest: Mdsvc) -> None:
     """The other tests run the command in this process: here is why they may."""
     steps: tuple[tuple[tuple[str, ...], object], ...] = (
-        (LIST, b""),
         (("host", "show", "h1"), b""),
         (("host", "show", "h2"), b""),
         (("instance", "create", "-"), guest()),
         (("instance", "create", "-"), b"\xff"),
-        (("instance", "show", UUID), b""),
         (("host", "add"), b""),
-        (("host", "remove", "h1"), b""),
     )
     codes = []
     for args, stdin in steps:
@@ -59,7 +64,7 @@ def test_a_process_says_what_one_in_process_says(with_guest: Mdsvc) -> None:
         there = process(*args, stdin=stdin, MDSVC_STORE=with_guest.url)
         assert there == here
         codes.append(there.code)
-    assert codes == [0, 0, 4, 3, 2, 0, 2, 3]
+    assert codes == [0, 4, 3, 2, 2]
 
 
 def test_the_package_runs_as_a_module_s_command_does(tmp_path: Path) -> None:
@@ -71,7 +76,7 @@ def test_the_package_runs_as_a_module_s_command_does(tmp_path: Path) -> None:
 # ---- whoever reads is gone ----
 
 
-@pytest.mark.parametrize("args", [LIST, ("host", "show", "h1"), ("completion", "zsh"), ("--help",)])
+@pytest.mark.parametrize("args", [LIST, ("host", "list"), ("completion", "zsh"), ("--help",)])
 def test_a_reader_that_is_gone_is_no_traceback(start: Start, args: tuple[str, ...]) -> None:
     running = start(*args)
     assert running.stdout
@@ -88,13 +93,11 @@ def test_a_reader_that_leaves_ends_a_long_run(start: Start) -> None:
     assert running.stdout
     assert running.stderr
     running.stdin.write(question)
-    running.stdin.flush()
     assert running.stdout.readline().startswith(b'{"fits":true')
     running.stdout.close()
     try:
         for _ in range(1000):
             running.stdin.write(question)
-        running.stdin.flush()
     except BrokenPipeError:
         pass
     assert running.stderr.read() == b""
@@ -108,13 +111,12 @@ def test_answers_come_while_questions_are_still_asked(start: Start) -> None:
     assert running.stdout
     for line in (b"{}\n", b"\n"):
         running.stdin.write(line)
-        running.stdin.flush()
         assert b"BadInput" in running.stdout.readline()
     running.stdin.close()
     assert running.wait(20) == 0
 
 
-@pytest.mark.parametrize("args", [LIST, ("host", "show", "h1"), ("--version",)])
+@pytest.mark.parametrize("args", [LIST, ("host", "list"), ("--version",)])
 def test_a_full_disk_is_one_message(start: Start, args: tuple[str, ...]) -> None:
     with Path("/dev/full").open("wb") as full:
         running = start(*args, stdout=full)
@@ -125,10 +127,10 @@ def test_a_full_disk_is_one_message(start: Start, args: tuple[str, ...]) -> None
 
 # ---- streams that the caller has closed ----
 
-CLOSED = {
+CLOSED: dict[str, dict[tuple[str, ...], int]] = {
     "<&-": {LIST: 0, ("host", "add", "-"): 2, ("fit",): 0, ("host", "show", "h2"): 4},
-    ">&-": {LIST: 0, ("host", "show", "h1"): 0, ("host", "show", "h2"): 4, ("--help",): 0},
-    "2>&-": {LIST: 0, ("host", "show", "h2"): 4, ("host", "add", "-"): 2},
+    ">&-": {LIST: 0, ("host", "list"): 0, ("host", "show", "h2"): 4, ("--help",): 0},
+    "2>&-": {LIST: 0, ("host", "show", "h2"): 4},
     "<&- >&- 2>&-": {LIST: 0, ("host", "show", "h2"): 4, ("fit",): 0},
 }
 
@@ -137,13 +139,11 @@ CLOSED = {
     ("closed", "args", "code"),
     [(closed, args, code) for closed, codes in CLOSED.items() for args, code in codes.items()],
 )
-def test_closed_streams_do_no_harm(
-    with_guest: Mdsvc, closed: str, args: tuple[str, ...], code: int
-) -> None:
+def test_closed_streams_do_no_harm(closed: str, args: tuple[str, ...], code: int) -> None:
     done = subprocess.run(
         ["bash", "-c", f'"$@" {closed}', "bash", str(MDSVC), *args],
         stdin=subprocess.DEVNULL,
-        env=environment(MDSVC_STORE=with_guest.url),
+        env=environment(MDSVC_STORE=NO_STORE),
         capture_output=True,
         check=False,
     )
@@ -155,20 +155,23 @@ def test_closed_streams_do_no_harm(
 
 
 @pytest.mark.parametrize("columns", ["", "0", "x", "-5", "1", "20", "99999999", "٣"])
-def test_any_width_is_drawn_to(with_guest: Mdsvc, columns: str) -> None:
-    done = process("host", "show", "h1", MDSVC_STORE=with_guest.url, COLUMNS=columns)
+def test_any_width_is_drawn_to(
+    with_guest: Mdsvc, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    done = with_guest("host", "show", "h1")
     assert (done.code, done.err) == (0, "")
     assert done.out
 
 
-def test_a_narrow_width_is_kept(with_guest: Mdsvc) -> None:
-    done = process("host", "show", "h1", MDSVC_STORE=with_guest.url, COLUMNS="40")
-    assert max(map(len, done.out.splitlines())) <= 40
+def test_a_narrow_width_is_kept(with_guest: Mdsvc, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    assert max(map(len, with_guest("host", "show", "h1").out.splitlines())) <= 40
 
 
 def test_a_terminal_without_unicode_gets_a_drawing_too(with_guest: Mdsvc) -> None:
     plain = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
-    for args in (("host", "show", "h1"), ("instance", "show", UUID), ("host", "list")):
+    for args in (("host", "show", "h1"), ("instance", "show", UUID)):
         done = process(*args, MDSVC_STORE=with_guest.url, **plain)
         assert (done.code, done.err) == (0, "")
         assert done.out.isascii()
@@ -177,7 +180,7 @@ def test_a_terminal_without_unicode_gets_a_drawing_too(with_guest: Mdsvc) -> Non
 # ---- the interrupt key ----
 
 
-@pytest.mark.parametrize("args", [("fit",), ("host", "add", "-"), ("instance", "create", "-")])
+@pytest.mark.parametrize("args", [("fit",), ("instance", "create", "-")])
 def test_an_interrupt_ends_it_without_a_traceback(start: Start, args: tuple[str, ...]) -> None:
     running = start(*args)
     assert running.stderr

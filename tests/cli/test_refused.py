@@ -1,8 +1,8 @@
-"""What cannot be granted is exit 3, what is not there exit 4; each says what, and changes nothing."""
+"""What cannot be granted is exit 3, what is not there exit 4; neither changes anything."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
@@ -20,8 +20,8 @@ class Case(NamedTuple):
     names: tuple[str, ...]
 
 
-def _asking(vcpus: int, memory_mb: int = 64, **extra_specs: Any) -> object:
-    return plain(1, flavor={"vcpus": vcpus, "memory_mb": memory_mb, "extra_specs": extra_specs})
+def _asking(vcpus: int, memory_mb: int = 64, extra_specs: object = None) -> object:
+    return plain(1, flavor=flavor(vcpus, memory_mb, extra_specs or {}))
 
 
 ON_TAKEN_ADDRESS = [{"network": "net-a", "ip": "10.0.0.5"}]
@@ -35,16 +35,16 @@ REFUSED = (
     Case("an address twice, in another spelling", CREATE,
          plain(1, addresses=[*ON_TAKEN_ADDRESS, {"network": "net-b", "ip": "::1"}]), (UUID,)),
     Case("a host that is not empty", ("host", "remove", "h1"), b"", ("host h1", UUID)),
-    Case("more dedicated CPUs than are free", CREATE, _asking(9, **DEDICATED), ("h1", "pCPU")),
+    Case("more dedicated CPUs than are free", CREATE, _asking(9, 64, DEDICATED), ("h1", "pCPU")),
     Case("more memory than there is", CREATE, _asking(1, 8193), ("h1", "8193", "memory")),
-    Case("more memory in a cell than there is", CREATE, _asking(1, 4000, **DEDICATED),
+    Case("more memory in a cell than there is", CREATE, _asking(1, 4000, DEDICATED),
          ("h1", "memory")),
     Case("more vCPUs than one guest may have", CREATE, _asking(500), ("h1", "vCPU")),
-    Case("more nodes than the host has", CREATE, _asking(3, 63, **{"hw:numa_nodes": "3"}),
+    Case("more nodes than the host has", CREATE, _asking(3, 63, {"hw:numa_nodes": "3"}),
          ("h1", "cells")),
-    Case("pages that the host does not have", CREATE, _asking(1, **{"hw:mem_page_size": "1GB"}),
+    Case("pages that the host does not have", CREATE, _asking(1, 64, {"hw:mem_page_size": "1GB"}),
          ("h1", "page")),
-    Case("that one host cannot take it", (*CREATE, "--host", "h1"), _asking(9, **DEDICATED),
+    Case("that one host cannot take it", (*CREATE, "--host", "h1"), _asking(9, 64, DEDICATED),
          ("h1", "pCPU")),
 )  # fmt: skip
 
@@ -55,6 +55,7 @@ MISSING = (
     Case("show an unknown guest", ("instance", "show", OTHER_UUID), b"", (OTHER_UUID,)),
     Case("show what is no UUID", ("instance", "show", "dpdk-0"), b"", ("dpdk-0",)),
     Case("show what is not on one line", ("instance", "show", "a\nb\x1b"), b"", (r"a\nb\x1b",)),
+    Case("the domain of an unknown guest", ("instance", "xml", OTHER_UUID), b"", (OTHER_UUID,)),
     Case("delete an unknown guest", ("instance", "delete", OTHER_UUID), b"", (OTHER_UUID,)),
     Case("create on an unknown host", (*CREATE, "--host", "h2"), plain(1), ("host h2",)),
 )
@@ -104,7 +105,7 @@ def test_a_refusal_reads_the_same_with_json(with_guest: Mdsvc, json: tuple[str, 
 
 MIXED_FLAVORS = {
     "by resources": flavor(),
-    "by mask": flavor(4, **{"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "^0"}),
+    "by mask": flavor(4, 512, {"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "^0"}),
 }
 
 
@@ -127,5 +128,5 @@ def test_mixed_is_refused_while_one_host_is_old(mdsvc: Mdsvc, asked: object) -> 
 def test_other_policies_do_not_mind_an_old_host(mdsvc: Mdsvc) -> None:
     assert mdsvc("host", "add", "-", stdin=host("old-1", service_version=1)).code == 0
     for number, policy in enumerate(("shared", "dedicated")):
-        asked = plain(number, flavor=flavor(2, **{"hw:cpu_policy": policy}))
+        asked = plain(number, flavor=flavor(2, 512, {"hw:cpu_policy": policy}))
         assert mdsvc(*CREATE, stdin=asked).code == 0

@@ -26,9 +26,7 @@ class Places:
 
 
 @pytest.fixture
-def places(
-    mdsvc: Mdsvc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Places:
+def places(mdsvc: Mdsvc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     monkeypatch.delenv("MDSVC_STORE")
     monkeypatch.chdir(tmp_path)
     return Places(tmp_path, mdsvc)
@@ -165,9 +163,7 @@ BAD_VARIABLES = {
 
 
 @pytest.mark.parametrize("name", BAD_VARIABLES)
-def test_a_bad_variable_is_named(
-    mdsvc: Mdsvc, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_a_bad_variable_is_named(mdsvc: Mdsvc, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, BAD_VARIABLES[name])
     done = mdsvc(*LIST)
     assert (done.code, done.out) == (2, "")

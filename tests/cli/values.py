@@ -15,7 +15,7 @@ MIXED = {"resources:VCPU": "3", "resources:PCPU": "5", "hw:numa_nodes": "2"}
 DEDICATED = {"hw:cpu_policy": "dedicated"}
 
 
-def host(name: str = "h1", **fields: Any) -> Json:
+def host(name: object = "h1", **fields: Any) -> Json:
     """Two NUMA cells of four cores with two threads; of each, one core is shared."""
     form = {
         "name": name,
@@ -39,11 +39,11 @@ def host(name: str = "h1", **fields: Any) -> Json:
     return {**form, **fields}
 
 
-def flavor(vcpus: int = 8, memory_mb: int = 512, **extra_specs: Any) -> Json:
-    return {"vcpus": vcpus, "memory_mb": memory_mb, "extra_specs": extra_specs or MIXED}
+def flavor(vcpus: int = 8, memory_mb: int = 512, extra_specs: object = MIXED) -> Json:
+    return {"vcpus": vcpus, "memory_mb": memory_mb, "extra_specs": extra_specs}
 
 
-def guest(uuid: str = UUID, **fields: Any) -> Json:
+def guest(uuid: object = UUID, **fields: Any) -> Json:
     """The seed's example of a guest; a field given as None is left out."""
     form = {
         "uuid": uuid,
