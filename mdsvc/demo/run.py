@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Coroutine, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -40,8 +42,16 @@ class _Place(NamedTuple):
 
     listen: str
     address: Address
-    server: str | None
-    guest: str | None
+    server: str | None = None
+    guest: str | None = None
+    packages: Path | None = None  # cloud-init's, to play the guest in its namespace
+
+
+_NO_NAMESPACES = (
+    "[yellow]No namespaces:[/] they need root, with all of its capabilities; run it as root to see "
+    "a real cloud-init ask."
+)
+_NO_CLOUD_INIT = "[yellow]No cloud-init:[/] `make setup` in a checkout unpacks it."
 
 
 def run(console: Console, stay: bool) -> None:
@@ -72,16 +82,17 @@ async def _end_by_signal(running: Coroutine[Any, Any, None]) -> None:
 
 def _place(stack: ExitStack, console: Console) -> _Place:
     address = sample.asking_guest().addresses[0]
-    if can_make_namespaces():
+    packages = cloud_init()
+    missing = _NO_NAMESPACES if not can_make_namespaces() else _NO_CLOUD_INIT
+    if packages and can_make_namespaces():
         network = guest_network(f"mdsvc-demo-{os.getpid()}", [address])
         server, guests = stack.enter_context(network)
-        return _Place(f"{METADATA_IPV4}:80", address, server, guests[0])
+        return _Place(f"{METADATA_IPV4}:80", address, server, guests[0], packages)
     console.print(
-        f"[yellow]No namespaces:[/] they need root, with all of its capabilities. So the server is "
-        f"on loopback instead of {METADATA_IPV4}, and a plain HTTP client plays the guest. Run it "
-        "as root to see a real cloud-init ask.\n"
+        f"{missing} So the server is on loopback instead of {METADATA_IPV4}, and a plain HTTP "
+        "client plays the guest.\n"
     )
-    return _Place("127.0.0.1:0", Address(sample.NETWORK, "127.0.0.1"), None, None)
+    return _Place("127.0.0.1:0", Address(sample.NETWORK, "127.0.0.1"))
 
 
 async def _run(console: Console, url: str, place: _Place, stay: bool) -> None:
@@ -107,13 +118,15 @@ async def _run(console: Console, url: str, place: _Place, stay: bool) -> None:
 
 
 async def _fill(console: Console, store: Store, place: _Place) -> PlacedInstance:
-    cpus = CpuSet.of(os.sched_getaffinity(0))
-    mine = await control.add_host(store, local_host("this-machine", CpuSet.of([min(cpus)]), None))
+    cpus = local_host("this-machine").cpus
+    first = CpuSet.of([min(cpus)])  # for the machine itself and shared vCPUs
+    mine = await control.add_host(store, local_host("this-machine", first, cpus - first))
     big = await control.add_host(store, sample.big_host())
     _step(
         console,
         "Registering hosts",
-        f"{mine.name}: its own topology, CPUs {mine.cpus} in {len(mine.cells)} NUMA cell(s)",
+        f"{mine.name}: its own topology, CPUs {mine.cpus} in {len(mine.cells)} NUMA cell(s); "
+        f"dedicated {mine.cpu_dedicated_set or 'none'}",
         f"{big.name}: a sample, CPUs {big.cpus} in {len(big.cells)} NUMA cells",
     )
     placed = [await control.create_instance(store, g, big.name) for g in sample.neighbours()]
@@ -132,10 +145,9 @@ def _placed_line(guest: PlacedInstance) -> str:
 
 
 async def _learn(console: Console, place: _Place, url: str) -> dict[str, str]:
-    packages = cloud_init()
-    if place.guest and packages:
+    if place.guest and place.packages:
         _step(console, "The guest boots", "Debian's cloud-init, unchanged, looks for its metadata")
-        found = await boot(place.guest, packages)
+        found = await boot(place.guest, place.packages)
         return _from_cloud_init(found)
     _step(console, "The guest asks", "a plain HTTP client reads the metadata")
     return await _from_http(url)
@@ -239,14 +251,16 @@ async def _stay(console: Console, place: _Place, lines: list[str]) -> None:
 
 
 def _next(console: Console, stayed: bool) -> None:
-    lines = [
-        "mdsvc host import me --local      register this machine; then `mdsvc host show me`",
-        "mdsvc instance create guest.json  place a guest of your own (README has one)",
-        "mdsvc serve                       answer guests",
-        "mdsvc --help                      everything else, with examples",
-    ]
-    if not stayed:
-        lines.insert(
-            0, "mdsvc demo --serve                the same, and stay up to be asked by hand"
-        )
-    _step(console, "What to try next", *lines)
+    """With the command as it was called: a checkout's is not on the PATH."""
+    called = os.path.relpath(sys.argv[0]) if os.sep in sys.argv[0] else "mdsvc"
+    ideas = {
+        **({} if stayed else {"demo --serve": "the same, and stay up to be asked by hand"}),
+        "host import me --local": "register this machine; then `host show me`",
+        "instance create guest.json": "place a guest of your own (README has one)",
+        "serve": "answer guests",
+        "--help": "everything else, with examples",
+    }
+    width = max(map(len, ideas))
+    _step(
+        console, "What to try next", *(f"{called} {idea:{width}}  {ideas[idea]}" for idea in ideas)
+    )
