@@ -13,8 +13,7 @@ from pathlib import Path
 
 from mdsvc.cpuset import EMPTY, MAX_CPU, CpuSet
 from mdsvc.errors import BadInput
-from mdsvc.forms import from_builtins, to_builtins
-from mdsvc.topology import Host, HostCell, PagePool
+from mdsvc.topology import Host, HostCell, PagePool, found_host
 
 _MAX_CELL = 65535
 
@@ -33,15 +32,7 @@ def local_host(
     kernel knows no nodes. Raises BadInput.
     """
     cells = _cells(root / "devices/system", meminfo, root / "kernel/mm/hugepages")
-    if shared is None and dedicated is None:
-        shared = CpuSet.of(cpu for cell in cells for cpu in cell.cpus)
-    form = {
-        "name": name,
-        "cells": to_builtins(cells),
-        "cpu_shared_set": str(shared or EMPTY),
-        "cpu_dedicated_set": str(dedicated or EMPTY),
-    }
-    return from_builtins(form, Host)
+    return found_host(name, cells, shared, dedicated)
 
 
 def _cells(system: Path, meminfo: Path, hugepages: Path) -> list[HostCell]:

@@ -5,13 +5,14 @@ CPU numbers here are host CPUs (pCPUs) throughout. Memory is in MiB, page sizes 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Annotated, Literal
 
 import msgspec
 
 from mdsvc.cpuset import EMPTY, CpuSet, union
-from mdsvc.forms import Form
+from mdsvc.forms import Form, from_builtins, to_builtins
 
 MIXED_SERVICE_VERSION = 2
 """The first service version of a host that knows guests with the mixed policy (R17)."""
@@ -166,3 +167,20 @@ def _check_disjoint(sets: tuple[CpuSet, ...] | list[CpuSet], what: str) -> None:
         if cpus & seen:
             raise ValueError(f"{what}: expected no CPU twice, but {cpus & seen} is")
         seen |= cpus
+
+
+def found_host(
+    name: str, cells: Sequence[HostCell], shared: CpuSet | None, dedicated: CpuSet | None
+) -> Host:
+    """A host whose cells were found out; with neither CPU set given every CPU is shared, as in
+    Nova, and with one of them the other is empty. Raises BadInput.
+    """
+    if shared is None and dedicated is None:
+        shared = union(cell.cpus for cell in cells)
+    form = {
+        "name": name,
+        "cells": to_builtins(cells),
+        "cpu_shared_set": str(shared or EMPTY),
+        "cpu_dedicated_set": str(dedicated or EMPTY),
+    }
+    return from_builtins(form, Host)

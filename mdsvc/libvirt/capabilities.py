@@ -14,8 +14,7 @@ from xml.etree.ElementTree import Element
 
 from mdsvc.cpuset import EMPTY, MAX_CPU, CpuSet
 from mdsvc.errors import BadInput
-from mdsvc.forms import from_builtins, to_builtins
-from mdsvc.topology import Host, HostCell, PagePool
+from mdsvc.topology import Host, HostCell, PagePool, found_host
 
 MAX_XML = 16 * 2**20
 """Bytes; a host of 4096 CPUs in 256 cells takes 4 MiB."""
@@ -32,15 +31,7 @@ def host_from_capabilities(
     either every CPU is shared, as in Nova. Offline CPUs are left out. Raises BadInput.
     """
     cells = _topology(_topology_of(_document(xml)))
-    if shared is None and dedicated is None:
-        shared = CpuSet.of(cpu for cell in cells for cpu in cell.cpus)
-    form = {
-        "name": name,
-        "cells": to_builtins(cells),
-        "cpu_shared_set": str(shared or EMPTY),
-        "cpu_dedicated_set": str(dedicated or EMPTY),
-    }
-    return from_builtins(form, Host)
+    return found_host(name, cells, shared, dedicated)
 
 
 # ---- the document ----
