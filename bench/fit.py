@@ -1,6 +1,6 @@
 """How long it takes to fit a guest to a host, beside Nova's own fitter; and to rank many hosts.
 
-    make bench, or .venv/bin/python bench/fit.py
+    make bench, or .venv/bin/python -m bench.fit
 
 One call after the other on the same machine, in rounds; the median of the calls is printed. *Warm*
 is a host value that was asked before, *cold* one that is new in every part, as when it was just

@@ -1,6 +1,6 @@
 """How much of a stream of guests a host takes: packing, beside Nova and beside a best fit.
 
-    make bench, or .venv/bin/python bench/streams.py
+    make bench, or .venv/bin/python -m bench.streams
 
 Guests of one cell come and go: at random times, for a random time, with a random number of
 dedicated vCPUs. A *load* of 1 asks for as many vCPUs as there are dedicated pCPUs, on average. All
@@ -33,14 +33,14 @@ leaves."""
 
 @dataclass(frozen=True)
 class Stream:
-    """Guests that come to a machine. Those with the fewest vCPUs can do without `require`."""
+    """Guests that come to a machine."""
 
     name: str
     machine: Machine
     load: float
     sizes: tuple[int, ...]
-    require: float = 0.0  # the share of those guests that may have this thread policy
-    require_from: int = 1  # vCPUs
+    require: float = 0.0  # the share that has this thread policy, of the guests that may have it:
+    require_from: int = 1  # those of so many vCPUs and more
 
     def events(self) -> list[Event]:
         """Poisson arrivals, exponential lifetimes of 1 on average."""
@@ -62,6 +62,7 @@ EVEN = (1, 2, 4, 8)
 SMALL, LARGE = Machine(2, 16, 1), Machine(8, 8, 1)
 
 STREAMS = (
+    # In the first, half of all guests have `require`, but none of those with one vCPU.
     Stream("2×32, load 1.1, 1 1 2 3 4, half require, not 1", SMALL, 1.1, ODD, 5 / 6, 2),
     Stream("2×32, load 1.1, 1 1 2 3 4, half require", SMALL, 1.1, ODD, 1 / 2),
     Stream("8×16, load 0.95, 1 1 2 3 4, half require", LARGE, 0.95, ODD, 1 / 2),

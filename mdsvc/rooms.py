@@ -31,11 +31,10 @@ class Room(msgspec.Struct, frozen=True, dict=True):
     whole: tuple[int, ...]  # cores of two threads and more, all free; smallest first
     core_size: int  # threads of each whole core; 0 where they differ, 1 where there is none
     whole_threads: int
-    loose: tuple[int, ...]  # the free threads of each other core, fewest first
-    loose_sizes: tuple[int, ...]  # how many threads these cores have, used ones too
-    loose_threads: int
+    loose_threads: int  # free threads of all other cores
     paired_threads: int  # of these, on cores with at least two
     free: int  # free pCPUs
+    free_mask: int
     isolated: int  # cores that are wholly free, those of one thread too
     shared_cpus: int
     shared_most: int  # shared vCPUs that may still come, by the overcommit ratio
@@ -49,19 +48,18 @@ class Room(msgspec.Struct, frozen=True, dict=True):
         shared = (cell.cpus.mask & host.cpu_shared_set.mask).bit_count()
         shared_left = floor(shared * host.cpu_allocation_ratio) - cell.shared_used
         memory_left = floor(cell.memory_mb * host.ram_allocation_ratio) - cell.memory_used_mb
-        whole, loose = _split(cell.core_masks, free)
-        sizes = {core.bit_count() for core in whole} or {1}
+        whole, paired, singles = _split(cell.core_masks, free)
+        sizes = [core.bit_count() for core in whole]
         return cls(
             cell=cell,
-            whole=tuple(sorted(whole, key=int.bit_count) if len(sizes) > 1 else whole),
-            core_size=min(sizes) if len(sizes) == 1 else 0,
-            whole_threads=sum(map(int.bit_count, whole)),
-            loose=tuple(left for _, _, _, left in loose),
-            loose_sizes=tuple(size for _, size, _, _ in loose),
-            loose_threads=sum(count for count, _, _, _ in loose),
-            paired_threads=sum(count for count, _, _, _ in loose if count > 1),
+            whole=tuple(sorted(whole, key=int.bit_count)),
+            core_size=_the_only(sizes or [1]),
+            whole_threads=sum(sizes),
+            loose_threads=free.bit_count() - sum(sizes),
+            paired_threads=paired,
             free=free.bit_count(),
-            isolated=len(whole) + sum(size == 1 for _, size, _, _ in loose),
+            free_mask=free,
+            isolated=len(whole) + singles,
             shared_cpus=shared,
             shared_most=max(0, min(shared, shared_left)),
             memory_free_mb=max(0, cell.memory_mb - cell.memory_used_mb),
@@ -72,6 +70,26 @@ class Room(msgspec.Struct, frozen=True, dict=True):
     def whole_cpus(self) -> tuple[int, ...]:
         """The pCPUs of the whole cores, core by core."""
         return tuple(cpu for core in self.whole for cpu in _cpus(core))
+
+    @cached_property
+    def _loose(self) -> list[tuple[int, int, int, int]]:
+        """Of each core that is not whole: free threads, all threads, lowest CPU, free mask."""
+        cores = ((core, core & self.free_mask) for core in self.cell.core_masks)
+        return sorted(
+            (left.bit_count(), core.bit_count(), left & -left, left)
+            for core, left in cores
+            if left and (left != core or _single(core))
+        )
+
+    @cached_property
+    def loose(self) -> tuple[int, ...]:
+        """The free threads of each core that is not whole, fewest first."""
+        return tuple(left for _, _, _, left in self._loose)
+
+    @cached_property
+    def loose_sizes(self) -> tuple[int, ...]:
+        """How many threads these cores have, used ones too."""
+        return tuple(size for _, size, _, _ in self._loose)
 
     @cached_property
     def pools(self) -> tuple[PagePool, ...]:
@@ -102,17 +120,30 @@ class Room(msgspec.Struct, frozen=True, dict=True):
         )
 
 
-def _split(cores: Sequence[int], free: int) -> tuple[list[int], list[tuple[int, int, int, int]]]:
-    """The whole cores, and the rest's free threads: (count, size of core, lowest CPU, mask)."""
-    whole, loose = [], []
+def _the_only(sizes: Sequence[int]) -> int:
+    """The size that all have; 0 where they differ."""
+    return sizes[0] if sizes.count(sizes[0]) == len(sizes) else 0
+
+
+def _split(cores: Sequence[int], free: int) -> tuple[list[int], int, int]:
+    """The whole cores, how many free threads elsewhere are not alone on their core, and how many
+    cores of one thread are free.
+    """
+    whole, paired, singles = [], 0, 0
     for core in cores:
         left = core & free
-        if left == core and core & (core - 1):
-            whole.append(core)
-        elif left:
-            loose.append((left.bit_count(), core.bit_count(), left & -left, left))
-    loose.sort()
-    return whole, loose
+        if left & (left - 1):
+            if left == core:
+                whole.append(core)
+            else:
+                paired += left.bit_count()
+        elif left and left == core:
+            singles += 1
+    return whole, paired, singles
+
+
+def _single(core: int) -> bool:
+    return not core & (core - 1)
 
 
 def rooms(host: Host) -> tuple[Room, ...]:

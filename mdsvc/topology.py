@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from operator import lt
 from typing import Annotated, Literal
 
 import msgspec
@@ -83,7 +84,9 @@ class HostCell(Form, frozen=True, dict=True):
         """The cores as bit masks, in the same order."""
         masks = [group.mask for group in self.siblings]
         masks += [1 << cpu for cpu in CpuSet(self.cpus.mask & ~sum(masks))]
-        return tuple(sorted(masks, key=lambda core: core & -core))
+        lowest = [core & -core for core in masks]
+        in_order = all(map(lt, lowest, lowest[1:]))  # as libvirt and the kernel list them
+        return tuple(masks if in_order else sorted(masks, key=lambda core: core & -core))
 
 
 class Host(Form, frozen=True, dict=True):

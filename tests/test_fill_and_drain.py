@@ -55,8 +55,7 @@ def split(host: Host, random: Random) -> Host:
     by_thread = random.random() < 0.3
     shared = dedicated = EMPTY
     for cell in host.cells:
-        groups = map(CpuSet.of, zip(cell.cpus)) if by_thread else iter(cell.cores)
-        for group in groups:
+        for group in [CpuSet.of([cpu]) for cpu in cell.cpus] if by_thread else cell.cores:
             if random.random() < share:
                 shared |= group
             elif random.random() < 0.95:
