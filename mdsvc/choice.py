@@ -1,6 +1,7 @@
 """Choosing a host among many: filter, then rank by the price of the best layout on each.
 
 The fewest whole cores broken come first, then what each host's packing prefers, then the name.
+Among hosts of both packings, those that pack are filled before those that spread.
 Hosts that are alike but for their labels share the work.
 """
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from math import floor
+from operator import attrgetter
 
 import msgspec
 
@@ -101,6 +102,7 @@ class Room(msgspec.Struct, frozen=True, dict=True):
         """How many threads stand on cores with at least two free ones (policy `require`)."""
         return self.whole_threads + self.paired_threads
 
+    @cached_property
     def signature(self) -> tuple[object, ...]:
         """What tells this room from others beside its labels, to rank cells without them."""
         return (
@@ -110,9 +112,12 @@ class Room(msgspec.Struct, frozen=True, dict=True):
             self.shared_most,
             self.shared_cpus,
             self.cell.memory_mb,
-            sorted(map(int.bit_count, self.whole)),
-            [left.bit_count() for left in self.loose],
-            self.loose_sizes,
+            self.whole_threads,
+            len(self.whole),
+            [] if self.core_size else sorted(map(int.bit_count, self.whole)),
+            self.isolated,
+            self.paired_threads,
+            [left.bit_count() for left in self.loose] if self.paired_threads else [],
             len(self.cell.core_masks),
             self.cell.cpus.mask.bit_count(),
             self.cell.pinned.mask.bit_count(),
@@ -161,7 +166,7 @@ def ranked(host: Host) -> tuple[Room, ...]:
     kept: tuple[Room, ...] | None = host.__dict__.get("_ranked")
     if kept is None:
         by_id = sorted(rooms(host), key=lambda room: room.cell.id)
-        kept = host.__dict__["_ranked"] = tuple(sorted(by_id, key=Room.signature))
+        kept = host.__dict__["_ranked"] = tuple(sorted(by_id, key=attrgetter("signature")))
     return kept
 
 

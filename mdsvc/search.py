@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 from mdsvc.assignment import assign
@@ -75,7 +76,7 @@ def _ranks(host: Host) -> Sequence[_Rank]:
     """The host's rooms in their ranking. Worked out once for a host."""
     kept: Sequence[_Rank] | None = host.__dict__.get("_ranks")
     if kept is None:
-        groups = [list(group) for _, group in groupby(ranked(host), key=Room.signature)]
+        groups = [list(group) for _, group in groupby(ranked(host), key=attrgetter("signature"))]
         kept = host.__dict__["_ranks"] = _rank_groups(host, groups)
     return kept
 

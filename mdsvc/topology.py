@@ -64,9 +64,9 @@ class HostCell(Form, frozen=True, dict=True):
             msgspec.structs.force_setattr(self, "socket", self.id)
         _check_disjoint(self.siblings, "siblings")
         for group in self.siblings:
-            if not group:
+            if not group.mask:
                 raise ValueError("siblings: expected at least one CPU in each group")
-            if not group <= self.cpus:
+            if group.mask & ~self.cpus.mask:
                 raise ValueError(f"siblings: CPUs {group - self.cpus} are not of this cell")
         sizes = [pool.size_kb for pool in self.pages]
         if len(set(sizes)) != len(sizes):
@@ -165,11 +165,11 @@ def _without_use(cell: HostCell) -> HostCell:
 
 
 def _check_disjoint(sets: tuple[CpuSet, ...] | list[CpuSet], what: str) -> None:
-    seen = EMPTY
+    seen = 0
     for cpus in sets:
-        if cpus & seen:
-            raise ValueError(f"{what}: expected no CPU twice, but {cpus & seen} is")
-        seen |= cpus
+        if cpus.mask & seen:
+            raise ValueError(f"{what}: expected no CPU twice, but {cpus & CpuSet(seen)} is")
+        seen |= cpus.mask
 
 
 def found_host(
