@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from mdsvc.instance import Disk, Nic, PlacedInstance, Share
+from mdsvc.settings import CpusFormat, VersionList
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What the operator has set for all guests' documents."""
 
-    dedicated_cpus_format: Literal["cpuset", "list"] = "cpuset"
-    version_list: Literal["nova", "newest"] = "nova"
+    dedicated_cpus_format: CpusFormat = "cpuset"
+    version_list: VersionList = "nova"
     vendor_data: Mapping[str, Any] = {}
 
 
