@@ -1,51 +1,308 @@
-"""The command line, before there is anything behind it."""
+"""The command line: arguments in, one use case, text or JSON out."""
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Callable, NoReturn
 
 from mdguest import __version__
+from mdguest.cpuset import EMPTY, CpuSet
+from mdguest.errors import BadInput, Refused, Trouble
+from mdguest.help import COMMANDS, DESCRIPTION, EPILOG
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from mdguest.control import View
+    from mdguest.settings import Settings
+    from mdguest.system import System
 
-NOT_BUILT = "mdguest is not built yet: no command does anything so far."
+Parsed = argparse.Namespace
 
-TO_COME = {
-    "plan": "show what apply would change",
-    "apply": "isolate the dedicated CPUs",
-    "verify": "check that they are isolated",
-    "undo": "take back what apply changed",
-    "status": "show the layout and the guest's state",
-    "watch": "follow changes of the layout",
-    "run": "start a program on chosen CPUs",
-    "render": "print configuration for other tools",
-    "measure": "measure how quiet the dedicated CPUs are",
-    "doctor": "find what stands in the way of isolation",
+
+def _emit(arguments: Parsed, document: Any, text: str) -> None:
+    print(json.dumps(document, indent=2) if arguments.json else text)
+
+
+def _say(message: str) -> None:
+    print(f"mdguest: {message}", file=sys.stderr, flush=True)
+
+
+def _plan(system: System, settings: Settings, arguments: Parsed) -> int:
+    from mdguest import control, text
+    from mdguest.status import guest, plan_document
+
+    found = control.layout(system, settings)
+    if found.dedicated is None:
+        return _nothing_said(arguments, found.source)
+    seen = control.view(system, found.dedicated, settings)
+    document = {"guest": guest(seen.facts, seen.plan), **plan_document(seen.plan, found)}
+    _emit(arguments, document, text.plan_text(document, seen.plan))
+    return 0
+
+
+def _nothing_said(arguments: Parsed, source: str) -> int:
+    document: dict[str, Any] = {"mode": None, "source": source, "steps": []}
+    _emit(arguments, document, f"{source} says nothing of dedicated CPUs: nothing to do.")
+    return 0
+
+
+def _apply(system: System, settings: Settings, arguments: Parsed) -> int:
+    from mdguest import control, state
+    from mdguest.status import plan_document
+
+    if arguments.last_good:
+        last = state.last_good(system)
+        if last is None:
+            _say("no layout is remembered yet: nothing to do")
+            return 0
+        found = replace(last, stale="no source was asked since boot")
+    else:
+        found = control.layout(system, settings)
+    if found.dedicated is None:
+        return _nothing_said(arguments, found.source)
+    if found.stale:
+        _say(f"{found.stale}; the last good layout stays in force")
+    outcome = control.apply_layout(system, found, settings, _say if arguments.verbose else _silent)
+    made = outcome.plan
+    changed = f"{len(outcome.done)} changes" if outcome.done else "nothing had to change"
+    what = f"CPU {made.dedicated} isolated" if made.mode else "no CPU is isolated"
+    notes = "".join(f"\nnote: {note}" for note in made.notes)
+    document = {**plan_document(made, found), "changed": len(outcome.done)}
+    mode = f"mode {made.mode}, " if made.mode else f"{made.because}, "
+    _emit(arguments, document, f"{what} ({mode}{changed}){notes}")
+    return 0
+
+
+def _silent(_: str) -> None:
+    pass
+
+
+def _verify(system: System, settings: Settings, arguments: Parsed) -> int:
+    from mdguest import text
+    from mdguest.status import status
+
+    document = status(_view(system, settings, arguments))
+    lines = text.problem_lines(document)
+    good = f"CPU {document['isolated_cpus'] or 'none'} isolated, as it should be"
+    _emit(arguments, document, "\n".join(lines) if lines else good)
+    return Refused.exit_status if lines else 0
+
+
+def _view(system: System, settings: Settings, arguments: Parsed, *, whatever: bool = False) -> View:
+    """The guest as it is and should be; ``whatever``: also where no layout can be had."""
+    from mdguest import control, state
+
+    settings = control.applied(settings, state.load(system))
+    try:
+        asked = control.wanted(system, settings, anew="source" in arguments and arguments.source)
+    except Trouble as trouble:
+        if not whatever:
+            raise
+        _say(f"no layout: {trouble}")
+        asked = EMPTY
+    return control.view(system, asked, settings)
+
+
+def _status(system: System, settings: Settings, arguments: Parsed) -> int:
+    from mdguest import text
+    from mdguest.status import prometheus, status
+
+    seen = _view(system, settings, arguments, whatever=True)
+    if arguments.prometheus == "-":
+        print(prometheus(seen), end="")
+    elif arguments.prometheus:
+        system.save(arguments.prometheus, prometheus(seen))
+    else:
+        document = status(seen)
+        _emit(arguments, document, text.status_text(document))
+    return 0
+
+
+def _undo(system: System, settings: Settings, arguments: Parsed) -> int:
+    from mdguest import control
+    from mdguest.status import plan_document
+
+    outcome = control.undo(system, settings, _say if arguments.verbose else _silent)
+    notes = "".join(f"\nnote: {note}" for note in outcome.plan.notes)
+    changed = f"{len(outcome.done)} settings put back" if outcome.done else "nothing to put back"
+    document = {**plan_document(outcome.plan, None), "changed": len(outcome.done)}
+    _emit(arguments, document, f"{changed}{notes}")
+    return 0
+
+
+def _watch(system: System, settings: Settings, arguments: Parsed) -> int:
+    from mdguest.watch import Watch
+
+    Watch(system, settings, _say).run()
+    return 0
+
+
+def _run(system: System, settings: Settings, arguments: Parsed) -> int:
+    from mdguest.run import run
+
+    command = arguments.command_line
+    if command[:1] == ["--"]:
+        command = command[1:]
+    if not command:
+        raise BadInput("run: expected a command, as in: mdguest run --cpus 2 -- CMD {cpus}")
+    run(system, command, arguments.cpus, arguments.name, arguments.balance)
+
+
+def _render(system: System, settings: Settings, arguments: Parsed) -> int:
+    from mdguest.render import Split, render
+
+    seen = _view(system, settings, arguments)
+    split = Split(
+        dedicated=seen.plan.dedicated,
+        housekeeping=seen.plan.housekeeping,
+        numa=seen.facts.numa,
+        partition=settings.partition,
+    )
+    text = render(arguments.what, split)
+    _emit(arguments, {"name": arguments.what, "text": text}, text.rstrip("\n"))
+    return 0
+
+
+def _doctor(system: System, settings: Settings, arguments: Parsed) -> int:
+    from mdguest import text
+    from mdguest.doctor import abilities
+
+    seen = _view(system, settings, arguments, whatever=True)
+    found = abilities(system, seen.facts)
+    marks = {True: "yes", False: "no", None: "?"}
+    rows = [(marks[ability.able], ability.name, ability.says) for ability in found]
+    lines = text.columns(rows)
+    if seen.plan.reboot:
+        lines += ["", "Only a reboot would add:", *(f"  {line}" for line in seen.plan.reboot)]
+    document = {
+        "abilities": [ability._asdict() for ability in found],
+        "notes": list(seen.plan.notes),
+        "reboot": list(seen.plan.reboot),
+    }
+    _emit(arguments, document, "\n".join(lines))
+    return 0
+
+
+def _measure(system: System, settings: Settings, arguments: Parsed) -> int:
+    from mdguest import measure
+    from mdguest.placing import placer
+
+    seen = _view(system, settings, arguments, whatever=True)
+    wanted = measure.Wanted(
+        _cpus(arguments.cpus) or seen.facts.online,
+        seen.asked & seen.facts.online,
+        _seconds(arguments.seconds),
+        arguments.probing,
+        not arguments.no_tools,
+    )
+    before = measure.load(system, arguments.compare) if arguments.compare else None
+    with placer(system, seen.facts) as place, measure.Narrator(sys.stderr) as progress:
+        report = measure.measure(system, wanted, place=place, progress=progress)
+    if arguments.save:
+        measure.save(system, arguments.save, report)
+    look = measure.Look.of(sys.stdout, os.environ)
+    if before is not None:
+        document = measure.comparison_as_json(before, report)
+        text = measure.comparison_as_table(before, report, look)
+    else:
+        document, text = measure.as_json(report), measure.as_table(report, look)
+    _emit(arguments, document, text.rstrip("\n"))
+    return 0
+
+
+def _cpus(text: str | None) -> CpuSet:
+    try:
+        return CpuSet.parse(text or "")
+    except ValueError as error:
+        raise BadInput(f"--cpus: {error}") from error
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    if not 0.1 <= seconds <= 3600:
+        raise BadInput(f"--seconds {text}: expected 0.1 to 3600")
+    return seconds
+
+
+ACTIONS: dict[str, Callable[[Any, Any, Parsed], int]] = {
+    "plan": _plan,
+    "apply": _apply,
+    "verify": _verify,
+    "undo": _undo,
+    "status": _status,
+    "watch": _watch,
+    "run": _run,
+    "render": _render,
+    "measure": _measure,
+    "doctor": _doctor,
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    """argparse, whose errors are like all of ours: one line, exit status 2."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"{self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
+        sys.exit(BadInput.exit_status)
+
+
 def parser() -> argparse.ArgumentParser:
-    commands = "\n".join(f"  {name:<9} {does}" for name, does in TO_COME.items())
-    parser = argparse.ArgumentParser(
+    top = _Parser(
         prog="mdguest",
+        description=DESCRIPTION,
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description=NOT_BUILT,
-        epilog=f"commands to come:\n{commands}",
     )
-    parser.add_argument("--version", action="version", version=f"mdguest {__version__}")
-    parser.add_argument("command", choices=TO_COME, metavar="command")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    return parser
+    top.add_argument("--version", action="version", version=f"mdguest {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="command", parser_class=_Parser)
+    for name, command in COMMANDS.items():
+        sub = commands.add_parser(
+            name,
+            help=command.summary,
+            description=command.about,
+            epilog="examples:\n" + "\n".join(f"  {example}" for example in command.examples),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        for flags, options in command.options:
+            sub.add_argument(*flags, **options)
+    return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
-    command = parser().parse_args(arguments).command
-    print(f"mdguest: not implemented yet: {command}", file=sys.stderr)
-    return 1
+    from mdguest import settings as settings_module
+    from mdguest import sources
+    from mdguest.system import System
+
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parsed = parser().parse_args(given or ["plan"])
+    if parsed.command is None:
+        parsed = parser().parse_args([*given, "plan"])
+    system = System()
+    try:
+        settings = settings_module.load(system, os.environ, vars(parsed))
+        sources.check(settings.source)
+        return ACTIONS[parsed.command](system, settings, parsed)
+    except Trouble as trouble:
+        _say(str(trouble))
+        return trouble.exit_status
+    except PermissionError as error:
+        _say(f"{error.filename or 'this'}: permission denied; run as root")
+        return 1
+    except OSError as error:
+        _say(str(error))
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 1
 
 
 if __name__ == "__main__":

@@ -1,0 +1,200 @@
+"""Carrying out a plan: journal, write, read back; again until nothing is left to change.
+
+A round's changes may bring new ones about: kernel threads that a partition leaves behind, a
+partition that this kernel refuses. So the facts are read and the plan is made anew each round.
+Killed at any point, the next run goes on from the facts, and the journal has every original.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Callable
+
+from mdguest import knobs, state
+from mdguest.cpuset import EMPTY, CpuSet
+from mdguest.facts import Knob
+from mdguest.journal import Journal
+from mdguest.observe import observe
+from mdguest.plan import Memory, Plan, plan
+from mdguest.wants import FILES
+
+if TYPE_CHECKING:
+    from mdguest.layout import Layout
+    from mdguest.settings import Settings
+    from mdguest.steps import Step
+    from mdguest.system import System
+
+ROUNDS = 6
+TRIES = 2
+"""How often a step is tried: once more than one that a race with others may spoil."""
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Outcome:
+    """How it went."""
+
+    plan: Plan
+    done: list[Step] = field(default_factory=list)
+    failures: dict[Knob, str] = field(default_factory=dict)
+    """What each knob that is not right now says of it."""
+    refused: str = ""
+    immovable: dict[str, str] = field(default_factory=dict)
+
+
+def memory(journal: Journal, remembered: state.State) -> Memory:
+    return Memory(
+        originals=journal.originals,
+        settling=journal.settling,
+        refused=remembered.refused,
+        immovable=remembered.immovable,
+        isolated=CpuSet.parse(remembered.isolated),
+    )
+
+
+def planned(system: System, asked: CpuSet, settings: Settings, remembered: Memory) -> Plan:
+    """The plan as of now."""
+    return plan(asked, observe(system, remembered.originals, FILES), settings, remembered)
+
+
+def converge(
+    system: System, asked: CpuSet, settings: Settings, remembered: Memory, say: Say
+) -> Outcome:
+    """Change what the plan says until the facts are as it wants them."""
+    journal = Journal(system)
+    outcome = Outcome(planned(system, asked, settings, remembered))
+    outcome.refused, outcome.immovable = remembered.refused, dict(remembered.immovable)
+    tries: dict[Knob, int] = {}
+    for _ in range(ROUNDS):
+        _remember(journal, outcome.plan)
+        todo = [step for step in outcome.plan.changes if tries.get(step.knob, 0) < TRIES]
+        if not todo:
+            break
+        journal.settle(True)
+        for step in todo:
+            tries[step.knob] = tries.get(step.knob, 0) + 1
+            _attempt(system, journal, step, outcome, say)
+        outcome.refused = outcome.refused or _refusal(outcome, tries)
+        remembered = replace(
+            remembered,
+            originals=journal.originals,
+            settling=True,
+            refused=outcome.refused,
+            immovable=outcome.immovable,
+        )
+        outcome.plan = planned(system, asked, settings, remembered)
+    _finish(system, journal, outcome)
+    return outcome
+
+
+def _remember(journal: Journal, made: Plan) -> None:
+    """Note what the changes would lose; what is back already needs no more remembering."""
+    kept = [step for step in made.steps if step.keep or step.only_remember]
+    if made.changes and kept:
+        journal.note(*((step.knob, step.original) for step in kept))
+    journal.back(*(step.knob for step in made.steps if step.restore and not step.needed))
+
+
+def _attempt(system: System, journal: Journal, step: Step, outcome: Outcome, say: Say) -> None:
+    try:
+        _do(system, journal, step)
+    except OSError as error:
+        _failed(journal, step, error, outcome)
+    else:
+        outcome.failures.pop(step.knob, None)
+        outcome.done.append(step)
+        say(f"{step.title}: {step.shown(step.now)} → {step.shown(step.want)}")
+
+
+def _do(system: System, journal: Journal, step: Step) -> None:
+    if step.journal and not step.restore:
+        journal.note((step.knob, step.original))
+    knobs.write(system, step.knob, step.want)
+    if step.knob.kind != "irqbalance":  # it acts at its next scan
+        got = knobs.read(system, step.knob)
+        if not knobs.same(step.knob, got, step.want):
+            raise OSError(errno.EIO, f"it reads {got or 'unset'!r} after {step.want or 'unset'!r}")
+    if step.restore:
+        journal.back(step.knob)
+
+
+def _failed(journal: Journal, step: Step, error: OSError, outcome: Outcome) -> None:
+    """What a failed step means; that a task ended or an interrupt cannot move is no error."""
+    if step.knob.kind == "affinity" and error.errno == errno.ESRCH:
+        journal.back(step.knob)
+    elif (
+        step.knob.kind == "irq"
+        and error.errno in (errno.EIO, errno.EPERM)
+        and error.filename is None
+    ):
+        outcome.immovable[step.knob.target.split("/")[3]] = step.name
+        journal.back(step.knob)
+    else:
+        outcome.failures[step.knob] = error.strerror or str(error)
+
+
+def _refusal(outcome: Outcome, tries: dict[Knob, int]) -> str:
+    """Why the kernel will have no partition, once it has been asked often enough."""
+    for knob, message in outcome.failures.items():
+        if knob.kind == "partition" and tries[knob] >= TRIES:
+            return message
+    return ""
+
+
+def _finish(system: System, journal: Journal, outcome: Outcome) -> None:
+    """Forget tasks that ended or chose anew; say what is still not as it should be."""
+    wanted = {step.knob for step in outcome.plan.steps}
+    journal.back(
+        *outcome.plan.gone,
+        *(knob for knob in journal.originals if knob.kind == "affinity" and knob not in wanted),
+    )
+    if any(step.knob.kind == "dropin" for step in outcome.done):
+        knobs.systemctl(system, "daemon-reload")
+    if journal.settling:
+        journal.settle(False)
+    left = {step.knob: step for step in outcome.plan.changes if step.knob.kind != "irqbalance"}
+    outcome.failures = {
+        knob: outcome.failures.get(knob, f"it reads {step.now or 'unset'!r} again")
+        for knob, step in left.items()
+    }
+
+
+def apply(
+    system: System, layout: Layout, settings: Settings, say: Say, *, anew: bool = True
+) -> Outcome:
+    """Isolate what the layout names (the empty set: put everything back); remember how it went.
+
+    ``anew``: try again what the kernel refused before.
+    """
+    asked, old = layout.dedicated or EMPTY, state.load(system)
+    if anew or old.dedicated != str(asked):
+        old = replace(old, refused="", immovable={})
+    remembered = memory(Journal(system), old)
+    first = planned(system, asked, settings, remembered)  # refusals come before any change
+    intent = replace(
+        old,
+        dedicated=str(asked),
+        source=layout.source,
+        mode=first.mode or old.mode,
+        partition=settings.partition,
+        housekeeping=settings.housekeeping,
+        isolated=str(first.dedicated | remembered.isolated),
+    )
+    state.save(system, intent)
+    outcome = converge(system, asked, settings, remembered, say)
+    state.save(
+        system,
+        replace(
+            intent,
+            mode=outcome.plan.mode,
+            isolated=str(outcome.plan.dedicated),
+            refused=outcome.refused,
+            immovable=outcome.immovable,
+            stale="",
+            applied_at=time.time(),
+        ),
+    )
+    return outcome

@@ -1,0 +1,129 @@
+"""The use cases: each reads the layout and the facts, and changes the guest under one lock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from mdguest import lock, sources, state
+from mdguest.apply import Outcome, Say, apply, memory
+from mdguest.cpuset import EMPTY, CpuSet
+from mdguest.errors import Trouble, Unreachable
+from mdguest.facts import Facts
+from mdguest.journal import Journal
+from mdguest.layout import Layout
+from mdguest.observe import observe
+from mdguest.plan import Plan, plan
+from mdguest.verify import Problem, problems
+from mdguest.wants import FILES
+
+if TYPE_CHECKING:
+    from mdguest.settings import Settings
+    from mdguest.system import System
+
+
+@dataclass(frozen=True)
+class View:
+    """The guest as it is, beside what it should be."""
+
+    state: state.State
+    asked: CpuSet
+    facts: Facts
+    plan: Plan
+    problems: list[Problem]
+
+
+def layout(system: System, settings: Settings) -> Layout:
+    """The layout: the last good one where no source can be reached.
+
+    Raises Unreachable where there is no last good one either, BadInput for what is no layout.
+    """
+    try:
+        return sources.read(settings.source, system)
+    except Unreachable as error:
+        last = state.last_good(system)
+        if last is None:
+            raise
+        return replace(last, stale=str(error))
+
+
+def applied(settings: Settings, remembered: state.State) -> Settings:
+    """The settings with which the guest was isolated, where it is."""
+    if not remembered.mode:
+        return settings
+    mode = settings.mode or (None if remembered.refused else remembered.mode)
+    return replace(
+        settings,
+        mode=mode,
+        partition="root" if remembered.partition == "root" else "isolated",
+        housekeeping=remembered.housekeeping,
+    )
+
+
+def view(system: System, asked: CpuSet, settings: Settings) -> View:
+    """Look, and change nothing."""
+    journal, remembered = Journal(system), state.load(system)
+    facts = observe(system, journal.originals, FILES)
+    made = plan(asked, facts, settings, memory(journal, remembered))
+    return View(remembered, asked, facts, made, problems(made, facts, remembered))
+
+
+def apply_layout(system: System, found: Layout, settings: Settings, say: Say) -> Outcome:
+    """Bring the guest to a layout.
+
+    Raises Trouble where something is not as it should be afterwards.
+    """
+    with lock.held():
+        outcome = apply(system, found, settings, say)
+        state.save(system, replace(state.load(system), undone=False, stale=found.stale))
+        if not found.stale:
+            state.keep(system, found)
+    _raise_failures(outcome)
+    return outcome
+
+
+def heal(system: System, settings: Settings, say: Say) -> Outcome | None:
+    """Put right what others changed since the last apply; None where nothing was, or is applied.
+
+    What the kernel refused then is not tried again. Raises Trouble as ``apply_layout``.
+    """
+    with lock.held():
+        remembered = state.load(system)
+        if not remembered.mode or remembered.undone:
+            return None
+        settings = applied(settings, remembered)
+        asked = CpuSet.parse(remembered.dedicated)
+        found = view(system, asked, settings).problems
+        if not found:
+            return None
+        others = f", and {len(found) - 1} more" if len(found) > 1 else ""
+        first = found[0]
+        say(f"healing: {first.what}: {first.found}, expected {first.expected}{others}")
+        outcome = apply(system, Layout(asked, remembered.source), settings, say, anew=False)
+        state.save(system, replace(state.load(system), stale=remembered.stale))
+    _raise_failures(outcome)
+    return outcome
+
+
+def undo(system: System, settings: Settings, say: Say) -> Outcome:
+    """Put back everything that was found. Raises Trouble where something would not go back."""
+    with lock.held():
+        old = state.load(system)
+        outcome = apply(system, Layout(EMPTY, old.source), settings, say)
+        state.save(system, replace(state.load(system), dedicated=old.dedicated, undone=True))
+    _raise_failures(outcome)
+    return outcome
+
+
+def _raise_failures(outcome: Outcome) -> None:
+    if outcome.failures:
+        lines = [f"{knob.target}: {message}" for knob, message in outcome.failures.items()]
+        raise Trouble("not everything could be set:\n  " + "\n  ".join(lines))
+
+
+def wanted(system: System, settings: Settings, *, anew: bool = False) -> CpuSet:
+    """What should be isolated: what was applied; else, or ``anew``, what the source says."""
+    remembered = state.load(system)
+    if remembered.applied_at and not anew:
+        return EMPTY if remembered.undone else CpuSet.parse(remembered.dedicated)
+    return layout(system, settings).dedicated or EMPTY

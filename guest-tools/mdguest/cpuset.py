@@ -1,0 +1,1 @@
+../../mdsvc/cpuset.py

@@ -1,0 +1,89 @@
+"""What this guest can do for its dedicated CPUs, and what a reboot would add."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from mdguest.facts import CGROUP
+from mdguest.irqbalance import SOCKETS
+
+if TYPE_CHECKING:
+    from mdguest.facts import Facts
+    from mdguest.system import System
+
+
+class Ability(NamedTuple):
+    """One thing that this guest can or cannot do: None where only a try would tell."""
+
+    name: str
+    able: bool | None
+    says: str
+
+
+def abilities(system: System, facts: Facts) -> list[Ability]:
+    return [*_cgroups(system, facts), *_systemd(facts), *_kernel(system, facts)]
+
+
+def _cgroups(system: System, facts: Facts) -> list[Ability]:
+    newer = any(system.glob(f"{CGROUP}/*/cpuset.cpus.exclusive"))
+    partition = bool(facts.pool and facts.pool.partition.split(" ")[0] in ("isolated", "root"))
+    return [
+        Ability("cgroup v2 cpuset", facts.cpuset, f"{CGROUP}/cgroup.controllers"),
+        Ability(
+            "partitions", True if partition or newer else None, "Linux 6.1 and later: isolated"
+        ),
+        Ability(
+            "remote partitions", newer if facts.groups else None, "cpuset.cpus.exclusive, Linux 6.7"
+        ),
+        Ability(
+            "workqueues follow partitions",
+            system.exists(f"{CGROUP}/cpuset.cpus.isolated"),
+            "Linux 6.8; otherwise mdguest moves them",
+        ),
+        Ability(
+            "affinities outlive cpuset changes",
+            _release(facts.kernel) >= (6, 2),
+            "Linux 6.2; otherwise mdguest restores them",
+        ),
+    ]
+
+
+def _systemd(facts: Facts) -> list[Ability]:
+    systemd = facts.systemd
+    version = f"systemd {systemd.version}" if systemd else "no systemd: mode raw"
+    native = bool(systemd and systemd.partitions)
+    return [
+        Ability("systemd", bool(systemd), version),
+        Ability("CPUSetPartition=", native, "systemd 261; otherwise mdguest writes the file"),
+    ]
+
+
+def _kernel(system: System, facts: Facts) -> list[Ability]:
+    tracers = system.read(TRACERS).split() if system.exists(TRACERS) else []
+    boot = {
+        "tick stops (nohz_full)": (facts.nohz_full, "boot with nohz_full="),
+        "isolcpus at boot": (facts.boot_isolated, "not needed with a partition"),
+    }
+    return [
+        *(
+            Ability(name, bool(cpus), f"CPU {cpus}" if cpus else says)
+            for name, (cpus, says) in boot.items()
+        ),
+        Ability(
+            "RCU callbacks move (rcu_nocbs)", "rcu_nocbs" in facts.cmdline, "boot with rcu_nocbs="
+        ),
+        Ability(
+            "irqbalance can be told", bool(system.glob(SOCKETS)), "through its socket, if it runs"
+        ),
+        Ability("osnoise tracer", "osnoise" in tracers, "for rtla; measure does without"),
+    ]
+
+
+TRACERS = "/sys/kernel/tracing/available_tracers"
+
+
+def _release(kernel: str) -> tuple[int, int]:
+    """``6.1.0-18-amd64`` → (6, 1); (0, 0) for what is no release."""
+    major, _, rest = kernel.partition(".")
+    minor = rest.partition(".")[0].partition("-")[0]
+    return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else (0, 0)

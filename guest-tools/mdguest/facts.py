@@ -1,0 +1,133 @@
+"""What there is in this guest: frozen values that ``observe`` reads and ``plan`` reasons about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from mdguest.cpuset import EMPTY, CpuSet
+
+CGROUP = "/sys/fs/cgroup"
+
+
+class Knob(NamedTuple):
+    """One thing that can be set: its kind, a row of ``knobs.KINDS``, and which one."""
+
+    kind: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """A cgroup. Sets are None where the cgroup has no cpuset, or the unit no such setting."""
+
+    path: str
+    unit: str = ""
+    """The systemd unit that owns it; empty where none does."""
+    asked: CpuSet = EMPTY
+    """AllowedCPUs= of that unit; empty where it is not set."""
+    cpus: CpuSet | None = None
+    """cpuset.cpus: what the kernel was told."""
+    effective: CpuSet | None = None
+    """cpuset.cpus.effective: what the kernel made of it."""
+    partition: str = ""
+    """cpuset.cpus.partition: member, root or isolated, perhaps with ``invalid (reason)``."""
+    populated: bool = False
+    dropin: str | None = None
+    """The text of the drop-in that set-property --runtime wrote for it; None where none is."""
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A thread that could be moved: of a program, or a kernel thread that is not bound to a CPU."""
+
+    id: str
+    """``TID:START``: a number alone may be another task's tomorrow."""
+    name: str
+    cpus: CpuSet
+    """Its affinity."""
+    kernel: bool
+    group: str
+    """Its cgroup, below the root: ``/system.slice/cron.service``."""
+    room: CpuSet = EMPTY
+    """What its cgroup would let it use."""
+
+    @property
+    def chosen(self) -> bool:
+        """Whether somebody gave it an affinity of its own."""
+        return self.cpus != self.room
+
+    @property
+    def tid(self) -> int:
+        return int(self.id.partition(":")[0])
+
+
+@dataclass(frozen=True)
+class Irq:
+    """An interrupt that a driver listens to."""
+
+    number: int
+    name: str
+    cpus: CpuSet
+
+
+@dataclass(frozen=True)
+class Systemd:
+    """The systemd that runs this guest."""
+
+    version: int
+    partitions: bool
+    """Whether it knows CPUSetPartition= (systemd 261)."""
+    pool_file: str = ""
+    """Where dedicated.slice is defined; empty where nowhere."""
+    pool_active: bool = False
+    pool_partition: str = ""
+    """CPUSetPartition= of dedicated.slice."""
+    kubelets: tuple[str, ...] = ()
+    """The units that run a kubelet here."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What there is. Masks that this kernel does not have are None or absent."""
+
+    online: CpuSet
+    present: CpuSet
+    possible: CpuSet
+    numa: tuple[CpuSet, ...] = ()
+    siblings: tuple[CpuSet, ...] = ()
+    kernel: str = ""
+    boot_isolated: CpuSet = EMPTY
+    """``isolcpus=`` of the kernel command line."""
+    nohz_full: CpuSet = EMPTY
+    cmdline: str = ""
+    cpuset: bool = False
+    """Whether the one cgroup hierarchy is version 2 and has the cpuset controller."""
+    controllers: str = ""
+    """The root's cgroup.subtree_control."""
+    systemd: Systemd | None = None
+    groups: tuple[Group, ...] = ()
+    """Directly below the root, without the pool."""
+    pool: Group | None = None
+    subsets: tuple[Group, ...] = ()
+    """Directly below the pool: what ``run`` has given away, and services of the pool."""
+    files: Mapping[str, str | None] = field(default_factory=dict)
+    """The files of ours: their text, or None."""
+    irqs: tuple[Irq, ...] = ()
+    masks: Mapping[Knob, CpuSet] = field(default_factory=dict)
+    """The kernel's other masks, by the knob that sets them: workqueues, queues, watchdog."""
+    irqbalance: CpuSet | None = None
+    """What irqbalance keeps its hands off; None where it does not run."""
+    tasks: tuple[Task, ...] = ()
+    journalled: Mapping[Knob, str | None] = field(default_factory=dict)
+    """What the knobs in the journal read now; those that are gone are left out."""
+
+    @property
+    def everything(self) -> CpuSet:
+        """What a task may use that nobody has put in its place."""
+        return self.online - self.boot_isolated or self.online

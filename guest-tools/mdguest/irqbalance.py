@@ -1,0 +1,41 @@
+"""Talking to a running irqbalance: it sees neither cpuset partitions nor changes of its own file.
+
+The socket's requests are in irqbalance's README: ``setup`` answers with the settings, ``settings
+cpus 2 3`` bans CPUs 2 and 3 at the next scan, at most ``SLEEP`` seconds later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import TYPE_CHECKING
+
+from mdguest.cpuset import CpuSet
+
+if TYPE_CHECKING:
+    from mdguest.system import System
+
+SOCKETS = "/run/irqbalance/irqbalance*.sock"
+SCAN_SECONDS = 15
+"""How long a running irqbalance may take to act: its default interval of 10 s, and some."""
+
+
+def banned(system: System) -> CpuSet | None:
+    """The CPUs that irqbalance puts no interrupt on; None where none runs."""
+    for path in system.glob(SOCKETS):
+        try:
+            answer = system.ask(path, "setup")
+        except OSError:
+            continue  # the socket of one that was killed
+        found = re.search(r"BANNED ([0-9a-f,]+)", answer)
+        if found:
+            return CpuSet(int(found[1].replace(",", ""), 16))
+    return None
+
+
+def ban(system: System, cpus: CpuSet) -> None:
+    """Have every running irqbalance keep off these CPUs."""
+    request = f"settings cpus {' '.join(map(str, cpus)) or 'NULL'}"
+    for path in system.glob(SOCKETS):
+        with contextlib.suppress(ConnectionError):  # one that was killed
+            system.ask(path, request)

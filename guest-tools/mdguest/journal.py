@@ -1,0 +1,103 @@
+"""What was found before the first change of each knob: kept so that ``undo`` can put it back.
+
+One JSON object a line, on the disk before the change itself, in the order of the changes. The
+file lives below /run and names its boot: all that mdguest sets is gone after the next one.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from mdguest.facts import Knob
+
+if TYPE_CHECKING:
+    from mdguest.system import System
+
+JOURNAL = "/run/mdguest/journal"
+
+
+def boot(system: System) -> str:
+    return system.read("/proc/sys/kernel/random/boot_id")
+
+
+class Journal:
+    """The first value of each knob that was changed since boot, and not put back."""
+
+    def __init__(self, system: System, path: str = JOURNAL) -> None:
+        self._system = system
+        self._path = path
+        self.originals: dict[Knob, str | None] = {}
+        self.settling = False
+        """Whether an apply or undo was cut off, or is under way."""
+        self._started = False
+        self._load()
+
+    def _load(self) -> None:
+        if not self._system.exists(self._path):
+            return
+        lines = self._system.read(self._path).split("\n")
+        if _line(lines[0]) != {"boot": boot(self._system)}:
+            return
+        self._started = True
+        for entry in filter(None, map(_line, lines[1:])):
+            self._replay(entry)
+
+    def _replay(self, entry: dict[str, Any]) -> None:
+        if "settling" in entry:
+            self.settling = entry["settling"]
+        elif "back" in entry:
+            for kind, target in entry["back"]:
+                self.originals.pop(Knob(kind, target), None)
+        else:
+            self.originals[Knob(entry["kind"], entry["target"])] = entry["was"]
+
+    def note(self, *found: tuple[Knob, str | None]) -> None:
+        """Remember what was found, unless something older is remembered.
+
+        An affinity is replaced: a program may have chosen another since.
+        """
+        news = [
+            (knob, was)
+            for knob, was in found
+            if knob not in self.originals
+            or (knob.kind == "affinity" and self.originals[knob] != was)
+        ]
+        if not self._started:
+            self._system.save(self._path, json.dumps({"boot": boot(self._system)}))
+            self._started = True
+        self.originals.update(news)
+        self._append(
+            *({"kind": knob.kind, "target": knob.target, "was": was} for knob, was in news)
+        )
+
+    def settle(self, settling: bool) -> None:
+        """Mark that changes begin, or are complete."""
+        self.note()
+        self.settling = settling
+        self._append({"settling": settling})
+        if not settling and not self.originals:
+            self._system.remove(self._path)
+            self._started = False
+
+    def back(self, *knobs: Knob) -> None:
+        """These knobs are as they were found, or gone: nothing is left to put back."""
+        known = [knob for knob in knobs if knob in self.originals]
+        for knob in known:
+            del self.originals[knob]
+        if known:
+            self._append({"back": known})
+
+    def _append(self, *entries: dict[str, Any]) -> None:
+        # The newline comes first, so that an entry that a crash cut off spoils no later one.
+        if entries:
+            self._system.append(self._path, "".join("\n" + json.dumps(entry) for entry in entries))
+
+
+def _line(text: str) -> dict[str, Any] | None:
+    """One entry; None where a crash cut it off."""
+    try:
+        entry = json.loads(text)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) else None

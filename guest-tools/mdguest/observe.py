@@ -1,0 +1,233 @@
+"""Reading the guest's facts. Nothing here changes anything."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from mdguest import irqbalance, knobs
+from mdguest.cpuset import EMPTY, CpuSet
+from mdguest.facts import CGROUP, Facts, Group, Irq, Knob, Systemd, Task
+
+if TYPE_CHECKING:
+    from mdguest.system import System
+
+CPUS = "/sys/devices/system/cpu"
+POOL = "dedicated.slice"
+RAW_POOL = "dedicated"
+"""The pool's cgroup in a guest without systemd."""
+
+UNITS = (".slice", ".scope", ".service", ".mount", ".socket", ".swap")
+"""The kinds of systemd units that have a cgroup."""
+
+KUBELETS = ("kubelet.service", "k3s.service", "k3s-agent.service", "rke2-agent.service")
+
+DEFAULT_IRQ = Knob("mask", "/proc/irq/default_smp_affinity")
+WATCHDOG = Knob("list", "/proc/sys/kernel/watchdog_cpumask")
+QUEUES = "/sys/class/net/*/queues/"
+MASKS = (
+    "/proc/irq/default_smp_affinity",
+    "/sys/devices/virtual/workqueue/cpumask",
+    "/sys/devices/virtual/workqueue/*/cpumask",
+    "/proc/sys/net/core/rps_default_mask",
+    QUEUES + "rx-*/rps_cpus",
+    QUEUES + "tx-*/xps_cpus",
+)
+"""Files that hold a CPU mask which decides where the kernel works."""
+
+_KERNEL_THREAD = 0x00200000
+_NO_SETAFFINITY = 0x04000000
+"""PF_KTHREAD and PF_NO_SETAFFINITY: include/linux/sched.h."""
+
+
+def observe(system: System, journalled: Iterable[Knob] = (), files: Iterable[str] = ()) -> Facts:
+    """The facts as they are now.
+
+    ``journalled`` are knobs that were changed before, to be read again; ``files`` are paths that
+    mdguest may want to write.
+    """
+    systemd = _systemd(system)
+    pool = f"{CGROUP}/{POOL if systemd else RAW_POOL}"
+    top = [path for path in _folders(system, CGROUP) if path != pool]
+    online = _list(system, f"{CPUS}/online")
+    groups = _groups(system, [pool, *top], bool(systemd))
+    return Facts(
+        online=online,
+        present=_list(system, f"{CPUS}/present") or online,
+        possible=_list(system, f"{CPUS}/possible") or online,
+        numa=tuple(
+            cpus
+            for path in system.glob("/sys/devices/system/node/node[0-9]*/cpulist")
+            if (cpus := _list(system, path))
+        ),
+        siblings=_siblings(system),
+        kernel=_text(system, "/proc/sys/kernel/osrelease"),
+        boot_isolated=_list(system, f"{CPUS}/isolated"),
+        nohz_full=_list(system, f"{CPUS}/nohz_full"),
+        cmdline=_text(system, "/proc/cmdline"),
+        cpuset="cpuset" in _text(system, f"{CGROUP}/cgroup.controllers").split(),
+        controllers=_text(system, f"{CGROUP}/cgroup.subtree_control"),
+        systemd=systemd,
+        groups=tuple(groups[1:]),
+        pool=groups[0] if system.exists(pool) or groups[0].asked or groups[0].dropin else None,
+        subsets=tuple(_groups(system, _folders(system, pool), bool(systemd))),
+        files={path: knobs.read_file(system, path) for path in files},
+        irqs=tuple(_irqs(system)),
+        masks=_masks(system),
+        irqbalance=irqbalance.banned(system),
+        tasks=tuple(_tasks(system, _list(system, f"{CGROUP}/cpuset.cpus.effective") or online)),
+        journalled=_journalled(system, journalled),
+    )
+
+
+def _text(system: System, path: str) -> str:
+    """A file's text; empty where this kernel does not have it."""
+    try:
+        return system.read(path)
+    except OSError:
+        return ""
+
+
+def _list(system: System, path: str) -> CpuSet:
+    """A list file's CPUs; none where the file is missing, or says ``(null)`` as nohz_full may."""
+    try:
+        return CpuSet.parse(_text(system, path))
+    except ValueError:
+        return EMPTY
+
+
+def _folders(system: System, path: str) -> list[str]:
+    return [found.rpartition("/")[0] for found in system.glob(f"{path}/*/cgroup.procs")]
+
+
+def _siblings(system: System) -> tuple[CpuSet, ...]:
+    lists = {
+        _list(system, path)
+        for path in system.glob(f"{CPUS}/cpu[0-9]*/topology/thread_siblings_list")
+    }
+    return tuple(sorted(lists, key=lambda cpus: next(iter(cpus), -1)))
+
+
+def _shown(system: System, units: Iterable[str], *names: str) -> dict[str, dict[str, str]]:
+    """``systemctl show`` of several units at once: unit → property → value."""
+    out = system.run("systemctl", "show", f"--property={','.join(('Id', *names))}", *units).out
+    blocks = (
+        dict(line.partition("=")[::2] for line in block.splitlines()) for block in out.split("\n\n")
+    )
+    return {block["Id"]: block for block in blocks if block.get("Id")}
+
+
+def _systemd(system: System) -> Systemd | None:
+    """What runs this guest, where that is systemd: sd_booted(3) tests for the same folder."""
+    if not system.exists("/run/systemd/system"):
+        return None
+    version = system.run("systemctl", "--version").out.split()
+    shown = _shown(
+        system, (POOL, *KUBELETS), "LoadState", "FragmentPath", "ActiveState", "CPUSetPartition"
+    )
+    pool = shown.get(POOL, {})
+    return Systemd(
+        version=int("".join(filter(str.isdigit, version[1].split(".")[0].split("~")[0])) or 0)
+        if len(version) > 1
+        else 0,
+        partitions="CPUSetPartition" in pool,
+        pool_file=pool.get("FragmentPath", ""),
+        pool_active=pool.get("ActiveState") == "active",
+        pool_partition=pool.get("CPUSetPartition", ""),
+        kubelets=tuple(
+            unit for unit in KUBELETS if shown.get(unit, {}).get("LoadState") == "loaded"
+        ),
+    )
+
+
+def _groups(system: System, paths: list[str], units: bool) -> list[Group]:
+    names = [path.rpartition("/")[2] for path in paths]
+    owned = [name for name in names if units and name.endswith(UNITS)]
+    shown = _shown(system, owned, "AllowedCPUs") if owned else {}
+    return [_group(system, path, shown.get(name)) for path, name in zip(paths, names)]
+
+
+def _group(system: System, path: str, shown: Mapping[str, str] | None) -> Group:
+    unit = path.rpartition("/")[2] if shown is not None else ""
+    return Group(
+        path=path,
+        unit=unit,
+        asked=CpuSet.parse((shown or {}).get("AllowedCPUs", "").replace(" ", ",")),
+        cpus=_list(system, f"{path}/cpuset.cpus") if system.exists(f"{path}/cpuset.cpus") else None,
+        effective=_list(system, f"{path}/cpuset.cpus.effective")
+        if system.exists(f"{path}/cpuset.cpus.effective")
+        else None,
+        partition=_text(system, f"{path}/cpuset.cpus.partition"),
+        populated="populated 1" in _text(system, f"{path}/cgroup.events"),
+        dropin=knobs.read_file(system, dropin(unit)) if unit else None,
+    )
+
+
+def dropin(unit: str) -> str:
+    """The file in which ``systemctl set-property --runtime`` keeps AllowedCPUs=."""
+    return f"{knobs.RUNTIME}/{unit}.d/50-AllowedCPUs.conf"
+
+
+def _irqs(system: System) -> Iterator[Irq]:
+    for path in system.glob("/proc/irq/[0-9]*/smp_affinity_list"):
+        number = path.split("/")[3]
+        name = _text(system, f"/sys/kernel/irq/{number}/actions")
+        if name:
+            yield Irq(int(number), name, _list(system, path))
+
+
+def _masks(system: System) -> dict[Knob, CpuSet]:
+    found = {}
+    for path in (path for pattern in MASKS for path in system.glob(pattern)):
+        with contextlib.suppress(OSError, ValueError):  # xps_cpus of a device with a single queue
+            found[Knob("mask", path)] = knobs.from_mask(system.read(path))
+    if system.exists(WATCHDOG.target):
+        found[WATCHDOG] = _list(system, WATCHDOG.target)
+    return found
+
+
+def _tasks(system: System, online: CpuSet) -> Iterator[Task]:
+    rooms = {"": online}
+    for path in system.glob("/proc/[0-9]*/task/[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):  # it has ended meanwhile
+            task = _task(system, path, rooms)
+            if task:
+                yield task
+
+
+def _task(system: System, path: str, rooms: dict[str, CpuSet]) -> Task | None:
+    """The thread whose stat file this is; None where nobody could move it."""
+    stat = system.read(path)
+    head, _, rest = stat.rpartition(") ")
+    flags = int(rest.split(" ")[6])
+    tid, _, name = head.partition(" (")
+    if flags & _NO_SETAFFINITY or rest[0] in "ZX":
+        return None
+    kernel = bool(flags & _KERNEL_THREAD)
+    group = "/" if kernel else _cgroup(system, path)
+    started, cpus = knobs.start_time(stat), system.affinity(int(tid))
+    room = _room(system, group.rstrip("/"), rooms)
+    return Task(f"{tid}:{started}", name, cpus, kernel, group, room)
+
+
+def _cgroup(system: System, stat: str) -> str:
+    lines = system.read(stat[: -len("stat")] + "cgroup").splitlines()
+    return next((line[3:] for line in lines if line.startswith("0::")), "/")
+
+
+def _room(system: System, group: str, rooms: dict[str, CpuSet]) -> CpuSet:
+    """The CPUs that a cgroup's tasks may use: those of the nearest one with a cpuset."""
+    if group not in rooms:
+        rooms[group] = _list(system, f"{CGROUP}{group}/cpuset.cpus.effective") or _room(
+            system, group.rpartition("/")[0], rooms
+        )
+    return rooms[group]
+
+
+def _journalled(system: System, wanted: Iterable[Knob]) -> dict[Knob, str | None]:
+    found = {}
+    for knob in wanted:
+        with contextlib.suppress(OSError, ValueError):  # gone: nothing to put back
+            found[knob] = knobs.read(system, knob)
+    return found

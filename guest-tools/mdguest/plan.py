@@ -1,0 +1,160 @@
+"""What to do: the facts and the layout in, steps with their reasons out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mdguest.cpuset import EMPTY, CpuSet
+from mdguest.errors import Refused
+from mdguest.restore import restored
+from mdguest.share import Share, share
+from mdguest.wants import WANTS, Scene
+
+if TYPE_CHECKING:
+    from mdguest.facts import Facts, Knob
+    from mdguest.settings import Settings
+    from mdguest.steps import Step
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every knob that matters, in the order in which to set them.
+
+    ``mode`` is empty where nothing is to be isolated: then the steps put back what was found.
+    """
+
+    mode: str
+    because: str
+    dedicated: CpuSet
+    housekeeping: CpuSet
+    steps: tuple[Step, ...]
+    notes: tuple[str, ...] = ()
+    reboot: tuple[str, ...] = ()
+    """What only another kernel command line would give."""
+
+    gone: tuple[Knob, ...] = ()
+    """Knobs that were changed, and are no longer there."""
+
+    @property
+    def changes(self) -> tuple[Step, ...]:
+        return tuple(step for step in self.steps if step.needed)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What is remembered of earlier steps."""
+
+    originals: Mapping[Knob, str | None]
+    """The first value of every knob that was changed."""
+    settling: bool = False
+    """An apply is under way: a task that has lost its affinity lost it by that."""
+    refused: str = ""
+    """Why the kernel refused a partition of these CPUs."""
+    immovable: Mapping[str, str] = field(default_factory=dict)
+    """Interrupts that the kernel would not move: number → name."""
+    isolated: CpuSet = EMPTY
+    """What was isolated until now."""
+
+
+def plan(asked: CpuSet, facts: Facts, settings: Settings, memory: Memory) -> Plan:
+    """The way from these facts to isolated CPUs ``asked``; the empty set: back to what was found.
+
+    Raises BadInput where the layout cannot be this guest's, Refused where the way would harm it.
+    """
+    if not asked:
+        return _nothing("no CPU is dedicated", facts, memory)
+    cpus = share(asked, facts, settings)
+    if not cpus.dedicated:
+        return _nothing("no dedicated CPU is left to isolate", facts, memory, cpus.notes)
+    mode, because = _mode(facts, settings, memory)
+    scene = Scene(cpus, facts, settings, memory.originals, memory.settling, mode)
+    wanted = [step for want in WANTS[mode] for step in want(scene)]
+    wanted = [step for step in wanted if not _is_immovable(step, memory)]
+    back, notes = restored(facts, memory.originals, memory.isolated, {step.knob for step in wanted})
+    return Plan(
+        mode,
+        because,
+        cpus.dedicated,
+        cpus.housekeeping,
+        (*back, *wanted),
+        (*cpus.notes, *notes, *_notes(scene, memory)),
+        tuple(_reboot(cpus, facts, memory)),
+        _gone(facts, memory),
+    )
+
+
+def _nothing(because: str, facts: Facts, memory: Memory, notes: Iterable[str] = ()) -> Plan:
+    steps, more = restored(facts, memory.originals, memory.isolated, frozenset())
+    return Plan(
+        "", because, EMPTY, facts.online, tuple(steps), (*notes, *more), (), _gone(facts, memory)
+    )
+
+
+def _gone(facts: Facts, memory: Memory) -> tuple[Knob, ...]:
+    return tuple(knob for knob in memory.originals if knob not in facts.journalled)
+
+
+def _mode(facts: Facts, settings: Settings, memory: Memory) -> tuple[str, str]:
+    """The mode and why: the one that was asked for, or the one that suits this guest."""
+    if not facts.cpuset:
+        raise Refused(
+            "/sys/fs/cgroup is not a version 2 hierarchy with the cpuset controller, which "
+            "isolation needs; boot with systemd.unified_cgroup_hierarchy=1, or mount cgroup2 there"
+        )
+    mode, because = _asked(settings) or _suitable(facts)
+    if mode == "raw" and facts.systemd:
+        raise Refused(
+            "mode raw: systemd runs this guest, and takes the cpuset controller away from cgroups "
+            "that are not its own; use mode partition"
+        )
+    if mode != "raw" and not facts.systemd:
+        raise Refused(f"mode {mode}: it needs systemd, which does not run this guest; use mode raw")
+    if mode == "partition" and memory.refused:
+        return "fence", f"the kernel refused a partition: {memory.refused}"
+    return mode, because
+
+
+def _asked(settings: Settings) -> tuple[str, str] | None:
+    return (settings.mode, "as asked for") if settings.mode else None
+
+
+def _suitable(facts: Facts) -> tuple[str, str]:
+    if not facts.systemd:
+        return "raw", "no systemd runs this guest"
+    pods = [group.name for group in facts.groups if group.name.startswith("kubepods")]
+    if pods or facts.systemd.kubelets:
+        return "kubernetes", f"{(*pods, *facts.systemd.kubelets)[0]} is here"
+    return "partition", "systemd and cgroup version 2 are here"
+
+
+def _is_immovable(step: Step, memory: Memory) -> bool:
+    return step.knob.kind == "irq" and step.knob.target.split("/")[3] in memory.immovable
+
+
+def _notes(scene: Scene, memory: Memory) -> list[str]:
+    notes = []
+    if memory.immovable:
+        notes.append(
+            f"managed, not movable: {', '.join(memory.immovable.values())}; such an interrupt "
+            "comes to a dedicated CPU only for what a program there asks of the device"
+        )
+    if not scene.cpus.dedicated & scene.facts.online:
+        notes.append(f"of the dedicated CPUs {scene.cpus.dedicated} none is online")
+    return notes
+
+
+def _reboot(cpus: Share, facts: Facts, memory: Memory) -> list[str]:
+    wishes = []
+    ticking = cpus.dedicated - facts.nohz_full
+    if ticking:
+        wishes.append(
+            f"nohz_full={cpus.dedicated} rcu_nocbs={cpus.dedicated}: the timer tick and RCU "
+            f"callbacks still run on CPU {ticking}"
+        )
+    if memory.immovable and "managed_irq" not in facts.cmdline:
+        wishes.append(
+            f"isolcpus=managed_irq,{cpus.dedicated}: interrupts that the kernel manages stay off"
+        )
+    return wishes

@@ -1,0 +1,58 @@
+"""Configuration for other programs, made from this guest's split of its CPUs.
+
+Each renderer is a module; ``RENDERERS`` is the table of them all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from mdguest.errors import BadInput
+from mdguest.render import cmdline, crio, dpdk, irqbalance, kubelet, nfd, systemd, tuned
+from mdguest.render.split import Split, check
+
+if TYPE_CHECKING:
+    from typing import Callable
+
+__all__ = ["RENDERERS", "Renderer", "Split", "render"]
+
+
+class Renderer(NamedTuple):
+    """How to make a file, what it is for, and where it goes."""
+
+    function: Callable[[Split], str]
+    summary: str
+    path: str
+
+
+RENDERERS = {
+    "kubelet": Renderer(
+        kubelet.render, "kubelet drop-in: reserve the shared CPUs, static policy", kubelet.PATH
+    ),
+    "crio": Renderer(crio.render, "CRI-O drop-in: infra and shared containers' CPUs", crio.PATH),
+    "nfd": Renderer(nfd.render, "Node Feature Discovery labels for the node", nfd.PATH),
+    "dpdk": Renderer(dpdk.render, "DPDK's EAL arguments: lcores and main lcore", dpdk.PATH),
+    "systemd": Renderer(
+        systemd.render, "drop-in for a service that runs on the dedicated CPUs", systemd.PATH
+    ),
+    "cmdline": Renderer(
+        cmdline.render, "kernel arguments: the tick, RCU, managed interrupts", cmdline.PATH
+    ),
+    "tuned": Renderer(tuned.render, "TuneD profile on top of cpu-partitioning", tuned.PATH),
+    "irqbalance": Renderer(
+        irqbalance.render, "irqbalance keeps off the dedicated CPUs", irqbalance.PATH
+    ),
+}
+
+
+def render(name: str, cpus: Split) -> str:
+    """The text of the named file for this guest.
+
+    Raises BadInput where there is no such renderer, Refused where the split leaves nothing to
+    isolate or nothing to keep house.
+    """
+    renderer = RENDERERS.get(name)
+    if renderer is None:
+        raise BadInput(f"render: {name!r} is not one of {', '.join(RENDERERS)}")
+    check(cpus)
+    return renderer.function(cpus)

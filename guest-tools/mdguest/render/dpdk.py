@@ -1,0 +1,68 @@
+"""Arguments of DPDK's environment abstraction layer: which CPUs run its lcores."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mdguest.render.heading import Guide, heading
+
+if TYPE_CHECKING:
+    from mdguest.render.split import Split
+
+PATH = "/etc/default/mdguest-dpdk"
+
+MAX_LCORE = 128
+"""RTE_MAX_LCORE of a default build. An lcore's number is below it; its CPU's need not be."""
+
+NOTES = """
+The main lcore is meant for control and does not forward packets. DPDK's own control threads (its
+interrupt thread, telemetry, ...) take the CPUs that the program was started on, less those of
+lcores; inside dedicated.slice none is left, and then DPDK puts them on the main lcore's CPU.
+So let the application launch its polling on the workers only, as testpmd does.
+Before DPDK 20.11 the option is --master-lcore.
+"""
+
+TOO_MANY = f"""
+A program has at most {MAX_LCORE} lcores unless DPDK was built for more: not all CPUs are used.
+"""
+
+NO_WORKER = """
+Only one CPU is dedicated: control threads and polling share it. A second one would end that.
+"""
+
+
+def arguments(cpus: Split) -> str:
+    """The arguments alone: ``-l 2-3 --main-lcore=2``."""
+    dedicated = list(cpus.dedicated)
+    if dedicated[-1] < MAX_LCORE:
+        return f"-l {cpus.dedicated} --main-lcore={dedicated[0]}"
+    mapped = ",".join(f"{lcore}@{cpu}" for lcore, cpu in enumerate(dedicated[:MAX_LCORE]))
+    return f"--lcores={mapped} --main-lcore=0"
+
+
+def render(cpus: Split) -> str:
+    """A file for a service's EnvironmentFile=, or for a shell to source."""
+    guide = Guide(
+        put=PATH,
+        activate=f"EnvironmentFile={PATH} and $EAL_ARGS in ExecStart=; "
+        f"or in a shell: . {PATH}; mdguest run -- dpdk-testpmd $EAL_ARGS -- ...",
+        undo="remove this file and its uses",
+        notes=NOTES + _numbers(cpus) + _nodes(cpus),
+    )
+    top = heading("dpdk", cpus, guide)
+    return f'{top}EAL_ARGS="{arguments(cpus)}"\n'
+
+
+def _numbers(cpus: Split) -> str:
+    """What there is to say where too few or too many CPUs are dedicated."""
+    if len(cpus.dedicated) == 1:
+        return NO_WORKER
+    return TOO_MANY if len(cpus.dedicated) > MAX_LCORE else ""
+
+
+def _nodes(cpus: Split) -> str:
+    """Where there are several NUMA nodes, which lcores are near which memory."""
+    if len(cpus.numa) < 2:
+        return ""
+    near = [f"node {node}: {cpus.dedicated & own}" for node, own in enumerate(cpus.numa)]
+    return f"\nDedicated CPUs by NUMA node ({'; '.join(near)}): poll a device from its own node.\n"

@@ -1,0 +1,36 @@
+"""What every renderer starts from: which CPUs are isolated, and which keep house."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from mdguest.errors import Refused
+
+if TYPE_CHECKING:
+    from mdguest.cpuset import CpuSet
+
+
+@dataclass(frozen=True)
+class Split:
+    """This guest's online CPUs in two parts, and its NUMA nodes.
+
+    ``dedicated`` is what mdguest isolates and ``housekeeping`` is everything else that is online;
+    ``partition`` is the kind of cpuset partition that holds the dedicated CPUs.
+    """
+
+    dedicated: CpuSet
+    housekeeping: CpuSet
+    numa: tuple[CpuSet, ...] = ()
+    partition: Literal["isolated", "root"] = "isolated"
+
+
+def check(cpus: Split) -> None:
+    """Raise Refused where no configuration can be right for this split."""
+    if not cpus.dedicated:
+        raise Refused("no CPU is dedicated in this guest: there is nothing to configure")
+    if not cpus.housekeeping:
+        raise Refused("every online CPU would be isolated: at least one must be left for the rest")
+    if cpus.dedicated & cpus.housekeeping:
+        both = cpus.dedicated & cpus.housekeeping
+        raise Refused(f"CPUs {both} cannot be both dedicated and left for the rest")

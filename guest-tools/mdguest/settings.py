@@ -1,0 +1,102 @@
+"""What the owner of this guest decides: /etc/default/mdguest, then MDGUEST_*, then flags."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from mdguest.cpuset import EMPTY, CpuSet
+from mdguest.errors import BadInput
+
+if TYPE_CHECKING:
+    from mdguest.system import System
+
+FILE = "/etc/default/mdguest"
+MODES = ("partition", "kubernetes", "fence", "raw")
+PARTITIONS = ("isolated", "root")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One value, made once a command."""
+
+    source: str | None = None
+    """Where to read the layout, in the form of ``--source``; None: each in turn."""
+    mode: str | None = None
+    """One of MODES; None: what suits this guest."""
+    partition: Literal["isolated", "root"] = "isolated"
+    """One of PARTITIONS: without or with load balancing among the dedicated CPUs."""
+    housekeeping: str = "first"
+    """What stays for the rest of the guest, come what may: ``first`` or ``last`` CPU if otherwise
+    none would, or a CPU list that always stays."""
+    interval: float = 60.0
+    """Seconds between two looks at a source that cannot be waited on, at least 15."""
+
+    def reserved(self) -> CpuSet:
+        """The CPUs that stay for housekeeping always."""
+        return EMPTY if self.housekeeping in KEEP_ONE else CpuSet.parse(self.housekeeping)
+
+
+KEEP_ONE = ("first", "last")
+
+
+def _one_of(*names: str) -> str:
+    return f"expected {', '.join(names[:-1])} or {names[-1]}"
+
+
+def _checked(settings: Settings, where: Mapping[str, str]) -> Settings:
+    """The settings, or BadInput naming the flag or variable that is wrong."""
+    if settings.mode is not None and settings.mode not in MODES:
+        raise BadInput(f"{where['mode']}: {settings.mode!r}: {_one_of(*MODES)}")
+    if settings.partition not in PARTITIONS:
+        raise BadInput(f"{where['partition']}: {settings.partition!r}: {_one_of(*PARTITIONS)}")
+    try:
+        empty = settings.housekeeping not in KEEP_ONE and not settings.reserved()
+    except ValueError as error:
+        raise BadInput(f"{where['housekeeping']}: {error}; or first or last") from error
+    if empty:
+        raise BadInput(f"{where['housekeeping']}: expected first, last or a CPU list, like 0-1")
+    if not 15 <= settings.interval <= 86400:
+        raise BadInput(f"{where['interval']}: expected 15 to 86400 seconds")
+    return settings
+
+
+def load(system: System, environment: Mapping[str, str], flags: Mapping[str, object]) -> Settings:
+    """Lay the three over one another. Raises BadInput naming what is wrong."""
+    names = ("source", "mode", "partition", "housekeeping", "interval")
+    values: dict[str, object] = {}
+    where = {name: f"--{name}" for name in names}
+    for source, texts in ((FILE, _file(system)), ("the environment", environment)):
+        for name in names:
+            text = texts.get(f"MDGUEST_{name.upper()}", "")
+            if text:
+                values[name] = text
+                where[name] = f"MDGUEST_{name.upper()} in {source}"
+    for name in names:
+        if flags.get(name) is not None:
+            values[name] = flags[name]
+            where[name] = f"--{name}"
+    if "interval" in values:
+        values["interval"] = _seconds(str(values["interval"]), where["interval"])
+    return _checked(replace(Settings(), **values), where)  # type: ignore[arg-type]  # by name
+
+
+def _seconds(text: str, where: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise BadInput(f"{where}: {text!r}: expected a number of seconds") from None
+
+
+def _file(system: System) -> dict[str, str]:
+    """``NAME=value`` lines, as systemd's EnvironmentFile= and a shell read them."""
+    import shlex
+
+    if not system.exists(FILE):
+        return {}
+    try:
+        words = shlex.split(system.read(FILE), comments=True)
+    except ValueError as error:
+        raise BadInput(f"{FILE}: {error}: expected lines like MDGUEST_MODE=partition") from error
+    return {name: value for name, _, value in (word.partition("=") for word in words)}

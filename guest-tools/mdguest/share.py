@@ -1,0 +1,74 @@
+"""Dividing a guest's CPUs: what will be isolated, and what is left for everything else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mdguest.cpuset import CpuSet
+from mdguest.errors import BadInput, Refused
+
+if TYPE_CHECKING:
+    from mdguest.facts import Facts
+    from mdguest.settings import Settings
+
+
+@dataclass(frozen=True)
+class Share:
+    """``dedicated`` may name CPUs that are offline; ``housekeeping`` is online, and not empty."""
+
+    dedicated: CpuSet
+    housekeeping: CpuSet
+    notes: tuple[str, ...] = ()
+
+    def cut(self, cpus: CpuSet) -> CpuSet:
+        """What is left of a set for work that is not the pool's."""
+        return cpus - self.dedicated or self.housekeeping
+
+
+def share(asked: CpuSet, facts: Facts, settings: Settings) -> Share:
+    """Divide the CPUs as the metadata ``asked``.
+
+    Raises BadInput where the metadata names CPUs that this guest cannot have, Refused where
+    nothing would be left that can run the rest of the guest.
+    """
+    impossible = asked - facts.possible
+    if impossible:
+        raise BadInput(
+            f"dedicated_cpus {asked}: this guest has no CPU {impossible}, only {facts.possible}"
+        )
+    dedicated = (asked & facts.present) - settings.reserved()
+    kept = dedicated & _kept(dedicated, facts, settings)
+    dedicated = dedicated - kept
+    housekeeping = facts.online - dedicated
+    if not housekeeping - facts.boot_isolated - facts.nohz_full:
+        # Linux 6.1 crashes and 6.12 hangs where a partition takes the last CPU that the kernel's
+        # command line left to the scheduler.
+        raise Refused(
+            f"CPUs {dedicated} cannot be isolated: of the others, {housekeeping}, the kernel "
+            f"command line takes {(facts.boot_isolated | facts.nohz_full) & housekeeping} "
+            "(isolcpus=, nohz_full=), so that none is left to run the guest; correct it and reboot"
+        )
+    return Share(dedicated, housekeeping, tuple(_notes(asked, kept, facts, settings)))
+
+
+def _kept(dedicated: CpuSet, facts: Facts, settings: Settings) -> CpuSet:
+    """The one CPU that stays where every CPU is dedicated."""
+    if facts.online - dedicated or settings.reserved():
+        return CpuSet()
+    usable = list(facts.online - facts.boot_isolated - facts.nohz_full)
+    if not usable:
+        return CpuSet()
+    return CpuSet.of([usable[0 if settings.housekeeping == "first" else -1]])
+
+
+def _notes(asked: CpuSet, kept: CpuSet, facts: Facts, settings: Settings) -> list[str]:
+    absent, offline = asked - facts.present, (asked & facts.present) - facts.online
+    reserved = asked & settings.reserved()
+    notes = {
+        f"CPU {absent} is dedicated, but not plugged in; it will be isolated once it is": absent,
+        f"CPU {offline} is dedicated, but offline; it joins once it is online": offline,
+        f"CPU {reserved} is dedicated, but stays for housekeeping, as the settings say": reserved,
+        f"all CPUs are dedicated; CPU {kept} stays for housekeeping": kept,
+    }
+    return [text for text, cpus in notes.items() if cpus]

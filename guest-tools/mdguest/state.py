@@ -1,0 +1,76 @@
+"""What mdguest remembers: the last good layout, over boots; how this boot's apply ended."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from mdguest.cpuset import CpuSet
+from mdguest.journal import boot
+from mdguest.layout import Layout
+
+if TYPE_CHECKING:
+    from mdguest.system import System
+
+STATE = "/run/mdguest/state.json"
+LAST_GOOD = "/var/lib/mdguest/layout.json"
+
+
+@dataclass(frozen=True)
+class State:
+    """How the last ``apply`` of this boot ended; the defaults are those of a guest without one."""
+
+    dedicated: str = ""
+    """What the metadata said, as a CPU list."""
+    source: str = ""
+    mode: str = ""
+    """The mode that was applied; empty where nothing is."""
+    partition: str = ""
+    housekeeping: str = "first"
+    isolated: str = ""
+    """What was isolated: less than ``dedicated`` where some CPU had to stay."""
+    refused: str = ""
+    """Why the kernel would have no partition of these CPUs; a fence stands in."""
+    immovable: dict[str, str] = field(default_factory=dict)
+    """Interrupts that the kernel manages itself: number → name."""
+    undone: bool = False
+    """Put back by hand: ``watch`` leaves it so until the layout changes."""
+    stale: str = ""
+    """Why the layout could not be read the last time; empty where it could."""
+    applied_at: float = 0.0
+    """Seconds since the epoch."""
+    boot: str = ""
+
+
+def load(system: System) -> State:
+    """This boot's state. One of another boot says nothing of this one."""
+    try:
+        values = json.loads(system.read(STATE))
+        state = State(**values)
+    except (OSError, ValueError, TypeError):
+        return State()
+    return state if state.boot == boot(system) else State()
+
+
+def save(system: System, state: State) -> State:
+    state = replace(state, boot=boot(system))
+    system.save(STATE, json.dumps(asdict(state), indent=1) + "\n")
+    return state
+
+
+def last_good(system: System) -> Layout | None:
+    """The layout that was applied last, in this boot or before it."""
+    try:
+        values = json.loads(system.read(LAST_GOOD))
+        return Layout(CpuSet.parse(values["dedicated_cpus"]), values["source"])
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def keep(system: System, layout: Layout) -> None:
+    """Remember a layout as the last good one, where it is another than before."""
+    old = last_good(system)
+    if old is None or (old.dedicated, old.source) != (layout.dedicated, layout.source):
+        values = {"dedicated_cpus": str(layout.dedicated), "source": layout.source}
+        system.save(LAST_GOOD, json.dumps(values) + "\n")

@@ -1,0 +1,134 @@
+"""The state of the guest for people, programs and Prometheus."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from mdguest.subsets import subsets
+
+if TYPE_CHECKING:
+    from mdguest.control import View
+    from mdguest.facts import Facts
+    from mdguest.layout import Layout
+    from mdguest.plan import Plan
+    from mdguest.steps import Step
+
+STATES = ("off", "isolated", "degraded", "broken")
+"""Nothing is isolated; all is well; a fence stands in for a partition; something is not right."""
+
+
+def status(view: View) -> dict[str, Any]:
+    """Everything, as JSON has it. CPU sets are in list form."""
+    made, state = view.plan, view.state
+    return {
+        "state": _state(view),
+        "dedicated_cpus": str(view.asked),
+        "isolated_cpus": str(made.dedicated & view.facts.online),
+        "housekeeping_cpus": str(made.housekeeping),
+        "source": state.source,
+        "stale": state.stale or None,
+        "mode": made.mode or None,
+        "partition": view.facts.pool.partition or None if view.facts.pool else None,
+        "refused": state.refused or None,
+        "immovable_irqs": state.immovable,
+        "subsets": [{"name": held.name, "cpus": str(held.cpus)} for held in subsets(view.facts)],
+        "problems": [asdict(problem) for problem in view.problems],
+        "notes": list(made.notes),
+        "reboot": list(made.reboot),
+    }
+
+
+def _state(view: View) -> str:
+    if view.problems:
+        return "broken"
+    if not view.plan.mode:
+        return "off"
+    return "degraded" if view.state.refused else "isolated"
+
+
+def guest(facts: Facts, made: Plan) -> dict[str, Any]:
+    """What there is in this guest, and who may run where it matters."""
+    return {
+        "online_cpus": str(facts.online),
+        "numa": [str(cell) for cell in facts.numa],
+        "threads_per_core": max(map(len, facts.siblings), default=1),
+        "kernel": facts.kernel,
+        "systemd": facts.systemd.version if facts.systemd else None,
+        "boot_isolated_cpus": str(facts.boot_isolated),
+        "nohz_full_cpus": str(facts.nohz_full),
+        "on_dedicated": {
+            "tasks": _visitors(facts, made, kernel=False),
+            "kernel_threads": _visitors(facts, made, kernel=True),
+            "irqs": sum(bool(irq.cpus & made.dedicated) for irq in facts.irqs),
+        },
+    }
+
+
+def _visitors(facts: Facts, made: Plan, *, kernel: bool) -> int:
+    """How many tasks from outside the pool may run on the dedicated CPUs."""
+    pool = f"/{facts.pool.name}" if facts.pool else None
+    return sum(
+        task.kernel == kernel
+        and bool(task.cpus & made.dedicated)
+        and not (pool and task.group.startswith(pool))
+        for task in facts.tasks
+    )
+
+
+def plan_document(made: Plan, layout: Layout | None) -> dict[str, Any]:
+    """A plan as JSON: the changes, and how many knobs are right already."""
+    return {
+        "mode": made.mode or None,
+        "because": made.because,
+        "isolated_cpus": str(made.dedicated),
+        "housekeeping_cpus": str(made.housekeeping),
+        "steps": [_step(step) for step in made.changes],
+        "right_already": len(made.steps) - len(made.changes),
+        "source": layout.source if layout else None,
+        "stale": (layout.stale if layout else "") or None,
+        "notes": list(made.notes),
+        "reboot": list(made.reboot),
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {
+        "kind": step.knob.kind,
+        "target": step.knob.target,
+        "name": step.title,
+        "now": step.now,
+        "want": step.want,
+        "why": step.why,
+    }
+
+
+METRICS = {
+    "mdguest_state": "The state of the isolation: 1 for the one that holds",
+    "mdguest_dedicated_cpus": "CPUs that the metadata calls dedicated",
+    "mdguest_isolated_cpus": "CPUs that are isolated and online",
+    "mdguest_problems": "Things that are not as they should be",
+    "mdguest_stale": "1 while the layout could not be read and the last good one stands",
+    "mdguest_subset_cpus": "CPUs of the pool that a program holds",
+    "mdguest_applied_timestamp_seconds": "When the layout was applied last",
+}
+
+
+def prometheus(view: View) -> str:
+    """The textfile collector's format: Prometheus exposition format 0.0.4."""
+    samples: dict[str, list[tuple[str, float]]] = {
+        "mdguest_state": [(f'{{state="{name}"}}', int(name == _state(view))) for name in STATES],
+        "mdguest_dedicated_cpus": [("", len(view.asked))],
+        "mdguest_isolated_cpus": [("", len(view.plan.dedicated & view.facts.online))],
+        "mdguest_problems": [("", len(view.problems))],
+        "mdguest_stale": [("", int(bool(view.state.stale)))],
+        "mdguest_subset_cpus": [
+            (f'{{name="{held.name}"}}', len(held.cpus)) for held in subsets(view.facts)
+        ],
+        "mdguest_applied_timestamp_seconds": [("", view.state.applied_at)],
+    }
+    lines = []
+    for name, text in METRICS.items():
+        lines += [f"# HELP {name} {text}", f"# TYPE {name} gauge"]
+        lines += [f"{name}{labels} {value}" for labels, value in samples[name]]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,49 @@
+"""A step: one knob, what it reads now, what it should read, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mdguest import knobs
+from mdguest.facts import Knob
+
+
+@dataclass(frozen=True)
+class Step:
+    """``now`` and ``want`` are texts as ``knobs`` reads them; None is a file that is not there."""
+
+    knob: Knob
+    now: str | None
+    want: str | None
+    why: str
+    name: str = ""
+    """What people call it, where the knob's target does not say."""
+    was: str | None = None
+    """What ``undo`` puts back, where that is not ``now``."""
+    keep: bool = False
+    """The change of another knob would lose this value: remember it even if it is right now."""
+    journal: bool = True
+    """False for what ends by itself."""
+    only_remember: bool = False
+    """Nothing to set, but ``undo`` has to put this back."""
+    restore: bool = False
+    """Puts back what was found."""
+
+    @property
+    def title(self) -> str:
+        return self.name or self.knob.target
+
+    @staticmethod
+    def shown(value: str | None) -> str:
+        """A value in a message: that of a file is too long for one."""
+        if not value:
+            return "unset"
+        return f"{len(value)} bytes" if "\n" in value else value
+
+    @property
+    def needed(self) -> bool:
+        return not self.only_remember and not knobs.same(self.knob, self.now, self.want)
+
+    @property
+    def original(self) -> str | None:
+        return self.now if self.was is None else self.was

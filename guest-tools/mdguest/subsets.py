@@ -1,0 +1,99 @@
+"""Parts of the pool that programs hold: their cgroups are the only record of them.
+
+A subset is held while its cgroup has a process, whatever became of the one that made it: it comes
+back when the last one ends, even by SIGKILL, and no file can be wrong about it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mdguest.cpuset import CpuSet, union
+from mdguest.errors import BadInput, NotFound, Refused
+from mdguest.wants import SUBSET, held
+
+if TYPE_CHECKING:
+    from mdguest.facts import Facts, Group
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Subset:
+    """A part of the pool that is held."""
+
+    name: str
+    cpus: CpuSet
+    path: str
+
+
+def subsets(facts: Facts) -> list[Subset]:
+    """The subsets that are held now, by name."""
+    return [
+        Subset(_name(group), held(group) & (facts.pool.cpus or held(group)), group.path)
+        for group in facts.subsets
+        if facts.pool and group.populated and group.name.startswith(SUBSET)
+    ]
+
+
+def _name(group: Group) -> str:
+    name = group.name[len(SUBSET) :]
+    return name.removesuffix(".scope")
+
+
+def checked_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise BadInput(f"--name {name!r}: expected 1 to 64 letters, digits, '_', '.' or '-'")
+    return name
+
+
+def choose(wanted: str | None, facts: Facts) -> CpuSet:
+    """CPUs of the pool that nobody holds: ``wanted`` many, or these, or all (None).
+
+    A number is taken from one NUMA cell where one has enough, the fullest that does, and by whole
+    cores. Raises BadInput, NotFound (no pool) or Refused (held by others).
+    """
+    if not facts.pool or not facts.pool.effective:
+        raise NotFound("there is no pool of dedicated CPUs: run mdguest apply first")
+    pool = facts.pool.effective
+    free = pool - union(subset.cpus for subset in subsets(facts))
+    if wanted is None:
+        wanted = str(free) or str(pool)
+        return _these(CpuSet.parse(wanted), pool, facts)
+    if wanted.isdecimal():
+        return _count(int(wanted), free, facts)
+    try:
+        return _these(CpuSet.parse(wanted), pool, facts)
+    except ValueError as error:
+        raise BadInput(f"--cpus: {error}; or a number of CPUs") from error
+
+
+def _these(cpus: CpuSet, pool: CpuSet, facts: Facts) -> CpuSet:
+    if not cpus:
+        raise BadInput("--cpus: expected a number of CPUs or a CPU list, like 2 or 2-3,6")
+    if not cpus <= pool:
+        raise Refused(f"--cpus {cpus}: CPU {cpus - pool} is not in the pool, which is {pool}")
+    for subset in subsets(facts):
+        if subset.cpus & cpus:
+            raise Refused(f"--cpus {cpus}: {subset.name} holds CPU {subset.cpus & cpus}")
+    return cpus
+
+
+def _count(count: int, free: CpuSet, facts: Facts) -> CpuSet:
+    if count < 1:
+        raise BadInput("--cpus: expected at least 1")
+    if count > len(free):
+        raise Refused(f"--cpus {count}: only {len(free)} of the pool are free ({free or 'none'})")
+    cells = [cell & free for cell in facts.numa if len(cell & free) >= count]
+    cell = min(cells, key=lambda cpus: (len(cpus), next(iter(cpus))), default=free)
+    return CpuSet.of(_by_cores(cell, facts.siblings)[:count])
+
+
+def _by_cores(cpus: CpuSet, siblings: Iterable[CpuSet]) -> list[int]:
+    """The CPUs in such an order that threads of a core stand together, fullest cores first."""
+    cores = [core & cpus for core in siblings if core & cpus] or [cpus]
+    cores.sort(key=lambda core: (-len(core), next(iter(core))))
+    return [cpu for core in cores for cpu in core]

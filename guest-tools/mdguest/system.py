@@ -1,0 +1,127 @@
+"""The doorway to this guest: its files, its systemd, its tasks' affinities.
+
+Everything that mdguest reads or changes goes through here, so that a fake guest can stand in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from mdguest.cpuset import CpuSet
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a program ended: its exit status and what it said."""
+
+    status: int
+    out: str
+    err: str
+
+
+class System:
+    """This guest. Paths are absolute; every method that fails raises OSError."""
+
+    def read(self, path: str) -> str:
+        """The text of a file, without its last newline."""
+        with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123  # hot path
+            return file.read().rstrip("\n")
+
+    def read_bytes(self, path: str, limit: int) -> bytes:
+        """The first ``limit`` bytes of a file as they are, for what others have written."""
+        with Path(path).open("rb") as file:
+            return file.read(limit)
+
+    def write(self, path: str, text: str) -> None:
+        """Hand ``text`` to a kernel file at once, so that its refusal is raised here."""
+        descriptor = os.open(path, os.O_WRONLY)
+        try:
+            os.write(descriptor, text.encode() or b"\n")
+        finally:
+            os.close(descriptor)
+
+    def save(self, path: str, text: str) -> None:
+        """Put a file of ours in place whole or not at all, and on the disk."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = target.with_name(f".{target.name}.{os.getpid()}")
+        with beside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(target)
+
+    def append(self, path: str, text: str) -> None:
+        """Add to a file of ours, on the disk before this returns."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("a", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def exists(self, path: str) -> bool:
+        return os.path.lexists(path)
+
+    def glob(self, pattern: str) -> list[str]:
+        return sorted(glob.glob(pattern))  # noqa: PTH207  # absolute patterns
+
+    def mkdir(self, path: str) -> None:
+        Path(path).mkdir(parents=True, exist_ok=True)
+
+    def remove(self, path: str) -> None:
+        """Remove a file, or an empty directory or cgroup; what is not there is removed already."""
+        with contextlib.suppress(FileNotFoundError):
+            if Path(path).is_dir() and not Path(path).is_symlink():
+                Path(path).rmdir()
+            else:
+                Path(path).unlink()
+
+    def which(self, program: str) -> str | None:
+        return shutil.which(program)
+
+    def run(self, *command: str, timeout: float = 30.0) -> Ran:
+        """Run a program to its end. One that cannot be started or hangs has status 127 or 124."""
+        try:
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                check=False,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "LC_ALL": "C", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": ""},
+            )
+        except subprocess.TimeoutExpired:
+            return Ran(124, "", f"{command[0]} did not answer within {timeout:g} s")
+        except OSError as error:
+            return Ran(127, "", f"{command[0]}: {error.strerror}")
+        return Ran(done.returncode, done.stdout.rstrip("\n"), done.stderr.strip())
+
+    def affinity(self, task: int) -> CpuSet:
+        return CpuSet.of(os.sched_getaffinity(task))
+
+    def set_affinity(self, task: int, cpus: CpuSet) -> None:
+        os.sched_setaffinity(task, cpus)
+
+    def ask(self, path: str, request: str) -> str:
+        """Send a request to a UNIX socket as root, and return what comes back until it closes."""
+        import socket
+        import struct
+
+        credentials = struct.pack("3i", os.getpid(), os.getuid(), os.getgid())
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
+            peer.settimeout(2)
+            peer.connect(path)
+            peer.sendmsg(
+                [request.encode()], [(socket.SOL_SOCKET, socket.SCM_CREDENTIALS, credentials)]
+            )
+            peer.shutdown(socket.SHUT_WR)
+            answer = b"".join(iter(lambda: peer.recv(65536), b""))
+        return answer.decode(errors="replace").rstrip("\0\n")

@@ -1,0 +1,91 @@
+"""The same for people, as plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mdguest.plan import Plan
+    from mdguest.steps import Step
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows as lines, their cells below one another."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows
+    ]
+
+
+def plan_text(document: dict[str, Any], made: Plan) -> str:
+    """What there is, what would change, and why."""
+    stale = f" (stale: {document['stale']})" if document["stale"] else ""
+    lines = [*_guest(document["guest"]), f"layout    {document['source']}{stale}"]
+    if made.mode:
+        lines += [
+            f"isolate   CPU {made.dedicated}",
+            f"leave     CPU {made.housekeeping}",
+            f"mode      {made.mode} ({made.because})",
+        ]
+    else:
+        lines.append(f"isolate   nothing: {made.because}")
+    lines += ["", *_steps(made)]
+    lines += _list("Note", made.notes) + _list("Only a reboot would add", made.reboot)
+    return "\n".join(lines)
+
+
+def _guest(guest: dict[str, Any]) -> list[str]:
+    threads, cells = guest["threads_per_core"], len(guest["numa"])
+    systemd = f"systemd {guest['systemd']}" if guest["systemd"] else "no systemd"
+    on = guest["on_dedicated"]
+    return [
+        f"guest     CPU {guest['online_cpus']} online, {threads} to a core, {cells or 1} NUMA "
+        f"{'cells' if cells > 1 else 'cell'}; Linux {guest['kernel']}, {systemd}",
+        f"visitors  {on['tasks']} tasks, {on['kernel_threads']} kernel threads and {on['irqs']} "
+        "interrupts may come to the dedicated CPUs",
+    ]
+
+
+def _steps(made: Plan) -> list[str]:
+    if not made.changes:
+        return [f"Nothing to change: all {len(made.steps)} settings are right."]
+    rows = [_row(step) for step in made.changes]
+    many = "change" if len(rows) == 1 else "changes"
+    return [f"{len(rows)} {many}:", *(f"  {line}" for line in columns(rows))]
+
+
+def _row(step: Step) -> tuple[str, ...]:
+    return (step.title, step.shown(step.now), "→", step.shown(step.want), step.why)
+
+
+def _list(title: str, lines: Iterable[str]) -> list[str]:
+    found = [f"  {line}" for line in lines]
+    return ["", f"{title}:", *found] if found else []
+
+
+def status_text(status: dict[str, Any]) -> str:
+    """A page: the state, the sets, who holds what, what is wrong."""
+    names = {
+        "state": "state",
+        "dedicated_cpus": "dedicated",
+        "isolated_cpus": "isolated",
+        "housekeeping_cpus": "housekeeping",
+        "mode": "mode",
+        "partition": "partition",
+        "source": "layout from",
+        "stale": "stale",
+        "refused": "refused",
+    }
+    lines = columns([(title, str(status[key] or "-")) for key, title in names.items()])
+    held = [f"{subset['name']}: CPU {subset['cpus']}" for subset in status["subsets"]]
+    lines += _list("Held by mdguest run", held) + _list("Problems", problem_lines(status))
+    lines += _list("Note", status["notes"]) + _list("Only a reboot would add", status["reboot"])
+    return "\n".join(lines)
+
+
+def problem_lines(status: dict[str, Any]) -> list[str]:
+    return [
+        f"{problem['what']}: {problem['found']}, expected {problem['expected']}: {problem['why']}"
+        for problem in status["problems"]
+    ]
