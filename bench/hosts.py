@@ -28,6 +28,7 @@ class Machine:
     cores: int
     shared: int = 0
     use: tuple[tuple[int, ...], ...] = (EMPTY,)  # of the first cells; the last one's of all others
+    l3: int = 0  # cores that share an L3 cache; 0 where that is not told
 
     def host(self, name: str = "h1") -> Json:
         """The host in its JSON form, with the use of it."""
@@ -54,6 +55,10 @@ class Machine:
             "memory_mb": MEMORY_MB,
             "cpus": listed(_cpus(cores)),
             "siblings": [listed(core) for core in cores],
+            "l3": [
+                listed(_cpus(cores[first : first + self.l3]))
+                for first in range(0, len(cores) if self.l3 else 0, self.l3 or 1)
+            ],
             "pages": [{"size_kb": 4, "total": MEMORY_MB * 256}],
             "pinned": listed(_cpus(pinned)),
         }
@@ -122,6 +127,8 @@ CASES = (
     Case("8×16 empty, 4 cells of 4", Machine(8, 8), ((0, 4),) * 4),
     Case("8×16 empty, 8 cells of 8", Machine(8, 8), ((0, 8),) * 8),
     Case("2×192 half full, 8 dedicated", Machine(2, 96, 0, (HALF,)), ((0, 8),)),
+    Case("2×192 half full, 8 in one L3", Machine(2, 96, 0, (HALF,), l3=8), ((0, 8),)),
+    Case("2×192 half full, 64 in few L3", Machine(2, 96, 0, (HALF,), l3=8), ((0, 64),)),
     Case("2×32 full, no fit", Machine(2, 16, 2, (FULL,)), MIXED, fits=False),
     *MISSES,
 )

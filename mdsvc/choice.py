@@ -1,6 +1,7 @@
 """Choosing a host among many: filter, then rank by the price of the best layout on each.
 
-The fewest whole cores broken come first, then what each host's packing prefers, then the name.
+The fewest whole cores broken come first, then the fewest L3 domains where they are known, then what
+each host's packing prefers, then the name.
 Among hosts of both packings, those that pack are filled before those that spread.
 Hosts that are alike but for their labels share the work.
 """
@@ -93,6 +94,7 @@ def _likeness(host: Host) -> Hashable:
 def _cell_likeness(cell: HostCell) -> Hashable:
     return (
         cell.core_masks,
+        tuple([cpus.mask for cpus in cell.l3]),
         cell.pinned.mask,
         cell.shared_used,
         cell.memory_mb,

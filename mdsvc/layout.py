@@ -2,7 +2,8 @@
 
 Sound, complete, best and stable: what is returned satisfies every rule; if any assignment of
 guest cells to host cells does, one is found; among these, the one that breaks the fewest whole
-cores, then follows the host's ``packing``, then has the lowest ids. Nothing given is changed.
+cores, then is in the fewest L3 domains, then follows the host's ``packing``, then has the lowest
+ids. Nothing given is changed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The best rooms for a request: what each room costs each guest cell, and the least total.
 
-A cost is one whole number, most significant first: whole cores broken, what the host's packing
-prefers of CPUs, then of memory, and the room's place in the ranking.
+A cost is one whole number, most significant first: whole cores broken, L3 domains that the pCPUs
+are in, what the host's packing prefers of CPUs, then of memory, and the place in the ranking.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ from typing import NamedTuple
 from mdsvc.assignment import assign
 from mdsvc.demand import Demand, fits, variants
 from mdsvc.flavor import Request
-from mdsvc.rooms import Room, broken, ranked, rooms
+from mdsvc.rooms import Room, broken, ranked, rooms, spanned
 from mdsvc.topology import Host
 
 # Each part has head-room for the sum over all guest cells.
 _PLACES = 1 << 20
 _MEMORY = 1 << 52
 _CPUS = 1 << 40
-_CORE = _CPUS * _MEMORY * _PLACES
+_MOST = (_CPUS >> 8) * _MEMORY
+_DOMAIN = _CPUS * _MEMORY * _PLACES
+_CORE = (1 << 20) * _DOMAIN
 
 
 class Found(NamedTuple):
@@ -57,7 +59,7 @@ def price(host: Host, request: Request) -> int | None:
 
 def cores_broken(price: int) -> int:
     """How many whole cores a layout of that price breaks."""
-    return price // (_CPUS * _MEMORY)
+    return price * _PLACES // _CORE
 
 
 # ---- what a room costs ----
@@ -94,20 +96,28 @@ def _rank_groups(host: Host, groups: Iterable[Sequence[Room]]) -> Sequence[_Rank
 
 def _preference(host: Host, cpus: int, memory_mb: int) -> int:
     """Emptiest first where the host spreads, fullest first where it packs."""
-    if host.packing == "spread":
-        cpus, memory_mb = (_CPUS >> 8) - cpus, (_MEMORY >> 8) - memory_mb
-    return cpus * _MEMORY + memory_mb
+    amount = cpus * _MEMORY + memory_mb
+    return _MOST - amount if host.packing == "spread" else amount
 
 
 def _row(demand: Demand, ranks: Sequence[_Rank]) -> list[int | None]:
-    """What it costs to put the guest cell in each room; None where a rule forbids it."""
+    """What it costs to put the guest cell in each room; None where a rule forbids it.
+
+    vCPUs cannot do without one L3 domain, so it is free of charge, and known domains do not stand
+    behind unknown ones.
+    """
     row: list[int | None] = []
+    free_domains = 1 if demand.dedicated else 0
     for room, dedicated, shared, alike in ranks:
         if not fits(demand, room):
             row += (None,) * alike
         elif demand.dedicated or demand.reserved:
-            cores = broken(room, demand.threads, demand.dedicated, demand.reserved)
-            row += range(cores * _CORE + dedicated, cores * _CORE + dedicated + alike)
+            threads, vcpus, emulator = demand.threads, demand.dedicated, demand.reserved
+            cost = dedicated + broken(room, threads, vcpus, emulator) * _CORE
+            if room.l3 > free_domains:
+                domains = spanned(room, threads, vcpus, emulator)
+                cost += (domains - free_domains) * _DOMAIN
+            row += range(cost, cost + alike)
         else:
             row += range(shared, shared + alike)
     return row
@@ -119,7 +129,9 @@ def _row(demand: Demand, ranks: Sequence[_Rank]) -> list[int | None]:
 def _cheapest(
     ranks: Sequence[_Rank], asked: Sequence[Sequence[Demand]]
 ) -> tuple[int, Sequence[Demand], list[int]] | None:
-    """Over the variants of the demands: the fewest cores broken, then the earliest variant."""
+    """Over the variants of the demands: the fewest cores broken, then the fewest L3 domains, then
+    the earliest variant.
+    """
     if len(asked) == 1 == len(asked[0]):
         row = _row(asked[0][0], ranks)
         cost = min((cost for cost in row if cost is not None), default=None)
@@ -127,13 +139,13 @@ def _cheapest(
     rows = {demand: _row(demand, ranks) for demands in asked for demand in dict.fromkeys(demands)}
     found = None
     for bound, home in _bounds(asked, rows) if len(asked) > 1 else ((0, 0),):
-        if found and (found[0] // _CORE, found[1]) <= (bound, home):
+        if found and (found[0] // _DOMAIN, found[1]) <= (bound, home):
             break  # neither this variant nor a later one is better
         costs = [rows[demand] for demand in asked[home]]
         columns = assign(costs)
         if columns is not None:
             total = sum(row[column] or 0 for row, column in zip(costs, columns, strict=True))
-            if found is None or (total // _CORE, home) < (found[0] // _CORE, found[1]):
+            if found is None or (total // _DOMAIN, home) < (found[0] // _DOMAIN, found[1]):
                 found = total, home, columns
     return found and (found[0], asked[found[1]], found[2])
 
@@ -141,10 +153,14 @@ def _cheapest(
 def _bounds(
     asked: Sequence[Sequence[Demand]], rows: Mapping[Demand, Sequence[int | None]]
 ) -> list[tuple[int, int]]:
-    """How few whole cores each variant can break at best, and which it is; the fewest first."""
+    """How few whole cores each variant can break at best, and then how few L3 domains it can be
+    in, in one number, and which variant it is; the fewest first.
+    """
     least = {
-        demand: min((cost // _CORE for cost in row if cost is not None), default=None)
+        demand: min((cost // _DOMAIN for cost in row if cost is not None), default=None)
         for demand, row in rows.items()
     }
-    cores = [[least[demand] for demand in demands] for demands in asked]
-    return sorted((sum(filter(None, row)), at) for at, row in enumerate(cores) if None not in row)
+    rows_least = [[least[demand] for demand in demands] for demands in asked]
+    return sorted(
+        (sum(filter(None, row)), at) for at, row in enumerate(rows_least) if None not in row
+    )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mdsvc.cpuset import EMPTY, MAX_CPU, CpuSet
 from mdsvc.errors import BadInput
-from mdsvc.topology import Host, HostCell, PagePool, found_host
+from mdsvc.topology import Host, HostCell, PagePool, found_host, parts_of
 
 _MAX_CELL = 65535
 
@@ -71,6 +71,7 @@ def _cell(
             memory_mb=memory_kb // 1024,
             cpus=cpus,
             siblings=_cores(threads, cpus),
+            l3=parts_of(_l3(threads.values()), cpus),
             pages=(PagePool(size_kb=page_kb, total=max(0, small_kb // page_kb)), *huge),
         )
     except ValueError as error:
@@ -85,6 +86,12 @@ def _cores(threads: dict[int, Path], cpus: CpuSet) -> tuple[CpuSet, ...]:
         named = _cpus(path) if path.exists() else EMPTY
         cores[(named | CpuSet.of([cpu])) & cpus] = None
     return tuple(cores)
+
+
+def _l3(topologies: Iterable[Path]) -> list[CpuSet]:
+    """The CPUs that share each L3 cache; none where the kernel tells of no caches."""
+    levels = (path for at in topologies for path in at.parent.glob("cache/index*/level"))
+    return [_cpus(path.parent / "shared_cpu_list") for path in levels if _read(path) == "3"]
 
 
 def _socket(topologies: Iterable[Path]) -> int | None:

@@ -5,9 +5,8 @@ CPU numbers here are host CPUs (pCPUs) throughout. Memory is in MiB, page sizes 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cached_property
-from operator import lt
+from collections.abc import Iterable, Sequence
+from functools import cached_property, lru_cache
 from typing import Annotated, Literal
 
 import msgspec
@@ -20,6 +19,9 @@ MIXED_SERVICE_VERSION = 2
 
 MAX_CELLS = 1024
 """The most NUMA nodes that any Linux build knows (CONFIG_NODES_SHIFT of at most 10)."""
+
+MAX_L3 = 256
+"""More L3 domains in one NUMA cell than any machine has; it bounds the search for the fewest."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
 CellId = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -44,9 +46,10 @@ class PagePool(Form, frozen=True):
 class HostCell(Form, frozen=True, dict=True):
     """One NUMA cell of a host, and what placed guests use of it.
 
-    ``siblings`` are the cores: groups of hardware threads. ``pinned`` are the pCPUs given to
-    guests as dedicated, or kept from everybody by their thread policy; ``shared_used`` counts
-    the shared vCPUs that float over the cell.
+    ``siblings`` are the cores: groups of hardware threads. ``l3`` are the CPUs that share one L3
+    cache; none where that is not known. ``pinned`` are the pCPUs given to guests as dedicated, or
+    kept from everybody by their thread policy; ``shared_used`` counts the shared vCPUs that float
+    over the cell.
     """
 
     id: CellId
@@ -54,6 +57,7 @@ class HostCell(Form, frozen=True, dict=True):
     memory_mb: Count
     socket: CellId | None = None
     siblings: tuple[CpuSet, ...] = ()
+    l3: Annotated[tuple[CpuSet, ...], msgspec.Meta(max_length=MAX_L3)] = ()
     pages: tuple[PagePool, ...] = ()
     pinned: CpuSet = EMPTY
     shared_used: Count = 0
@@ -62,12 +66,12 @@ class HostCell(Form, frozen=True, dict=True):
     def __post_init__(self) -> None:
         if self.socket is None:
             msgspec.structs.force_setattr(self, "socket", self.id)
-        _check_disjoint(self.siblings, "siblings")
-        for group in self.siblings:
-            if not group.mask:
-                raise ValueError("siblings: expected at least one CPU in each group")
-            if group.mask & ~self.cpus.mask:
-                raise ValueError(f"siblings: CPUs {group - self.cpus} are not of this cell")
+        _check_groups(self.siblings, self.cpus, "siblings")
+        if self.l3:
+            _check_groups(self.l3, self.cpus, "l3")
+            for cpus, cores in zip(self.l3, self.l3_cores, strict=False):
+                if sum(cores) != cpus.mask:
+                    raise ValueError(f"l3: expected whole cores, but {cpus} has a part of one")
         sizes = [pool.size_kb for pool in self.pages]
         if len(set(sizes)) != len(sizes):
             raise ValueError("pages: expected one pool for each page size")
@@ -82,11 +86,35 @@ class HostCell(Form, frozen=True, dict=True):
     @cached_property
     def core_masks(self) -> tuple[int, ...]:
         """The cores as bit masks, in the same order."""
-        masks = [group.mask for group in self.siblings]
-        masks += [1 << cpu for cpu in CpuSet(self.cpus.mask & ~sum(masks))]
-        lowest = [core & -core for core in masks]
-        in_order = all(map(lt, lowest, lowest[1:]))  # as libvirt and the kernel list them
-        return tuple(masks if in_order else sorted(masks, key=lambda core: core & -core))
+        return _core_masks(tuple([group.mask for group in self.siblings]), self.cpus.mask)
+
+    @cached_property
+    def l3_cores(self) -> tuple[tuple[int, ...], ...]:
+        """The cores of each of ``l3``, as bit masks; those that are in none come last, as one
+        more. None where the domains are not known.
+        """
+        return _domain_masks(tuple([cpus.mask for cpus in self.l3]), self.core_masks)
+
+
+@lru_cache(maxsize=1024)
+def _core_masks(siblings: tuple[int, ...], cpus: int) -> tuple[int, ...]:
+    """Hosts of one model share the answer, and so does a host before and after a placement."""
+    cores = [*siblings, *(1 << cpu for cpu in CpuSet(cpus & ~sum(siblings)))]
+    return tuple(sorted(cores, key=_lowest))
+
+
+@lru_cache(maxsize=1024)
+def _domain_masks(l3: tuple[int, ...], cores: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    by_lowest = {_lowest(core): core for core in cores}
+    lowest = sum(by_lowest)
+    domains = [cpus & lowest for cpus in l3]
+    if domains and lowest != sum(domains):
+        domains.append(lowest & ~sum(domains))
+    return tuple(tuple(by_lowest[1 << cpu] for cpu in CpuSet(domain)) for domain in domains)
+
+
+def _lowest(mask: int) -> int:
+    return mask & -mask
 
 
 class Host(Form, frozen=True, dict=True):
@@ -164,12 +192,28 @@ def _without_use(cell: HostCell) -> HostCell:
     return msgspec.structs.replace(cell, pinned=EMPTY, shared_used=0, memory_used_mb=0, pages=pages)
 
 
+def _check_groups(groups: tuple[CpuSet, ...], cpus: CpuSet, what: str) -> None:
+    """Raises ValueError where they are no groups of these CPUs."""
+    _check_disjoint(groups, what)
+    for group in groups:
+        if not group.mask:
+            raise ValueError(f"{what}: expected at least one CPU in each group")
+        if group.mask & ~cpus.mask:
+            raise ValueError(f"{what}: CPUs {group - cpus} are not of this cell")
+
+
 def _check_disjoint(sets: tuple[CpuSet, ...] | list[CpuSet], what: str) -> None:
     seen = 0
     for cpus in sets:
         if cpus.mask & seen:
             raise ValueError(f"{what}: expected no CPU twice, but {cpus & CpuSet(seen)} is")
         seen |= cpus.mask
+
+
+def parts_of(groups: Iterable[CpuSet], cpus: CpuSet) -> tuple[CpuSet, ...]:
+    """What of each group is among these CPUs: each once, by lowest CPU, and none empty."""
+    masks = {group.mask & cpus.mask for group in groups} - {0}
+    return tuple(CpuSet(mask) for mask in sorted(masks, key=lambda mask: mask & -mask))
 
 
 def found_host(

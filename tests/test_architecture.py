@@ -41,11 +41,11 @@ def tracked() -> list[Path]:
 # ---- layers ----
 
 
-def layers() -> list[list[str]]:
-    """The modules of each layer, from top to bottom."""
+def layers(package: str = "mdsvc") -> list[list[str]]:
+    """The modules of each layer of a package, from top to bottom."""
     config = tomllib.loads((ROOT / "pyproject.toml").read_text())
     contracts = config["tool"]["importlinter"]["contracts"]
-    [lists] = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
+    [lists] = [found["layers"] for found in contracts if found.get("containers") == [package]]
     return [re.findall(r"\w+", layer) for layer in lists]
 
 
@@ -56,10 +56,13 @@ def test_each_layer_imports_only_from_below() -> None:
     assert "0 broken" in done.stdout
 
 
-def test_the_layers_name_every_module_once_and_no_other() -> None:
-    named = [module for layer in layers() for module in layer]
-    there = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py"}
-    there |= {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+@pytest.mark.parametrize(
+    "package", [PACKAGE, ROOT / "guest-tools" / "mdguest"], ids=["mdsvc", "mdguest"]
+)
+def test_the_layers_name_every_module_once_and_no_other(package: Path) -> None:
+    named = [module for layer in layers(package.name) for module in layer]
+    there = {path.stem for path in package.iterdir() if path.suffix == ".py"}
+    there |= {path.parent.name for path in package.glob("*/__init__.py")}
     assert len(set(named)) == len(named)
     assert there - {"__init__", "__main__"} == set(named)
 

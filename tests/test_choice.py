@@ -28,7 +28,7 @@ from tests.reference.rules import broken_cores
 from tests.strategies import QUICK, asked, grid, host_of, read_row, request_of
 
 DEDICATED = {"hw:cpu_policy": "dedicated"}
-OF_CELL = ("pinned", "shared_used", "memory_mb", "memory_used_mb", "siblings", "pages")
+OF_CELL = ("pinned", "shared_used", "memory_mb", "memory_used_mb", "siblings", "pages", "l3")
 
 
 def host(name: str = "h1", cells: int = 1, **more: Any) -> Host:
@@ -64,6 +64,10 @@ spread: the emptiest | dedicated | 2 | a:pinned=2-5 b c:pinned=2-3 | b c a
 pack: the fullest that suffices | dedicated | 4 | a:pinned=2-5;pack b:pack c:pinned=2-3;pack | c b (a)
 spread: then the most memory | dedicated | 2 | a:memory_used_mb=2 b:memory_used_mb=1 c | c b a
 pack: then the least that suffices | dedicated | 2 | a:pack b:memory_used_mb=16384;pack c:memory_used_mb=2;pack | c a (b)
+fewest L3 domains, not emptiest | dedicated | 4 | a:l3=0-3+4-5+6-7 b:l3=0-3+4-7;pinned=2-3 c | c b a
+fewest L3 domains, not fullest | dedicated | 4 | a:l3=0-3+4-5+6-7;pinned=2-3;pack b:l3=0-3+4-7;pack | b a
+an unknown L3 counts as one domain | dedicated | 4 | a b:l3=0-7 c:l3=0-3+4-7;pinned=4 | a b c
+cores broken before L3 domains | dedicated | 3 | a:l3=0-3+4-7 b:l3=0-3+4-5+6-7;pinned=2 | b a
 CPUs before memory | dedicated | 2 | a:pinned=2-3 b:memory_used_mb=9 | b a
 two cells: the sum counts | dedicated numa_nodes=2 | 4 | a:cells=3;pinned=2-3 b:cells=2;pinned=2-5 c d:cells=2 | a d b (c)
 two cells: broken cores count first | dedicated numa_nodes=2 | 6 | a:cells=4 b:cells=2;pinned=2,4-5 | b a
@@ -81,6 +85,7 @@ def fleet(text: str) -> list[Host]:
         name, _, differences = word.replace("pack", "packing=pack").partition(":")
         pairs = [pair.split("=") for pair in filter(None, differences.split(";"))]
         more: Json = {key: int(v) if v.isdigit() and key != "pinned" else v for key, v in pairs}
+        more |= {"l3": more["l3"].split("+")} if "l3" in more else {}
         hosts.append(host(name, **more))
     return hosts
 
@@ -151,6 +156,8 @@ DIFFERENCES: list[Json] = [
     {"memory_mb": 1024},
     {"memory_used_mb": 1},
     {"siblings": ["0-3", "4-7"]},
+    {"l3": ["0-3", "4-7"]},
+    {"l3": ["0-5", "6-7"]},
     {"pages": PAGES},
     {"pages": [PAGES[0] | {"used": 1}]},
 ]

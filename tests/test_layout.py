@@ -69,6 +69,8 @@ def relabelled(host: Json, random: Random) -> Json:
         if "siblings" in cell:
             form["siblings"] = random.sample(cell["siblings"], len(cell["siblings"]))
             form["siblings"] = [renamed(group) for group in form["siblings"]]
+        if "l3" in cell:
+            form["l3"] = [renamed(group) for group in random.sample(cell["l3"], len(cell["l3"]))]
         if "pinned" in cell:
             form["pinned"] = renamed(cell["pinned"])
         if "pages" in cell:
@@ -102,16 +104,24 @@ def _class_of(cell: Cell, host: Json) -> object:
     [form] = (form for form in host["cells"] if form["id"] == cell.id)
     return (
         (len(cell.cores), sum(map(len, cell.cores)), len(parse_cpus(form.get("pinned", "")))),
+        sorted(sorted(len(core & cell.free) for core in cell.cores if core <= d) for d in cell.l3),
         sorted((len(core), len(core & cell.free)) for core in cell.cores if core & cell.free),
         (len(cell.shared), cell.shared_used, cell.memory_mb, cell.memory_used_mb),
         sorted((pool.size_kb, pool.total, pool.used) for pool in cell.pages),
     )
 
 
-def _fill(cell: Cell, taken: frozenset[int]) -> list[tuple[int, int, int]]:
-    """Of each core that is touched: its size, how much of it was free, how much is taken."""
-    touched = [core for core in cell.cores if core & taken]
-    return sorted((len(core), len(core & cell.free), len(core & taken)) for core in touched)
+def _fill(cell: Cell, taken: frozenset[int]) -> list[list[tuple[int, int, int]]]:
+    """Of each core that is touched, by L3 domain: its size, how much of it was free, how much is
+    taken.
+    """
+    domains = [[core for core in cell.cores if core & d] for d in cell.l3] or [[*cell.cores]]
+    return sorted(
+        sorted(
+            (len(core), len(core & cell.free), len(core & taken)) for core in cores if core & taken
+        )
+        for cores in domains
+    )
 
 
 @THOROUGH

@@ -195,6 +195,56 @@ def test_bytes_of_any_encoding_that_xml_declares_are_read(encoding: str) -> None
     assert host_from_capabilities(xml.encode(encoding), "h1") == imported(TWO_CORES)
 
 
+# ---- caches ----
+
+
+def of_banks(*banks: str) -> list[list[str]]:
+    """The L3 domains of two cells of two cores each, CPU 7 offline."""
+    cells = (
+        cell(0, cpu(0, "0,4") + cpu(1, "1,5") + cpu(4, "0,4") + cpu(5, "1,5")),
+        cell(1, cpu(2, "2,6") + cpu(3, "3") + cpu(6, "2,6") + "<cpu id='7'/>"),
+    )
+    xml = capabilities(*cells).replace("</host>", f"<cache>{''.join(banks)}</cache></host>")
+    return [list(map(str, cell.l3)) for cell in host_from_capabilities(xml, "h1").cells]
+
+
+def bank(cpus: str, level: int = 3, kind: str = "both") -> str:
+    return f"<bank id='0' level='{level}' type='{kind}' size='32' unit='MiB' cpus='{cpus}'/>"
+
+
+@pytest.mark.parametrize(
+    ("banks", "l3"),
+    [
+        ([bank("1,5"), bank("0,4"), bank("2,6"), bank("3,7")], [["0,4", "1,5"], ["2,6", "3"]]),
+        ([bank("0-7")], [["0-1,4-5"], ["2-3,6"]]),
+        ([bank("0-1,4-5")], [["0-1,4-5"], []]),
+        ([bank("0-7", level=2), bank("0-7", kind="code"), "<bank level='3'/>"], [[], []]),
+    ],
+    ids=["each a domain", "over two cells", "of one cell only", "of other kinds"],
+)
+def test_each_cell_has_its_part_of_every_l3_bank(banks: list[str], l3: list[list[str]]) -> None:
+    assert of_banks(*banks) == l3
+
+
+@pytest.mark.parametrize(
+    ("banks", "expected"),
+    [
+        ([bank("0;1")], "<bank id='0'> cpus: '0;1' in '0;1' is no CPU number or range"),
+        ([bank("0-1"), bank("4-5")], "<cell id='0'> l3: expected whole cores, but 0-1 has a part"),
+        ([bank("0-1,4-5"), bank("1,5")], "<cell id='0'> l3: expected no CPU twice, but 1,5 is"),
+    ],
+)
+def test_a_bank_that_makes_no_sense_is_named(banks: list[str], expected: str) -> None:
+    with pytest.raises(BadInput) as error:
+        of_banks(*banks)
+    assert expected in str(error.value)
+
+
+def test_the_l3_caches_of_a_real_machine() -> None:
+    host = topology("real-intel-cascadelake-2n-96")
+    assert [list(map(str, cell.l3)) for cell in host.cells] == [["0-23,48-71"], ["24-47,72-95"]]
+
+
 # ---- memory ----
 
 

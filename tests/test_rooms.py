@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mdsvc import rooms
 from mdsvc.demand import Demand, fits
 from mdsvc.flavor import ThreadPolicy
-from mdsvc.rooms import Room, broken, pick
+from mdsvc.rooms import Room, broken, pick, picking
 from tests.reference.facts import Json, format_cpus
 from tests.strategies import QUICK, THOROUGH, grid, host_of
 
@@ -190,7 +190,7 @@ def test_whole_cores_of_odd_sizes_add_up_to_the_most_that_suffices(
 ) -> None:
     sums = {sum(some) for count in range(len(sizes) + 1) for some in combinations(sizes, count)}
     expected = max((total for total in sums if low <= total <= high), default=None)
-    assert rooms._whole_threads(sorted(sizes), low, high) == expected
+    assert picking._whole_threads(sorted(sizes), low, high) == expected
 
 
 def test_the_rooms_of_a_host_are_worked_out_once() -> None:

@@ -35,6 +35,10 @@ class Machine:
         self.write(f"{topology}/thread_siblings_list", siblings)
         return self.write(f"{topology}/physical_package_id", socket)
 
+    def cache(self, number: int, index: int, level: str, cpus: str) -> Machine:
+        directory = f"devices/system/cpu/cpu{number}/cache/index{index}"
+        return self.write(f"{directory}/level", level).write(f"{directory}/shared_cpu_list", cpus)
+
     def node(self, number: int, cpus: str, memory_kb: int) -> Machine:
         """A node; those before it stay online."""
         online = self.root / "devices/system/node/online"
@@ -100,6 +104,18 @@ def test_offline_cpus_are_left_out_of_cells_and_cores(smt: Machine) -> None:
     assert [str(core) for core in host.cells[0].cores] == ["0,4", "1"]
 
 
+def test_each_node_has_its_part_of_every_l3_cache(smt: Machine) -> None:
+    for cpu in range(8):
+        smt.cache(cpu, 0, "1", f"{cpu}").cache(cpu, 2, "2", f"{cpu % 4},{cpu % 4 + 4}")
+        smt.cache(cpu, 3, "3", "1-2,5-6" if cpu % 4 in (1, 2) else f"{cpu % 4},{cpu % 4 + 4}")
+    assert [list(map(str, c.l3)) for c in smt.host().cells] == [["0,4", "1,5"], ["2,6", "3,7"]]
+
+
+def test_a_machine_without_an_l3_cache_has_no_domains(smt: Machine) -> None:
+    smt.cache(0, 0, "1", "0").cache(1, 2, "2", "1,5")
+    assert [cell.l3 for cell in smt.host().cells] == [(), ()]
+
+
 def test_a_node_may_have_memory_and_no_cpus(tmp_path: Path) -> None:
     host = Machine(tmp_path, "0").cpu(0, "0").node(0, "0", 1048576).node(255, "", 15728640).host()
     assert [(c.id, c.memory_mb, str(c.cpus)) for c in host.cells] == [
@@ -151,6 +167,21 @@ BAD = {
         "3",
         "node 1: siblings: expected no CPU twice, but 3 is",
     ),
+    "cache": (
+        "devices/system/cpu/cpu3/cache/index3/shared_cpu_list",
+        "3-",
+        "index3/shared_cpu_list: expected a list",
+    ),
+    "cache without CPUs": (
+        "devices/system/cpu/cpu3/cache/index3/shared_cpu_list",
+        None,
+        "index3/shared_cpu_list: expected to read it",
+    ),
+    "cache of half a core": (
+        "devices/system/cpu/cpu3/cache/index3/shared_cpu_list",
+        "3",
+        "node 1: l3: expected whole cores, but 3 has a part of one",
+    ),
     "pages": (
         "devices/system/node/node1/hugepages/hugepages-2048kB/nr_hugepages",
         "-1",
@@ -163,6 +194,7 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_bad_files_are_one_message_that_names_the_file(smt: Machine, case: str) -> None:
     path, text, expected = BAD[case]
+    smt.cache(3, 3, "3", "3,7")
     smt.write(path, text or "")
     if text is None:
         (smt.root / path).unlink()

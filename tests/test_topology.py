@@ -11,7 +11,7 @@ from hypothesis import given
 from mdsvc.cpuset import EMPTY, CpuSet
 from mdsvc.errors import BadInput
 from mdsvc.forms import from_builtins, from_json, to_builtins, to_json
-from mdsvc.topology import MAX_CELLS, Host, HostCell
+from mdsvc.topology import MAX_CELLS, MAX_L3, Host, HostCell
 from tests.reference.facts import Json
 from tests.reference.generate import Case
 from tests.strategies import QUICK, all_cases, grid, host_of
@@ -31,6 +31,7 @@ HOST: Json = {
             "memory_mb": 1024,
             "cpus": "0-3,8-11",
             "siblings": ["0,8", "1,9", "2,10", "3,11"],
+            "l3": ["0-1,8-9", "2-3,10-11"],
             "pages": [{"size_kb": 4, "total": 4096, "used": 1}, {"size_kb": 2048, "total": 8}],
             "pinned": "2,10",
             "shared_used": 3,
@@ -63,7 +64,7 @@ def test_what_is_absent_has_the_defaults_of_the_contract() -> None:
     assert host.cpu_shared_set == host.cpu_dedicated_set == EMPTY
     [cell] = host.cells
     assert cell.socket == 3
-    assert cell.pages == ()
+    assert cell.pages == cell.l3 == cell.l3_cores == ()
     assert list(map(str, cell.cores)) == ["0", "1", "2"]
     assert (cell.pinned, cell.shared_used, cell.memory_used_mb) == (EMPTY, 0, 0)
 
@@ -135,6 +136,14 @@ WRONG: list[tuple[tuple[Any, ...], str]] = [
     ((*C0, "siblings", ["0,4"]), "cells[0].siblings: CPUs 4 are not of this cell"),
     ((*C0, "siblings", "0,8"), "cells[0].siblings: Expected `array`"),
     ((*C0, "siblings", [["0"]]), "cells[0].siblings[0]: Expected a CPU set string"),
+    ((*C0, "l3", ["0-1,8-9", "1-3,9-11"]), "cells[0].l3: expected no CPU twice, but 1,9 is"),
+    ((*C0, "l3", [""]), "cells[0].l3: expected at least one CPU in each group"),
+    ((*C0, "l3", ["0,8", "4"]), "cells[0].l3: CPUs 4 are not of this cell"),
+    ((*C0, "l3", ["0-3,8-10", "11"]), "cells[0].l3: expected whole cores, but 0-3,8-10 has a"),
+    ((*C0, "l3", ["8"]), "cells[0].l3: expected whole cores, but 8 has a part of one"),
+    ((*C0, "l3", "0-3,8-11"), "cells[0].l3: Expected `array`"),
+    ((*C0, "l3", [0]), "cells[0].l3[0]: Expected a CPU set string"),
+    ((*C0, "l3", ["0"] * (MAX_L3 + 1)), "cells[0].l3: Expected `array` of length <= 256"),
     ((*C0, "pages", PAGES), "cells[0].pages: expected one pool for each page size"),
     (
         (*C0, "pages", [{"size_kb": 0, "total": 1}]),
@@ -167,6 +176,21 @@ def test_a_cpu_in_no_group_is_a_core_of_its_own() -> None:
     form = changed(*C0, "siblings", ["10,2", "3,11"])
     cores = host_of(form).cells[0].cores
     assert list(map(str, cores)) == ["0", "1", "2,10", "3,11", "8", "9"]
+
+
+@pytest.mark.parametrize(
+    ("l3", "cores"),
+    [
+        (["2-3,10-11", "0-1,8-9"], [["2,10", "3,11"], ["0,8", "1,9"]]),
+        (["0-3,8-11"], [["0,8", "1,9", "2,10", "3,11"]]),
+        (["1,9", "3,11"], [["1,9"], ["3,11"], ["0,8", "2,10"]]),
+    ],
+)
+def test_cores_are_in_the_domain_that_names_them_or_else_in_one_more(
+    l3: list[str], cores: list[list[str]]
+) -> None:
+    found = host_of(changed(*C0, "l3", l3)).cells[0].l3_cores
+    assert [[str(CpuSet(core)) for core in domain] for domain in found] == cores
 
 
 def test_a_cells_shared_dedicated_and_free_cpus() -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element
 
 from mdsvc.cpuset import EMPTY, MAX_CPU, CpuSet
 from mdsvc.errors import BadInput
-from mdsvc.topology import Host, HostCell, PagePool, found_host
+from mdsvc.topology import Host, HostCell, PagePool, found_host, parts_of
 
 MAX_XML = 16 * 2**20
 """Bytes; a host of 4096 CPUs in 256 cells takes 4 MiB."""
@@ -30,7 +31,8 @@ def host_from_capabilities(
     ``shared`` and ``dedicated`` become ``cpu_shared_set`` and ``cpu_dedicated_set``; without
     either every CPU is shared, as in Nova. Offline CPUs are left out. Raises BadInput.
     """
-    cells = _topology(_topology_of(_document(xml)))
+    root = _document(xml)
+    cells = _topology(_topology_of(root), _l3_of(root))
     return found_host(name, cells, shared, dedicated)
 
 
@@ -66,16 +68,29 @@ def _topology_of(root: Element) -> Element:
     return topology
 
 
+def _l3_of(root: Element) -> list[CpuSet]:
+    """The CPUs of each L3 cache, wherever they are; none where libvirt tells of no caches."""
+    path = "host/cache" if root.tag == "capabilities" else "cache"
+    return [_bank(bank) for bank in root.iterfind(f"{path}/bank[@level='3'][@type='both']")]
+
+
+def _bank(bank: Element) -> CpuSet:
+    try:
+        return CpuSet.parse(bank.get("cpus", ""))
+    except ValueError as error:
+        raise BadInput(f"<bank id='{_shown(bank.get('id'))}'> cpus: {error}") from None
+
+
 # ---- its elements ----
 
 
-def _topology(topology: Element) -> tuple[HostCell, ...]:
+def _topology(topology: Element, caches: Sequence[CpuSet]) -> tuple[HostCell, ...]:
     cells = topology.findall("cells/cell")
     if not cells:
         raise BadInput("<topology>: expected <cells> with at least one <cell>")
     knows_threads = topology.find("cells/cell/cpus/cpu[@siblings]") is not None
     threads = [_threads(cell, knows_threads) for cell in cells]
-    return tuple(map(_cell, cells, threads, _nearest(threads)))
+    return tuple(map(_cell, cells, threads, _nearest(threads), repeat(caches)))
 
 
 def _threads(cell: Element, knows_threads: bool) -> dict[int, Element]:
@@ -101,7 +116,9 @@ def _place(cell: Element) -> str:
     return f"<cell id='{_attribute(cell, 'id', '<cell>', _MAX_CELL)}'>"
 
 
-def _cell(cell: Element, threads: Mapping[int, Element], cpus: CpuSet) -> HostCell:
+def _cell(
+    cell: Element, threads: Mapping[int, Element], cpus: CpuSet, caches: Sequence[CpuSet]
+) -> HostCell:
     where = _place(cell)
     pages = [_pages(element, where) for element in cell.findall("pages")]
     try:
@@ -111,6 +128,7 @@ def _cell(cell: Element, threads: Mapping[int, Element], cpus: CpuSet) -> HostCe
             memory_mb=_memory(cell.find("memory"), pages, where) // 1024,
             cpus=cpus,
             siblings=_cores(threads, cpus, where),
+            l3=parts_of(caches, cpus),
             pages=tuple(pages),
         )
     except ValueError as error:

@@ -7,12 +7,18 @@ from itertools import combinations, permutations
 from . import rules
 from .facts import Cell, Json, cells_of
 
+Cost = tuple[int, int]
+"""Whole cores broken, then further L3 domains touched."""
+
 
 @dataclass(frozen=True)
 class Place:
-    """A guest cell on a host cell: the pCPUs it takes, and the whole cores that this breaks."""
+    """A guest cell on a host cell: the pCPUs it takes, the whole cores that this breaks, and in how
+    many more L3 domains than it must it is.
+    """
 
     broken: int
+    domains: int
     host_cell: int
     pins: frozenset[int]
     emulator: int | None
@@ -25,19 +31,28 @@ def fits(host: Json, request: Json) -> bool:
 
 def best_broken(host: Json, request: Json) -> int | None:
     """The fewest whole cores that a valid assignment breaks; None where there is no assignment."""
+    best = best_cost(host, request)
+    return None if best is None else best[0]
+
+
+def best_cost(host: Json, request: Json) -> Cost | None:
+    """The fewest whole cores, and with these the fewest L3 domains; None where it does not fit."""
     places = best_places(host, request)
-    return None if places is None else sum(place.broken for place in places)
+    return None if places is None else _cost(places)
 
 
 def best_places(host: Json, request: Json) -> list[Place] | None:
-    """One assignment that breaks the fewest cores, a place for each guest cell."""
+    """One assignment of the least cost, a place for each guest cell."""
     cells = cells_of(host)
     if rules.host_faults(host, request):
         return None
     if not request["cells"]:
         return None if rules.plain_guest_faults(host, cells, request) else []
-    valid = list(_assignments(host, cells, request))
-    return min(valid, key=lambda places: sum(place.broken for place in places), default=None)
+    return min(_assignments(host, cells, request), key=_cost, default=None)
+
+
+def _cost(places: list[Place]) -> Cost:
+    return sum(place.broken for place in places), sum(place.domains for place in places)
 
 
 def _assignments(host: Json, cells: list[Cell], request: Json) -> Iterator[list[Place]]:
@@ -61,12 +76,12 @@ def _assignments(host: Json, cells: list[Cell], request: Json) -> Iterator[list[
 def _best_place(
     host: Json, cell: Cell, request: Json, guest: int, carries_emulator: bool
 ) -> Place | None:
-    """The place of this guest cell on this host cell that breaks the fewest cores."""
+    """The place of this guest cell on this host cell that costs least."""
     wanted = request["cells"][guest]
     if not _holds_the_rest(host, cell, request, wanted):
         return None
     places = _places(cell, len(wanted["dedicated"]), request["thread_policy"], carries_emulator)
-    return min(places, key=lambda place: place.broken, default=None)
+    return min(places, key=lambda place: (place.broken, place.domains), default=None)
 
 
 def _holds_the_rest(host: Json, cell: Cell, request: Json, wanted: Json) -> bool:
@@ -94,4 +109,5 @@ def _places(
                 continue
             else:
                 taken = pins | {emulator}
-            yield Place(rules.broken_cores(cell, taken), cell.id, pins, emulator)
+            domains = rules.further_domains(cell, pins, taken)
+            yield Place(rules.broken_cores(cell, taken), domains, cell.id, pins, emulator)

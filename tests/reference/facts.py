@@ -44,10 +44,11 @@ class Pages:
 
 @dataclass(frozen=True)
 class Cell:
-    """One host cell; `cores` are its sibling groups, every set is of pCPUs."""
+    """One host cell; `cores` are its sibling groups, `l3` its domains, every set is of pCPUs."""
 
     id: int
     cores: tuple[frozenset[int], ...]
+    l3: tuple[frozenset[int], ...]
     dedicated: frozenset[int]
     free: frozenset[int]
     shared: frozenset[int]
@@ -58,13 +59,18 @@ class Cell:
 
 
 def _cell(host: Json, cell: Json) -> Cell:
-    """Absent `siblings`: each CPU alone; absent `pages`: none; absent use: none."""
+    """Absent `siblings`: each CPU alone; absent `pages`: none; absent use: none. CPUs that are in
+    no L3 domain are one of their own, but where no domain is known.
+    """
     cpus = parse_cpus(cell["cpus"])
     groups = cell.get("siblings") or [str(cpu) for cpu in sorted(cpus)]
+    domains = [parse_cpus(group) for group in cell.get("l3", [])]
+    rest = cpus.difference(*domains) if domains else None
     dedicated = cpus & parse_cpus(host["cpu_dedicated_set"])
     return Cell(
         id=cell["id"],
         cores=tuple(parse_cpus(group) for group in groups),
+        l3=(*domains, rest) if rest else tuple(domains),
         dedicated=dedicated,
         free=dedicated - parse_cpus(cell.get("pinned", "")),
         shared=cpus & parse_cpus(host["cpu_shared_set"]),

@@ -25,6 +25,8 @@ def random_host(rng: Random, cell_count: int) -> Json:
         "ram_allocation_ratio": rng.choice([1.0, 1.0, 1.5, 2.0]),
         "cells": _cells(rng, ids, cells),
     }
+    if rng.random() < 0.5:
+        _share_caches(rng, host, cells)
     if rng.random() < 0.6:
         host["packing"] = rng.choice(["spread", "pack"])
     _use(rng, host, cells, dedicated, shared)
@@ -101,6 +103,17 @@ def _cell(rng: Random, number: int, cores: list[Core], pools: tuple[int, ...]) -
     if pools or rng.random() < 0.5:
         cell["pages"] = _pages(rng, pools, memory_mb)
     return cell
+
+
+def _share_caches(rng: Random, host: Json, cells: list[list[Core]]) -> None:
+    """L3 domains, mostly in all cells, of any of their cores; rarely with some cores in none."""
+    count = rng.choice([1, 2, 2, 3, 4, 8])
+    for cell, cores in zip(host["cells"], cells, strict=True):
+        domains: dict[int, Core] = {}
+        for core in cores if rng.random() < 0.95 else cores[:-1]:
+            domains.setdefault(rng.randrange(count), []).extend(core)
+        if rng.random() < 0.95:
+            cell["l3"] = [format_cpus(cpus) for cpus in domains.values()]
 
 
 def _pages(rng: Random, sizes: tuple[int, ...], memory_mb: int) -> list[Json]:

@@ -143,6 +143,14 @@ def _memory_capacity(host: Json, cell: Cell) -> float:
     return cell.memory_mb * float(host.get("ram_allocation_ratio", 1.0))
 
 
+def further_domains(cell: Cell, pins: Set, taken: Set) -> int:
+    """L3 domains that are touched, beside the one that vCPUs cannot do without; 0 where none are
+    known. `taken` is `pins` with the emulator's pCPU.
+    """
+    touched = sum(bool(domain & taken) for domain in cell.l3)
+    return touched - bool(pins) if cell.l3 else 0
+
+
 def broken_cores(cell: Cell, taken: Set) -> int:
     """Cores of two threads or more, wholly dedicated and free before, of which a part is taken.
 

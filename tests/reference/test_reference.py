@@ -5,7 +5,7 @@ from itertools import islice
 import pytest
 
 from .checker import check
-from .exhaustive import best_broken, best_places, fits
+from .exhaustive import best_broken, best_cost, best_places, fits
 from .facts import Json, format_cpus, parse_cpus
 from .generate import cases, unequal_cases
 from .layouts import layout_of
@@ -176,6 +176,25 @@ BROKEN: list[tuple[str, Json, Json, int | None]] = [
 def test_the_fewest_whole_cores_are_broken(host: Json, guest: Json, broken: int | None) -> None:
     assert best_broken(host, guest) == broken
     assert fits(host, guest) is (broken is not None)
+
+
+# name, L3 domains, guest, whole cores broken and further domains touched at best
+DOMAINS: list[tuple[str, list[str], Json, tuple[int, int]]] = [
+    ("two in one", ["0-1", "2-5"], guest_of((0, 4)), (0, 0)),
+    ("six in two", ["0-1", "2-5"], guest_of((0, 6)), (0, 1)),
+    ("and in three", ["0-1", "2-3", "4-5"], guest_of((0, 6)), (0, 2)),
+    ("those that none names are one more", ["0-1"], guest_of((0, 6)), (0, 1)),
+    ("nothing is known", [], guest_of((0, 6)), (0, 0)),
+    ("the emulator counts", ["0-1", "2-5"], guest_of((0, 4), emulator="isolate"), (1, 1)),
+    ("isolate", ["0-1", "2-5"], guest_of((0, 3), threads="isolate"), (3, 1)),
+]
+
+
+@pytest.mark.parametrize("row", DOMAINS, ids=lambda row: row[0])
+def test_the_fewest_domains_are_touched(row: tuple[str, list[str], Json, tuple[int, int]]) -> None:
+    host = host_of(PAIRS)
+    host["cells"][0]["l3"] = row[1]
+    assert best_cost(host, row[2]) == row[3]
 
 
 def test_a_host_of_service_version_1_takes_no_mixed_guest() -> None:

@@ -122,6 +122,14 @@ def test_a_number_that_msgpack_cannot_hold_is_bad_input() -> None:
         pack(GUEST, "g1", replace(guest(), network_data={"n": 2**64}))
 
 
+def test_a_host_from_before_its_l3_domains_were_told_has_none() -> None:
+    value = to_builtins(host())
+    for cell in value["cells"]:
+        del cell["l3"]
+    assert unpack(HOST, "h1", _record(1, value)) == host()
+    assert host().cells[0].l3 == ()
+
+
 # ---- R19, R20: form 1, from before the dedicated vCPUs had a set of their own ----
 
 FORM_1 = {
