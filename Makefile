@@ -1,11 +1,11 @@
 # What can be done here; `make` alone lists it. ARGS goes to pytest: make test ARGS="-k matrix"
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo test test-fast coverage lint bench lock clean
+.PHONY: help setup setup-tests demo guest test test-fast coverage lint bench lock clean
 MAKEFLAGS += --no-print-directory
 
 # A file's tests stay together, so that what they share is started once.
 PYTEST := .venv/bin/pytest --numprocesses=auto --dist=loadfile
-SLOW := cloudinit nova libvirt demo crash cli reference \
+SLOW := cloudinit nova libvirt vm guest/packaging demo crash cli reference \
 	test_server.py test_fill_and_drain.py stores/test_processes.py
 BENCHES := serve fit streams
 
@@ -18,9 +18,13 @@ setup: ## get this checkout ready to run; returns at once where it is
 
 setup-tests:
 	@scripts/setup --tests
+	@scripts/guest
 
 demo: setup ## see it work: a guest learns which of its CPUs are dedicated
 	@.venv/bin/mdsvc demo
+
+guest: setup ## build the guest tool: dist/mdguest.pyz, and its Debian package
+	@scripts/guest
 
 test: setup-tests ## run every test
 	@$(PYTEST) $(ARGS)

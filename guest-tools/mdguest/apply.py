@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import errno
 import time
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Callable
 
@@ -16,8 +18,9 @@ from mdguest import knobs, state
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.facts import Knob
 from mdguest.journal import Journal
+from mdguest.memory import Memory
 from mdguest.observe import observe
-from mdguest.plan import Memory, Plan, plan
+from mdguest.plan import Plan, plan
 from mdguest.wants import FILES
 
 if TYPE_CHECKING:
@@ -51,7 +54,10 @@ def memory(journal: Journal, remembered: state.State) -> Memory:
         settling=journal.settling,
         refused=remembered.refused,
         immovable=remembered.immovable,
-        isolated=CpuSet.parse(remembered.isolated),
+        isolated=tuple(
+            CpuSet.parse(cpus) for cpus in (remembered.isolated, remembered.isolating) if cpus
+        ),
+        since=remembered.since,
     )
 
 
@@ -67,15 +73,17 @@ def converge(
     journal = Journal(system)
     outcome = Outcome(planned(system, asked, settings, remembered))
     outcome.refused, outcome.immovable = remembered.refused, dict(remembered.immovable)
-    tries: dict[Knob, int] = {}
+    tries: Counter[tuple[Knob, str | None]] = Counter()
+    cut_off = journal.settling
     for _ in range(ROUNDS):
-        _remember(journal, outcome.plan)
-        todo = [step for step in outcome.plan.changes if tries.get(step.knob, 0) < TRIES]
-        if not todo:
+        reloaded = _remember(system, journal, outcome.plan)
+        due = [*outcome.plan.changes, *(_hidden(outcome.plan) if cut_off else ())]
+        todo = [step for step in due if tries[step.knob, step.want] < (TRIES if step.needed else 1)]
+        if not todo and not reloaded:
             break
         journal.settle(True)
         for step in todo:
-            tries[step.knob] = tries.get(step.knob, 0) + 1
+            tries[step.knob, step.want] += 1
             _attempt(system, journal, step, outcome, say)
         outcome.refused = outcome.refused or _refusal(outcome, tries)
         remembered = replace(
@@ -90,12 +98,32 @@ def converge(
     return outcome
 
 
-def _remember(journal: Journal, made: Plan) -> None:
-    """Note what the changes would lose; what is back already needs no more remembering."""
+def _remember(system: System, journal: Journal, made: Plan) -> bool:
+    """Note what the changes would lose; what is back already needs no more remembering.
+
+    Returns whether systemd was told that drop-ins are gone: it may take cpusets away then, and
+    Linux before 6.2 the affinities, so that comes before those are put back.
+    """
     kept = [step for step in made.steps if step.keep or step.only_remember]
     if made.changes and kept:
         journal.note(*((step.knob, step.original) for step in kept))
-    journal.back(*(step.knob for step in made.steps if step.restore and not step.needed))
+    back = [step.knob for step in made.steps if step.restore and not step.needed]
+    reload = any(knob.kind == "dropin" for knob in back)
+    if reload:
+        knobs.systemctl(system, "daemon-reload")
+    journal.back(*(knob for knob in back if knob.kind != "irqbalance"))
+    return reload
+
+
+def _hidden(made: Plan) -> list[Step]:
+    """Affinities that may read right only because the kernel clips another, from before a kill: it
+    keeps what was asked for last, and would come back to that.
+    """
+    return [
+        step
+        for step in made.steps
+        if step.knob.kind == "affinity" and not step.needed and step.original != step.want
+    ]
 
 
 def _attempt(system: System, journal: Journal, step: Step, outcome: Outcome, say: Say) -> None:
@@ -117,7 +145,7 @@ def _do(system: System, journal: Journal, step: Step) -> None:
         got = knobs.read(system, step.knob)
         if not knobs.same(step.knob, got, step.want):
             raise OSError(errno.EIO, f"it reads {got or 'unset'!r} after {step.want or 'unset'!r}")
-    if step.restore:
+    if step.restore and step.knob.kind not in ("dropin", "irqbalance"):  # they take effect later
         journal.back(step.knob)
 
 
@@ -136,11 +164,11 @@ def _failed(journal: Journal, step: Step, error: OSError, outcome: Outcome) -> N
         outcome.failures[step.knob] = error.strerror or str(error)
 
 
-def _refusal(outcome: Outcome, tries: dict[Knob, int]) -> str:
+def _refusal(outcome: Outcome, tries: Mapping[tuple[Knob, str | None], int]) -> str:
     """Why the kernel will have no partition, once it has been asked often enough."""
-    for knob, message in outcome.failures.items():
-        if knob.kind == "partition" and tries[knob] >= TRIES:
-            return message
+    for (knob, want), count in tries.items():
+        if knob.kind == "partition" and want != "member" and count >= TRIES:
+            return outcome.failures.get(knob, "")
     return ""
 
 
@@ -151,8 +179,7 @@ def _finish(system: System, journal: Journal, outcome: Outcome) -> None:
         *outcome.plan.gone,
         *(knob for knob in journal.originals if knob.kind == "affinity" and knob not in wanted),
     )
-    if any(step.knob.kind == "dropin" for step in outcome.done):
-        knobs.systemctl(system, "daemon-reload")
+    _tell_irqbalance(system, journal, outcome)
     if journal.settling:
         journal.settle(False)
     left = {step.knob: step for step in outcome.plan.changes if step.knob.kind != "irqbalance"}
@@ -160,6 +187,16 @@ def _finish(system: System, journal: Journal, outcome: Outcome) -> None:
         knob: outcome.failures.get(knob, f"it reads {step.now or 'unset'!r} again")
         for knob, step in left.items()
     }
+
+
+def _tell_irqbalance(system: System, journal: Journal, outcome: Outcome) -> None:
+    """Say it once in each run, needed or not: what it was told just before does not show yet."""
+    for step in outcome.plan.steps:
+        if step.knob.kind == "irqbalance":
+            if step.knob not in (done.knob for done in outcome.done):
+                knobs.write(system, step.knob, step.want)
+            if step.restore and not step.needed:
+                journal.back(step.knob)
 
 
 def apply(
@@ -172,6 +209,8 @@ def apply(
     asked, old = layout.dedicated or EMPTY, state.load(system)
     if anew or old.dedicated != str(asked):
         old = replace(old, refused="", immovable={})
+    if not old.isolated and not old.isolating:
+        old = replace(old, since=state.ticks(system))
     remembered = memory(Journal(system), old)
     first = planned(system, asked, settings, remembered)  # refusals come before any change
     intent = replace(
@@ -181,7 +220,7 @@ def apply(
         mode=first.mode or old.mode,
         partition=settings.partition,
         housekeeping=settings.housekeeping,
-        isolated=str(first.dedicated | remembered.isolated),
+        isolating=str(first.dedicated),
     )
     state.save(system, intent)
     outcome = converge(system, asked, settings, remembered, say)
@@ -191,6 +230,7 @@ def apply(
             intent,
             mode=outcome.plan.mode,
             isolated=str(outcome.plan.dedicated),
+            isolating="",
             refused=outcome.refused,
             immovable=outcome.immovable,
             stale="",

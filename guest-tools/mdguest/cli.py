@@ -7,7 +7,6 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Callable, NoReturn
 
 from mdguest import __version__
@@ -51,17 +50,15 @@ def _nothing_said(arguments: Parsed, source: str) -> int:
 
 
 def _apply(system: System, settings: Settings, arguments: Parsed) -> int:
-    from mdguest import control, state
+    from mdguest import control
     from mdguest.status import plan_document
 
-    if arguments.last_good:
-        last = state.last_good(system)
-        if last is None:
-            _say("no layout is remembered yet: nothing to do")
-            return 0
-        found = replace(last, stale="no source was asked since boot")
-    else:
-        found = control.layout(system, settings)
+    found = (
+        control.early_layout(system) if arguments.last_good else control.layout(system, settings)
+    )
+    if found is None:
+        _emit(arguments, {"mode": None, "source": None}, "no layout is known yet: nothing to do")
+        return 0
     if found.dedicated is None:
         return _nothing_said(arguments, found.source)
     if found.stale:
@@ -153,8 +150,9 @@ def _run(system: System, settings: Settings, arguments: Parsed) -> int:
 
 
 def _render(system: System, settings: Settings, arguments: Parsed) -> int:
-    from mdguest.render import Split, render
+    from mdguest.render import Split, named, render
 
+    named(arguments.what)
     seen = _view(system, settings, arguments)
     split = Split(
         dedicated=seen.plan.dedicated,
@@ -191,11 +189,12 @@ def _measure(system: System, settings: Settings, arguments: Parsed) -> int:
     from mdguest import measure
     from mdguest.placing import placer
 
+    cpus, seconds = _cpus(arguments.cpus), _seconds(arguments.seconds)
     seen = _view(system, settings, arguments, whatever=True)
     wanted = measure.Wanted(
-        _cpus(arguments.cpus) or seen.facts.online,
+        cpus or seen.facts.online,
         seen.asked & seen.facts.online,
-        _seconds(arguments.seconds),
+        seconds,
         arguments.probing,
         not arguments.no_tools,
     )

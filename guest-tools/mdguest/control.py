@@ -47,6 +47,17 @@ def layout(system: System, settings: Settings) -> Layout:
         return replace(last, stale=str(error))
 
 
+def early_layout(system: System) -> Layout | None:
+    """What can be known before the network is there: the last good layout, or a config drive's."""
+    last = state.last_good(system)
+    if last is not None:
+        return replace(last, stale="no source was asked since boot")
+    try:
+        return sources.read("config-drive", system)
+    except Unreachable:
+        return None
+
+
 def applied(settings: Settings, remembered: state.State) -> Settings:
     """The settings with which the guest was isolated, where it is."""
     if not remembered.mode:

@@ -66,6 +66,11 @@ class Task:
     def tid(self) -> int:
         return int(self.id.partition(":")[0])
 
+    @property
+    def started(self) -> int:
+        """When, in clock ticks since boot."""
+        return int(self.id.partition(":")[2])
+
 
 @dataclass(frozen=True)
 class Irq:

@@ -84,7 +84,7 @@ COMMANDS = {
             _flag(
                 "--last-good",
                 action="store_true",
-                help="the layout that was applied last, without asking: for early boot",
+                help="the layout that was applied last, or else a config drive's: for early boot",
             ),
             VERBOSE,
             JSON,

@@ -229,5 +229,15 @@ def _journalled(system: System, wanted: Iterable[Knob]) -> dict[Knob, str | None
     found = {}
     for knob in wanted:
         with contextlib.suppress(OSError, ValueError):  # gone: nothing to put back
-            found[knob] = knobs.read(system, knob)
+            if not _has_ended(system, knob):
+                found[knob] = knobs.read(system, knob)
     return found
+
+
+def _has_ended(system: System, knob: Knob) -> bool:
+    """Whether a unit has gone, and its setting with it: somebody stopped and reverted it."""
+    if knob.kind not in ("cpus", "dropin"):
+        return False
+    words = knob.target.split(" ") if knob.kind == "cpus" else knob.target.split("/")[-2:]
+    unit = words[0].removesuffix(".d")
+    return not system.exists(dropin(unit)) and not system.exists(f"{CGROUP}/{unit}")

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Callable
 from mdguest.errors import Trouble
 from mdguest.facts import CGROUP
 from mdguest.observe import POOL, RAW_POOL
+from mdguest.subsets import PROBES
 
 if TYPE_CHECKING:
     from mdguest.facts import Facts
     from mdguest.system import System
 
-SCOPE = "probes-of-mdguest.scope"
-"""Not named like a subset: a measurement takes no CPU away from anybody."""
+RAW_GROUP, SCOPE = PROBES
 
 Place = Callable[[int], None]
 
@@ -39,7 +39,7 @@ def placer(system: System, facts: Facts) -> Iterator[Place]:
 def _raw(system: System, facts: Facts, ending: contextlib.ExitStack) -> str:
     if facts.pool is None:
         return ""
-    group = f"{CGROUP}/{RAW_POOL}/probes"
+    group = f"{CGROUP}/{RAW_POOL}/{RAW_GROUP}"
     system.mkdir(group)
     ending.callback(_remove, system, group)
     return group

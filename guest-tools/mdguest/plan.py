@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.errors import Refused
+from mdguest.memory import Memory
 from mdguest.restore import restored
 from mdguest.share import Share, share
 from mdguest.wants import WANTS, Scene
@@ -42,22 +43,6 @@ class Plan:
         return tuple(step for step in self.steps if step.needed)
 
 
-@dataclass(frozen=True)
-class Memory:
-    """What is remembered of earlier steps."""
-
-    originals: Mapping[Knob, str | None]
-    """The first value of every knob that was changed."""
-    settling: bool = False
-    """An apply is under way: a task that has lost its affinity lost it by that."""
-    refused: str = ""
-    """Why the kernel refused a partition of these CPUs."""
-    immovable: Mapping[str, str] = field(default_factory=dict)
-    """Interrupts that the kernel would not move: number → name."""
-    isolated: CpuSet = EMPTY
-    """What was isolated until now."""
-
-
 def plan(asked: CpuSet, facts: Facts, settings: Settings, memory: Memory) -> Plan:
     """The way from these facts to isolated CPUs ``asked``; the empty set: back to what was found.
 
@@ -69,10 +54,11 @@ def plan(asked: CpuSet, facts: Facts, settings: Settings, memory: Memory) -> Pla
     if not cpus.dedicated:
         return _nothing("no dedicated CPU is left to isolate", facts, memory, cpus.notes)
     mode, because = _mode(facts, settings, memory)
-    scene = Scene(cpus, facts, settings, memory.originals, memory.settling, mode)
+    before = tuple(Share(old, facts.online - old) for old in memory.isolated)
+    scene = Scene(cpus, facts, settings, memory.originals, memory.settling, mode, before)
     wanted = [step for want in WANTS[mode] for step in want(scene)]
     wanted = [step for step in wanted if not _is_immovable(step, memory)]
-    back, notes = restored(facts, memory.originals, memory.isolated, {step.knob for step in wanted})
+    back, notes = restored(facts, memory, {step.knob for step in wanted})
     return Plan(
         mode,
         because,
@@ -86,7 +72,7 @@ def plan(asked: CpuSet, facts: Facts, settings: Settings, memory: Memory) -> Pla
 
 
 def _nothing(because: str, facts: Facts, memory: Memory, notes: Iterable[str] = ()) -> Plan:
-    steps, more = restored(facts, memory.originals, memory.isolated, frozenset())
+    steps, more = restored(facts, memory, frozenset())
     return Plan(
         "", because, EMPTY, facts.online, tuple(steps), (*notes, *more), (), _gone(facts, memory)
     )

@@ -30,6 +30,12 @@ class State:
     housekeeping: str = "first"
     isolated: str = ""
     """What was isolated: less than ``dedicated`` where some CPU had to stay."""
+    isolating: str = ""
+    """What an apply that is under way, or was cut off, isolates."""
+    since: int = 0
+    """When isolation began, in clock ticks since boot: a task that is younger has its parent's
+    affinity.
+    """
     refused: str = ""
     """Why the kernel would have no partition of these CPUs; a fence stands in."""
     immovable: dict[str, str] = field(default_factory=dict)
@@ -41,6 +47,11 @@ class State:
     applied_at: float = 0.0
     """Seconds since the epoch."""
     boot: str = ""
+
+
+def ticks(system: System) -> int:
+    """The time since boot, as /proc/pid/stat has it: proc(5), in hundredths of a second."""
+    return int(float(system.read("/proc/uptime").split()[0]) * 100)
 
 
 def load(system: System) -> State:
@@ -59,10 +70,22 @@ def save(system: System, state: State) -> State:
     return state
 
 
+def _machine(system: System) -> str:
+    """What tells this guest from its clones: OpenStack's instance id; empty where it has none."""
+    try:
+        return system.read("/sys/class/dmi/id/product_uuid")
+    except OSError:
+        return ""
+
+
 def last_good(system: System) -> Layout | None:
-    """The layout that was applied last, in this boot or before it."""
+    """The layout that was applied last, in this boot or before it; not that of another machine, of
+    whose disk this one's is a copy.
+    """
     try:
         values = json.loads(system.read(LAST_GOOD))
+        if values.get("machine") != _machine(system):
+            return None
         return Layout(CpuSet.parse(values["dedicated_cpus"]), values["source"])
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
@@ -72,5 +95,9 @@ def keep(system: System, layout: Layout) -> None:
     """Remember a layout as the last good one, where it is another than before."""
     old = last_good(system)
     if old is None or (old.dedicated, old.source) != (layout.dedicated, layout.source):
-        values = {"dedicated_cpus": str(layout.dedicated), "source": layout.source}
+        values = {
+            "dedicated_cpus": str(layout.dedicated),
+            "source": layout.source,
+            "machine": _machine(system),
+        }
         system.save(LAST_GOOD, json.dumps(values) + "\n")

@@ -1,5 +1,7 @@
 """Parts of the pool that programs hold: their cgroups are the only record of them.
 
+A service of the pool holds the CPUs of its AllowedCPUs=, or all where it has none.
+
 A subset is held while its cgroup has a process, whatever became of the one that made it: it comes
 back when the last one ends, even by SIGKILL, and no file can be wrong about it.
 """
@@ -18,6 +20,9 @@ from mdguest.wants import SUBSET, held
 if TYPE_CHECKING:
     from mdguest.facts import Facts, Group
 
+PROBES = ("probes", "probes-of-mdguest.scope")
+"""The cgroups of a measurement: they take no CPU away from anybody."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -32,16 +37,19 @@ class Subset:
 
 def subsets(facts: Facts) -> list[Subset]:
     """The subsets that are held now, by name."""
+    if facts.pool is None or not facts.pool.cpus:
+        return []
+    pool = facts.pool.cpus
     return [
-        Subset(_name(group), held(group) & (facts.pool.cpus or held(group)), group.path)
+        Subset(_name(group), held(group) & pool or pool, group.path)
         for group in facts.subsets
-        if facts.pool and group.populated and group.name.startswith(SUBSET)
+        if group.populated and group.name not in PROBES
     ]
 
 
 def _name(group: Group) -> str:
-    name = group.name[len(SUBSET) :]
-    return name.removesuffix(".scope")
+    ours = group.name.startswith(SUBSET)
+    return group.name[len(SUBSET) :].removesuffix(".scope") if ours else group.name
 
 
 def checked_name(name: str) -> str:

@@ -23,8 +23,9 @@ RefuseManualStop=yes
 
 [Slice]"""
 KUBELET_FILE = "/run/mdguest/kubelet.conf.d/50-mdguest.conf"
-FILES = (SLICE_FILE, KUBELET_FILE)
-"""The files that mdguest writes for others to read."""
+NATIVE_FILE = f"{knobs.RUNTIME}/{POOL}.d/50-CPUSetPartition.conf"
+FILES = (SLICE_FILE, KUBELET_FILE, NATIVE_FILE)
+"""The files that mdguest writes for others to read, or has systemd write."""
 
 SUBSET = "mdguest-"
 """How the names of the subsets begin that ``run`` makes in the pool."""
@@ -39,6 +40,8 @@ class Scene(NamedTuple):
     originals: Mapping[Knob, str | None]
     settling: bool
     mode: str
+    before: tuple[Share, ...] = ()
+    """How the CPUs were divided until now."""
 
     def base(self, knob: Knob, now: CpuSet) -> CpuSet:
         """The set that was found before the first change, or is there now."""
@@ -164,6 +167,8 @@ def partition(scene: Scene) -> Iterator[Step]:
     if not scene.cpus.dedicated & scene.facts.online:
         return  # it would be invalid
     if systemd and systemd.partitions:
+        file, text = Knob("dropin", NATIVE_FILE), scene.facts.files.get(NATIVE_FILE)
+        yield Step(file, text, None, "systemd keeps the setting here", only_remember=True)
         knob = Knob("native", f"{POOL} CPUSetPartition")
         yield Step(knob, systemd.pool_partition, kind, "systemd sets it again when it has to")
     path = found.path if found else f"{CGROUP}/{POOL if systemd else RAW_POOL}"
@@ -204,7 +209,7 @@ def tasks(scene: Scene) -> Iterator[Step]:
 
 
 def _outside(scene: Scene, task: Task, settled: bool) -> Iterator[Step]:
-    base = _wish(scene, task, scene.cpus.cut)
+    base = _wish(scene, task, scene.cpus.cut, *(cpus.cut for cpus in scene.before))
     touches = task.cpus & scene.cpus.dedicated
     if base is None and touches and (settled or (task.kernel and _fenced(scene))):
         base = task.cpus
@@ -222,15 +227,16 @@ def _inside(scene: Scene, task: Task) -> Iterator[Step]:
         yield _affinity(task, base, clip(base), "its affinity is kept")
 
 
-def _wish(scene: Scene, task: Task, clip: Callable[[CpuSet], CpuSet]) -> CpuSet | None:
+def _wish(scene: Scene, task: Task, *clips: Callable[[CpuSet], CpuSet]) -> CpuSet | None:
     """The affinity that a task was given, before the pool's changes took of it; None: none."""
     was = scene.originals.get(Knob("affinity", task.id))
     remembered = None if was is None else CpuSet.parse(was)
     if remembered is not None:
         lost = scene.settling and not task.chosen
-        if lost or task.cpus == clip(remembered):
+        cut = [clip(remembered) for clip in clips]
+        if lost or task.cpus in (*cut, *(cpus & task.room for cpus in cut)):
             return remembered
-    return task.cpus if task.chosen and task.cpus != scene.facts.everything else None
+    return task.cpus if task.chosen else None
 
 
 def _affinity(task: Task, base: CpuSet, want: CpuSet, why: str) -> Step:

@@ -14,7 +14,7 @@ from mdguest.render.split import Split, check
 if TYPE_CHECKING:
     from typing import Callable
 
-__all__ = ["RENDERERS", "Renderer", "Split", "render"]
+__all__ = ["RENDERERS", "Renderer", "Split", "named", "render"]
 
 
 class Renderer(NamedTuple):
@@ -51,8 +51,13 @@ def render(name: str, cpus: Split) -> str:
     Raises BadInput where there is no such renderer, Refused where the split leaves nothing to
     isolate or nothing to keep house.
     """
-    renderer = RENDERERS.get(name)
-    if renderer is None:
-        raise BadInput(f"render: {name!r} is not one of {', '.join(RENDERERS)}")
+    renderer = named(name)
     check(cpus)
     return renderer.function(cpus)
+
+
+def named(name: str) -> Renderer:
+    """The renderer of that name. Raises BadInput where there is none."""
+    if name not in RENDERERS:
+        raise BadInput(f"render: {name!r} is not one of {', '.join(RENDERERS)}")
+    return RENDERERS[name]

@@ -1,0 +1,27 @@
+"""What a plan has to know of the steps before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mdguest.cpuset import CpuSet
+from mdguest.facts import Knob
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What is remembered of earlier steps."""
+
+    originals: Mapping[Knob, str | None]
+    """The first value of every knob that was changed."""
+    settling: bool = False
+    """An apply is under way: a task that has lost its affinity lost it by that."""
+    refused: str = ""
+    """Why the kernel refused a partition of these CPUs."""
+    immovable: Mapping[str, str] = field(default_factory=dict)
+    """Interrupts that the kernel would not move: number → name."""
+    isolated: tuple[CpuSet, ...] = ()
+    """What was isolated until now: two sets where an apply was cut off between them."""
+    since: int = 0
+    """When that began, in clock ticks since boot."""

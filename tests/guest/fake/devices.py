@@ -1,0 +1,150 @@
+"""Interrupts, CPU masks in files, and irqbalance."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from mdguest import knobs
+from mdguest.cpuset import EMPTY, CpuSet
+
+from tests.guest.fake.cpusets import Hierarchy
+from tests.guest.fake.disk import Node
+from tests.guest.fake.tasks import failure
+
+
+def hexadecimal(cpus: CpuSet, possible: CpuSet) -> str:
+    """The kernel's %*pb: as many digits as there are possible CPUs, in groups of 32 bits."""
+    bits = max(possible, default=0) + 1
+    words = [f"{cpus.mask >> shift & 0xFFFFFFFF:08x}" for shift in range(0, bits, 32)]
+    words[-1] = words[-1][-(-(-(bits % 32 or 32) // 4)) :]
+    return ",".join(reversed(words))
+
+
+@dataclass
+class Irq:
+    """An interrupt; ``actions`` is empty where no driver listens."""
+
+    number: int
+    actions: str
+    cpus: CpuSet
+    managed: bool = False
+
+
+@dataclass
+class Devices:
+    """All that has a mask of its own."""
+
+    tree: Hierarchy
+    irqs: list[Irq] = field(default_factory=list)
+    masks: dict[str, CpuSet] = field(default_factory=dict)
+    """/proc and /sys files in hexadecimal."""
+    watchdog: CpuSet = EMPTY
+    workqueues: CpuSet = EMPTY
+    """What was asked for unbound workqueues."""
+
+    def nodes(self) -> Iterator[tuple[str, Node]]:
+        for irq in self.irqs:
+            yield from self._irq(irq)
+        for path in self.masks:
+            yield path, self._mask(path)
+        requested = Node(lambda: self._hex(self.workqueues), self._write_workqueues)
+        yield WORKQUEUES, Node(lambda: self._hex(self._unbound()), self._write_workqueues)
+        if self.tree.kernel.workqueues_follow:
+            yield f"{WORKQUEUES}_requested", requested
+            yield f"{WORKQUEUES}_isolated", Node(lambda: self._hex(self.tree.isolated()))
+        yield WATCHDOG, Node(lambda: str(self.watchdog), self._write_watchdog)
+
+    def _hex(self, cpus: CpuSet) -> str:
+        return hexadecimal(cpus, self.tree.shape.possible)
+
+    def _irq(self, irq: Irq) -> Iterator[tuple[str, Node]]:
+        folder = f"/proc/irq/{irq.number}"
+
+        def write(text: str) -> None:
+            cpus = self._online(CpuSet.parse(text))
+            if irq.managed:
+                raise failure(self.tree.kernel.managed)
+            irq.cpus = cpus
+
+        def effective() -> str:
+            return str(CpuSet.of(list(irq.cpus & self.tree.online)[:1]))
+
+        yield f"{folder}/smp_affinity_list", Node(lambda: str(irq.cpus), write)
+        yield f"{folder}/effective_affinity_list", Node(effective)
+        yield f"/sys/kernel/irq/{irq.number}/actions", Node(lambda: irq.actions)
+
+    def _online(self, cpus: CpuSet) -> CpuSet:
+        if not cpus & self.tree.online:
+            raise failure(errno.EINVAL)
+        return cpus & self.tree.shape.possible
+
+    def _mask(self, path: str) -> Node:
+        def read() -> str:
+            if path.endswith("queues/tx-0/xps_cpus") and "/single/" in path:
+                raise failure(errno.ENOENT)
+            return self._hex(self.masks[path])
+
+        def write(text: str) -> None:
+            cpus = knobs.from_mask(text) & self.tree.shape.possible
+            self.masks[path] = self._checked(path, cpus)
+
+        return Node(read, write)
+
+    def _checked(self, path: str, cpus: CpuSet) -> CpuSet:
+        """net/core/net-sysfs.c keeps packets off what is isolated, as far as the kernel knows."""
+        if path.endswith("default_smp_affinity"):
+            return self._online(cpus)
+        if path.endswith("rps_cpus") and cpus:
+            shape = self.tree.shape
+            isolated = self.tree.isolated() if self.tree.kernel.modern else EMPTY
+            cpus = cpus - shape.isolcpus - shape.nohz_full - isolated
+            if not cpus:
+                raise failure(errno.EINVAL)
+        return cpus
+
+    def _unbound(self) -> CpuSet:
+        """The mask that counts: from Linux 6.8 on without the isolated CPUs."""
+        isolated = self.tree.isolated() if self.tree.kernel.workqueues_follow else EMPTY
+        return self.workqueues - isolated or self.workqueues
+
+    def _write_workqueues(self, text: str) -> None:
+        cpus = knobs.from_mask(text) & self.tree.shape.possible
+        if not cpus:
+            raise failure(errno.EINVAL)
+        self.workqueues = cpus
+
+    def _write_watchdog(self, text: str) -> None:
+        try:
+            self.watchdog = CpuSet.parse(text) & self.tree.shape.possible
+        except ValueError:
+            raise failure(errno.EINVAL) from None
+
+
+WORKQUEUES = "/sys/devices/virtual/workqueue/cpumask"
+WATCHDOG = "/proc/sys/kernel/watchdog_cpumask"
+
+
+@dataclass
+class Irqbalance:
+    """The daemon: it does at its next scan what its socket was told."""
+
+    default: CpuSet
+    """What it keeps off by itself: isolcpus= and nohz_full=."""
+    possible: CpuSet
+    socket: str = "/run/irqbalance/irqbalance431.sock"
+    banned: CpuSet = EMPTY
+    told: CpuSet | None = None
+
+    def ask(self, request: str) -> str:
+        if request == "setup":
+            irqs = "IRQ 24 LOAD 0 DIFF 0 COUNT 0 CLASS 4 "
+            return f"SLEEP 10 {irqs}BANNED {hexadecimal(self.banned, self.possible)}"
+        words = request.removeprefix("settings cpus ").split()
+        self.told = self.default if words == ["NULL"] else CpuSet.of(map(int, words))
+        return ""
+
+    def scan(self) -> None:
+        if self.told is not None:
+            self.banned, self.told = self.told, None

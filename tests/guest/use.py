@@ -1,0 +1,73 @@
+"""mdguest as the tests use it: on a fake guest, without a lock, as a process of its own each time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mdguest import control, state
+from mdguest.apply import Outcome, apply, memory, planned
+from mdguest.cpuset import EMPTY, CpuSet
+from mdguest.journal import Journal
+from mdguest.layout import Layout
+from mdguest.plan import Plan
+from mdguest.settings import Settings
+from mdguest.status import status
+from mdguest.verify import Problem
+
+from tests.guest.fake import FakeGuest
+from tests.guest.fake.snapshot import differences, snapshot
+
+SOURCE = "file:layout"
+
+
+def isolate(guest: FakeGuest, cpus: str, *, anew: bool = True, **settings: Any) -> Outcome:
+    """``mdguest apply`` for these dedicated CPUs."""
+    layout = Layout(CpuSet.parse(cpus), SOURCE)
+    return apply(guest, layout, Settings(**settings), lambda _: None, anew=anew)
+
+
+def undo(guest: FakeGuest) -> Outcome:
+    """``mdguest undo``."""
+    return apply(guest, Layout(EMPTY, SOURCE), Settings(), lambda _: None)
+
+
+def plan(guest: FakeGuest, cpus: str, **settings: Any) -> Plan:
+    """``mdguest plan``."""
+    remembered = memory(Journal(guest), state.load(guest))
+    return planned(guest, CpuSet.parse(cpus), Settings(**settings), remembered)
+
+
+def view(guest: FakeGuest, cpus: str, **settings: Any) -> control.View:
+    given = control.applied(Settings(**settings), state.load(guest))
+    return control.view(guest, CpuSet.parse(cpus), given)
+
+
+def problems(guest: FakeGuest, cpus: str, **settings: Any) -> list[Problem]:
+    """What ``mdguest verify`` finds once irqbalance has had its time."""
+    scan(guest)
+    return view(guest, cpus, **settings).problems
+
+
+def state_of(guest: FakeGuest, cpus: str, **settings: Any) -> str:
+    """The state that ``mdguest status`` names."""
+    return str(status(view(guest, cpus, **settings))["state"])
+
+
+def scan(guest: FakeGuest) -> None:
+    """irqbalance wakes up."""
+    if guest.irqbalance:
+        guest.irqbalance.scan()
+
+
+def changed(guest: FakeGuest, before: dict[str, str]) -> dict[str, tuple[str, str]]:
+    """What is not as it was, once irqbalance has had its time.
+
+    Before Linux 7 a populated cgroup's cpuset cannot be emptied: all CPUs are as good as none.
+    """
+    scan(guest)
+    everything = {str(guest.tree.online), str(guest.shape.present)}
+    return {
+        name: (was, now)
+        for name, (was, now) in differences(before, snapshot(guest)).items()
+        if guest.kernel.modern or not name.endswith("/cpuset.cpus") or was or now not in everything
+    }
