@@ -1,12 +1,14 @@
 # What can be done here; `make` alone lists it. ARGS goes to pytest: make test ARGS="-k matrix"
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo guest test test-fast coverage lint bench lock clean
+.PHONY: help setup setup-tests demo guest test test-vm test-fast coverage lint bench lock clean
 MAKEFLAGS += --no-print-directory
 
 # A file's tests stay together, so that what they share is started once.
 PYTEST := .venv/bin/pytest --numprocesses=auto --dist=loadfile
 SLOW := cloudinit nova libvirt vm guest/packaging demo crash cli reference \
 	test_server.py test_fill_and_drain.py stores/test_processes.py
+# Tests in virtual machines that take too long for every change: make test-vm.
+LONG := $(addprefix vm/test_,boot.py changes.py fence.py machine.py package.py run.py watch.py)
 BENCHES := serve fit streams
 
 help: ## list these targets
@@ -26,8 +28,11 @@ demo: setup ## see it work: a guest learns which of its CPUs are dedicated
 guest: setup ## build the guest tool: dist/mdguest.pyz, and its Debian package
 	@scripts/guest
 
-test: setup-tests ## run every test
-	@$(PYTEST) $(ARGS)
+test: setup-tests ## run every test but the longest
+	@$(PYTEST) $(LONG:%=--ignore=tests/%) $(ARGS)
+
+test-vm: setup-tests ## run every test in virtual machines; MDGUEST_SUITES="bookworm trixie sid"
+	@$(PYTEST) tests/vm $(ARGS)
 
 test-fast: setup ## run the quick tests, in less than a minute
 	@$(PYTEST) $(SLOW:%=--ignore=tests/%) $(ARGS)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from mdguest.cpuset import EMPTY, CpuSet
+from mdguest.cpuset import EMPTY, CpuSet, union
 
 CGROUP = "/sys/fs/cgroup"
 
@@ -136,3 +136,14 @@ class Facts:
     def everything(self) -> CpuSet:
         """What a task may use that nobody has put in its place."""
         return self.online - self.boot_isolated or self.online
+
+    def usual(self, task: Task) -> CpuSet:
+        """What a task starts with."""
+        return self.everything - (self.nohz_full if task.kernel else EMPTY)
+
+    @property
+    def pool_cpus(self) -> CpuSet:
+        """What the kernel gives the pool; a subset that is a partition has taken its CPUs of it."""
+        parts = [group for group in self.subsets if group.partition in ("root", "isolated")]
+        groups = [self.pool, *parts] if self.pool else []
+        return union(group.effective or EMPTY for group in groups)

@@ -146,7 +146,7 @@ COMMANDS = {
                 dest="balance",
                 action="store_false",
                 default=False,
-                help="one CPU for each thread that chooses none itself (the default)",
+                help="a CPU for each busy thread that chooses none itself (the default)",
             ),
             _flag(
                 "--balance",

@@ -82,7 +82,7 @@ class Journal:
 
     def back(self, *knobs: Knob) -> None:
         """These knobs are as they were found, or gone: nothing is left to put back."""
-        known = [knob for knob in knobs if knob in self.originals]
+        known = [knob for knob in dict.fromkeys(knobs) if knob in self.originals]
         for knob in known:
             del self.originals[knob]
         if known:

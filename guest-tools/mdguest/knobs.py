@@ -201,7 +201,12 @@ def read_group(system: System, path: str) -> str | None:
 
 
 def write_group(system: System, path: str, value: str | None) -> None:
-    (system.mkdir if value else system.remove)(path)
+    if value:
+        system.mkdir(path)
+        return
+    for below in system.glob(f"{path}/*/cgroup.procs"):  # subsets whose programs have ended
+        system.remove(below.rpartition("/")[0])
+    system.remove(path)
 
 
 KINDS: dict[str, Kind] = {

@@ -1,6 +1,8 @@
-"""One CPU for each thread of a program on several CPUs: in an isolated partition nobody else
+"""A CPU for each busy thread of a program on several CPUs: in an isolated partition nobody else
 spreads them, and all would stay on the CPU where the first one started.
 
+A thread is moved, not tied: it stays where it is put, because nobody balances there. Were it tied,
+its threads to come would inherit that, and the program would see a single CPU and start one thread.
 Threads that chose their CPUs themselves, as DPDK's do, are left alone.
 """
 
@@ -10,7 +12,8 @@ import contextlib
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from mdguest.cpuset import CpuSet
 from mdguest.system import System
@@ -19,19 +22,31 @@ _SOON, _LATER = 0.1, 1.0
 """Seconds between two looks: while a program starts, and from ten seconds on."""
 
 
-def pins(threads: Mapping[int, CpuSet], cpus: CpuSet) -> dict[int, int]:
-    """A CPU for each thread that may still use all: the one that fewest others have."""
+class Busy(NamedTuple):
+    """A thread that runs, or would if its CPU were free."""
+
+    tid: int
+    cpu: int
+    allowed: CpuSet
+
+
+def moves(busy: Iterable[Busy], cpus: CpuSet) -> dict[int, int]:
+    """Another CPU for each thread that has to share its own while there is one with less to do."""
+    threads = sorted(busy)
     load = Counter(dict.fromkeys(cpus, 0))
-    load.update(next(iter(own)) for own in threads.values() if len(own) == 1)
+    load.update(thread.cpu for thread in threads)
     chosen = {}
-    for thread in sorted(thread for thread, own in threads.items() if cpus <= own):
-        chosen[thread] = min(cpus, key=lambda cpu: (load[cpu], cpu))
-        load[chosen[thread]] += 1
+    for thread in threads:
+        best = min(cpus, key=lambda cpu: (load[cpu], cpu))
+        if cpus <= thread.allowed and load[thread.cpu] > load[best] + 1:
+            load[thread.cpu] -= 1
+            load[best] += 1
+            chosen[thread.tid] = best
     return chosen
 
 
 def start_pinning(pid: int, subset: str) -> None:
-    """Leave a process behind that pins the subset's threads until the last one ends.
+    """Leave a process behind that spreads the subset's threads until the last one ends.
 
     It stays in the caller's cgroup, off the pool, and holds none of the caller's files.
     """
@@ -56,7 +71,7 @@ def _follow(system: System, pid: int, subset: str) -> None:
     since = time.monotonic()
     while True:
         with contextlib.suppress(ProcessLookupError):
-            _pin_all(system, group)
+            _spread(system, group)
         time.sleep(_SOON if time.monotonic() - since < 10 else _LATER)
         if "populated 1" not in system.read(f"{group}/cgroup.events"):  # or it is gone: OSError
             return
@@ -70,15 +85,26 @@ def _wait_for_group(system: System, pid: int, subset: str) -> str:
         time.sleep(0.02)
 
 
-def _pin_all(system: System, group: str) -> None:
+def _spread(system: System, group: str) -> None:
     cpus = CpuSet.parse(system.read(f"{group}/cpuset.cpus.effective"))
-    threads = dict(_threads(system, system.read(f"{group}/cgroup.threads").split()))
-    for thread, cpu in pins(threads, cpus).items():
+    threads = list(_busy(system, system.read(f"{group}/cgroup.threads").split()))
+    for thread, cpu in moves(threads, cpus).items():
         with contextlib.suppress(OSError):
-            system.set_affinity(thread, CpuSet.of([cpu]))
+            _move(system, thread, CpuSet.of([cpu]))
 
 
-def _threads(system: System, ids: Iterable[str]) -> Iterable[tuple[int, CpuSet]]:
+def _busy(system: System, ids: Iterable[str]) -> Iterator[Busy]:
+    """The busy ones of these threads: proc(5), /proc/pid/stat, fields 3 and 39."""
     for thread in map(int, ids):
         with contextlib.suppress(OSError):
-            yield thread, system.affinity(thread)
+            fields = system.read(f"/proc/{thread}/stat").rpartition(") ")[2].split(" ")
+            if fields[0] == "R":
+                yield Busy(thread, int(fields[36]), system.affinity(thread))
+
+
+def _move(system: System, thread: int, cpu: CpuSet) -> None:
+    """To be allowed on one CPU only moves it there; then it may use the others again."""
+    allowed = system.affinity(thread)
+    system.set_affinity(thread, cpu)
+    if system.affinity(thread) == cpu:
+        system.set_affinity(thread, allowed)

@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 
-from mdguest.cpuset import EMPTY, CpuSet
-from mdguest.facts import Facts, Knob
+from mdguest.cpuset import CpuSet
+from mdguest.facts import CGROUP, Facts, Knob
 from mdguest.memory import Memory
-from mdguest.observe import POOL
+from mdguest.observe import POOL, RAW_POOL
 from mdguest.share import Share
 from mdguest.steps import Step
 from mdguest.wants import SLICE_FILE
 
-OF_THE_POOL = (Knob("unit", POOL), Knob("file", SLICE_FILE))
+_RAW = f"{CGROUP}/{RAW_POOL}"
+OF_THE_POOL = (
+    Knob("unit", POOL),
+    Knob("file", SLICE_FILE),
+    Knob("list", f"{_RAW}/cpuset.cpus"),
+    Knob("cgroup", _RAW),
+    Knob("controllers", f"{CGROUP}/cgroup.subtree_control"),
+)
+"""What programs in the pool stand on."""
 
 
 def restored(
@@ -30,7 +38,8 @@ def restored(
     notes = []
     if not wanted and facts.pool and facts.pool.populated:
         structure = [knob for knob in structure if knob not in OF_THE_POOL]
-        notes.append(f"programs still run in {POOL}; undo again once they have ended removes it")
+        name = facts.pool.name
+        notes.append(f"programs still run in {name}; undo again once they have ended removes it")
     steps = [_back(knob, facts.journalled[knob], originals[knob]) for knob in structure]
     unfinished = [
         step
@@ -61,7 +70,7 @@ def _affinities(facts: Facts, memory: Memory) -> Iterator[Step]:
         if was is not None and (not task.chosen or task.cpus in cut):
             yield _back(knob, str(task.cpus), was, name)
         if was is None and task.started > memory.since:
-            usual = facts.everything - (facts.nohz_full if task.kernel else EMPTY)
+            usual = facts.usual(task)
             inherited = [cpus.cut(usual) for cpus in shares]
             if task.cpus in inherited and (task.kernel or facts.boot_isolated):
                 yield _back(knob, str(task.cpus), str(usual), name)

@@ -117,7 +117,7 @@ def _become(system: System, cpus: CpuSet, balance: bool, command: list[str]) -> 
     if CpuSet.parse(effective) != cpus:
         raise Refused(f"the kernel gives CPU {effective or 'none'} where {cpus} was asked for")
     if balance:
-        _balance(system, f"{group}/cpuset.cpus.partition", cpus)
+        _balance(system, group, cpus)
     system.set_affinity(0, cpus)
     try:
         os.execvp(command[0], command)
@@ -135,9 +135,14 @@ def _our_group(system: System) -> str:
     raise Trouble("systemd did not move this process into its scope within 5 s")
 
 
-def _balance(system: System, path: str, cpus: CpuSet) -> None:
+def _balance(system: System, group: str, cpus: CpuSet) -> None:
     """Have the kernel balance among the subset's CPUs: in an isolated pool it would not."""
-    if len(cpus) > 1:
+    path = f"{group}/cpuset.cpus.partition"
+    pool = group.rpartition("/")[0]
+    if len(cpus) > 1 and system.read(f"{pool}/cpuset.cpus.partition") == "isolated":
+        # Linux 6.1 calls a root partition in an isolated one "root", but balances it only if it
+        # was isolated itself before.
+        system.write(path, "isolated")
         system.write(path, "root")
         state = system.read(path)
         if state != "root":

@@ -64,9 +64,9 @@ def choose(wanted: str | None, facts: Facts) -> CpuSet:
     A number is taken from one NUMA cell where one has enough, the fullest that does, and by whole
     cores. Raises BadInput, NotFound (no pool) or Refused (held by others).
     """
-    if not facts.pool or not facts.pool.effective:
+    if not facts.pool_cpus:
         raise NotFound("there is no pool of dedicated CPUs: run mdguest apply first")
-    pool = facts.pool.effective
+    pool = facts.pool_cpus
     free = pool - union(subset.cpus for subset in subsets(facts))
     if wanted is None:
         wanted = str(free) or str(pool)

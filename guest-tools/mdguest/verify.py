@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mdguest.cpuset import CpuSet
 from mdguest.irqbalance import SCAN_SECONDS
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def _pool(made: Plan, facts: Facts) -> list[Problem]:
     expected = made.dedicated & facts.online
     if made.mode in ("", "kubernetes") or pool is None or not expected:
         return []
-    effective = pool.effective if pool.effective is not None else CpuSet()
+    effective = facts.pool_cpus
     if effective == expected:
         return []
     why = "the kernel gives the pool other CPUs than it was told"

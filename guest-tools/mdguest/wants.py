@@ -236,7 +236,12 @@ def _wish(scene: Scene, task: Task, *clips: Callable[[CpuSet], CpuSet]) -> CpuSe
         cut = [clip(remembered) for clip in clips]
         if lost or task.cpus in (*cut, *(cpus & task.room for cpus in cut)):
             return remembered
-    return task.cpus if task.chosen else None
+    if not task.chosen:
+        return None
+    # A partition that became invalid leaves kernel threads where it had put them (Linux 6.1).
+    usual = scene.facts.usual(task)
+    left = task.kernel and task.cpus in [cpus.cut(usual) for cpus in scene.before]
+    return usual if left else task.cpus
 
 
 def _affinity(task: Task, base: CpuSet, want: CpuSet, why: str) -> Step:

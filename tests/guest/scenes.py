@@ -11,7 +11,7 @@ from tests.guest.fake import FakeGuest, guest
 
 
 class Scene(NamedTuple):
-    """A guest to be made, and the settings with which it is isolated; ``mode`` is what comes out."""
+    """A guest, the settings with which it is isolated, and the mode that comes of it."""
 
     make: Callable[[], FakeGuest]
     mode: str

@@ -1,4 +1,4 @@
-"""mdguest as the tests use it: on a fake guest, without a lock, as a process of its own each time."""
+"""mdguest as the tests use it: on a fake guest, without a lock, each time as a new process."""
 
 from __future__ import annotations
 

@@ -228,14 +228,18 @@ class Hierarchy:
             for group in self.root.partitions():
                 group.reason = self.kernel.reason("all")
             self._spread(self.root, self.online)
-        if self.shape.isolcpus and not self.root.effective - self.shape.isolcpus:
-            if self.root.partitions() and self.kernel.version in ((6, 1), (6, 12)):
-                raise Crashed("no CPU is left to the scheduler")
+        self._check_alive()
         for group in self.root.walk():
             room = self._room(group)
             if room != group.room:
                 group.room = room
                 self.tasks.refit(group)
+
+    def _check_alive(self) -> None:
+        left = self.root.effective - self.shape.isolcpus
+        crashes = self.kernel.version in ((6, 1), (6, 12))
+        if crashes and self.shape.isolcpus and self.root.partitions() and not left:
+            raise Crashed("no CPU is left to the scheduler")
 
     def _check_hotplug(self) -> None:
         gone = self.kernel.reason("hotplug")

@@ -18,7 +18,8 @@ def hexadecimal(cpus: CpuSet, possible: CpuSet) -> str:
     """The kernel's %*pb: as many digits as there are possible CPUs, in groups of 32 bits."""
     bits = max(possible, default=0) + 1
     words = [f"{cpus.mask >> shift & 0xFFFFFFFF:08x}" for shift in range(0, bits, 32)]
-    words[-1] = words[-1][-(-(-(bits % 32 or 32) // 4)) :]
+    digits = ((bits % 32 or 32) + 3) // 4
+    words[-1] = words[-1][-digits:]
     return ",".join(reversed(words))
 
 

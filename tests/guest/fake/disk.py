@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fnmatch import translate
-from functools import lru_cache
+from functools import cache
 from typing import NamedTuple
 
 from tests.guest.fake.tasks import failure
@@ -52,14 +52,14 @@ class Disk:
         return sorted(path for path in self.files if path.startswith(f"{folder}/"))
 
 
-@lru_cache(maxsize=None)
+@cache
 def parents(path: str) -> tuple[str, ...]:
     """The folders above, nearest first."""
     parts = path.split("/")[:-1]
     return tuple("/".join(parts[:count]) or "/" for count in range(len(parts), 0, -1))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(translate(text))
 

@@ -75,7 +75,7 @@ class FakeGuest(System):
     def copy(self) -> FakeGuest:
         index, self._index = self._index, None
         try:
-            made: FakeGuest = pickle.loads(pickle.dumps(self))
+            made: FakeGuest = pickle.loads(pickle.dumps(self))  # noqa: S301  # our own
         finally:
             self._index = index
         return made
@@ -115,7 +115,9 @@ class FakeGuest(System):
 
     # What the tool does
 
-    def _change(self, action: Callable[[], object], torn: Callable[[], object] | None = None) -> None:
+    def _change(
+        self, action: Callable[[], object], torn: Callable[[], object] | None = None
+    ) -> None:
         """Do something that lasts, unless the process is killed at it."""
         self.changes += 1
         if torn:
@@ -169,7 +171,9 @@ class FakeGuest(System):
         self._check_allowed(path)
         folder, _, name = path.rpartition("/")
         half = text[: len(text) // 2]
-        self._change(lambda: self.disk.put(path, text), lambda: self.disk.put(f"{folder}/.{name}.7", half))
+        self._change(
+            lambda: self.disk.put(path, text), lambda: self.disk.put(f"{folder}/.{name}.7", half)
+        )
 
     def append(self, path: str, text: str) -> None:
         self._check_allowed(path)
@@ -230,5 +234,3 @@ class FakeGuest(System):
             return daemon.ask(request)
         self._change(lambda: daemon.ask(request))
         return ""
-
-

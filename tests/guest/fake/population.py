@@ -44,15 +44,11 @@ def guest(
         nohz_full=CpuSet.parse(nohz_full),
         cmdline=" ".join(["BOOT_IMAGE=/boot/vmlinuz root=/dev/vda1 ro quiet", *boot]),
     )
-    tasks = Tasks(KERNELS[kernel])
-    tree = Hierarchy(KERNELS[kernel], shape, tasks)
-    disk = Disk()
-    disk.put("/proc/sys/kernel/random/boot_id", BOOT)
-    made = FakeGuest(KERNELS[kernel], shape, tasks, tree, Devices(tree), disk, cgroup2=cgroup2)
+    made = _bare(kernel, shape, cgroup2)
     version = SYSTEMD[kernel] if systemd == -1 else systemd
     if version is not None:
-        disk.folders |= {"/run/systemd/system", "/run/systemd", "/run"}
-        made.systemd = Systemd(version, tree, disk)
+        made.disk.folders |= {"/run/systemd/system", "/run/systemd", "/run"}
+        made.systemd = Systemd(version, made.tree, made.disk)
     if irqbalance:
         default = shape.isolcpus | shape.nohz_full
         made.irqbalance = Irqbalance(default, shape.possible, banned=default)
@@ -60,6 +56,15 @@ def guest(
     _threads(made)
     _devices(made)
     return made
+
+
+def _bare(kernel: str, shape: Shape, cgroup2: bool) -> FakeGuest:
+    """A kernel and its files, and nobody in it."""
+    tasks = Tasks(KERNELS[kernel])
+    tree = Hierarchy(KERNELS[kernel], shape, tasks)
+    disk = Disk()
+    disk.put("/proc/sys/kernel/random/boot_id", BOOT)
+    return FakeGuest(KERNELS[kernel], shape, tasks, tree, Devices(tree), disk, cgroup2=cgroup2)
 
 
 def _programs(made: FakeGuest) -> None:

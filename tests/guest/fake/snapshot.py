@@ -9,7 +9,7 @@ from tests.guest.fake.guest import FakeGuest
 OURS = re.compile(r"/(run|var/lib)/mdguest(/|$)|/var(/lib)?$|/run$")
 """What mdguest remembers for itself."""
 
-FOLDERS = ("/run/systemd/system.control", "/run/systemd")
+FOLDERS = ("/run/systemd/system.control", "/run/systemd/transient", "/run/systemd")
 """Folders that systemd made, and leaves."""
 
 MOVING = re.compile(r"/proc/\d+/")

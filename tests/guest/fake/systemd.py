@@ -1,4 +1,4 @@
-"""systemd and systemctl: what they do to cgroups, and what they say of it, which is not the same."""
+"""systemd and systemctl: what they do to cgroups, and what they say of it, which is another."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests.guest.fake.disk import Disk
 from tests.guest.fake.units import Unit
 
 CONTROL = "/run/systemd/system.control"
+TRANSIENT = "/run/systemd/transient"
 DROPIN = """\
 # This is a drop-in unit file extension, created via "systemctl set-property"
 # or an equivalent operation. Do not edit.
@@ -50,6 +51,22 @@ class Systemd:
         if active:
             self._activate(unit)
         return unit
+
+    def run_scope(self, name: str, cpus: str) -> Unit:
+        """``systemd-run --scope --collect --slice=dedicated.slice -p AllowedCPUs=``."""
+        unit = self.add(name, "/dedicated.slice")
+        unit.transient = True
+        self._set(unit, "AllowedCPUs", cpus, TRANSIENT)
+        return unit
+
+    def collect(self, name: str) -> None:
+        """The last process of a scope has ended."""
+        unit = self.units.pop(name)
+        self.tree.remove(self.tree.find(unit.group))
+        folder = f"{TRANSIENT}/{name}.d"
+        for path in self.disk.below(folder):
+            self.disk.remove(path)
+        self.disk.remove(folder)
 
     def ctl(self, *arguments: str) -> Ran:
         """The systemctl command."""
@@ -135,7 +152,8 @@ class Systemd:
                 CpuSet.parse(value if key == "AllowedCPUs" else "")
             except ValueError:
                 return Ran(1, "", f"Failed to parse {key} value: {value}")
-            self._set(unit, key, value, CONTROL if runtime else CONTROL.replace("/run", "/etc"))
+            lasting = CONTROL if runtime else CONTROL.replace("/run", "/etc")
+            self._set(unit, key, value, TRANSIENT if unit.transient else lasting)
         return OK
 
     def _set(self, unit: Unit, key: str, value: str, folder: str) -> None:

@@ -13,6 +13,7 @@ FRAGMENTS = ("/etc/systemd/system", "/run/systemd/system", "/lib/systemd/system"
 DROPINS = (
     "/lib/systemd/system",
     "/run/systemd/system",
+    "/run/systemd/transient",
     "/run/systemd/system.control",
     "/etc/systemd/system",
     "/etc/systemd/system.control",
@@ -30,6 +31,8 @@ class Unit:
     allowed: CpuSet = EMPTY
     partition: str = ""
     refuses_stop: bool = False
+    transient: bool = False
+    """Made by systemd-run, and gone with its last process."""
 
     def load(self, disk: Disk) -> None:
         """Read the unit's files."""

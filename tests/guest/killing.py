@@ -1,0 +1,110 @@
+"""Killing mdguest at every step, and looking at what the next one makes of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.guest.fake import FakeGuest, Killed, snapshot
+from tests.guest.scenes import Scene
+from tests.guest.use import changed, isolate, problems, scan, undo
+
+Act = Callable[[FakeGuest], Any]
+
+LITTER = re.compile(r"disk .*/\.[^/]+\.\d+|folder .*\.d")
+"""Half a file beside the one that was to be, and a folder that was to go: nobody reads them."""
+
+
+def killed(base: FakeGuest, act: Act) -> Iterator[tuple[str, FakeGuest]]:
+    """The guest as each possible kill during the act leaves it.
+
+    Before a change is the same as after the one before it, so that is left out but for the first.
+    """
+    whole = base.copy()
+    whole.count_anew()
+    act(whole)
+    deaths = [(1, "before")]
+    for number in range(1, whole.changes + 1):
+        deaths += [(number, "after")] + [(number, "torn")] * (number in whole.tearable)
+    for number, how in deaths:
+        made = base.copy()
+        made.kill_at(number, how)
+        with pytest.raises(Killed):
+            act(made)
+        made.revive()
+        yield f"killed {how} change {number} of {whole.changes}", made
+
+
+def applied(scene: Scene, cpus: str = "2-3") -> tuple[FakeGuest, dict[str, str]]:
+    """An isolated guest, and what it was like before."""
+    made = scene.make()
+    before = snapshot(made)
+    isolate(made, cpus, **scene.settings)
+    scan(made)
+    return made, before
+
+
+def check_applied(made: FakeGuest, scene: Scene, when: str, cpus: str = "2-3") -> None:
+    outcome = isolate(made, cpus, **scene.settings)
+    assert (outcome.plan.mode, outcome.failures) == (scene.mode, {}), when
+    assert problems(made, cpus, **scene.settings) == [], when
+
+
+def kept(name: str) -> bool:
+    return not LITTER.fullmatch(name)
+
+
+def check_undone(made: FakeGuest, before: dict[str, str], when: str) -> None:
+    outcome = undo(made)
+    assert outcome.failures == {}, when
+    left = {name: values for name, values in changed(made, before).items() if kept(name)}
+    assert left == {}, when
+    assert made.tasks.killed == [], when
+
+
+def apply_then_apply(scene: Scene) -> None:
+    base = scene.make()
+    before = snapshot(base)
+    for when, made in killed(base, lambda made: isolate(made, "2-3", **scene.settings)):
+        check_applied(made, scene, when)
+        check_undone(made, before, when)
+
+
+def apply_then_undo(scene: Scene) -> None:
+    base = scene.make()
+    before = snapshot(base)
+    for when, made in killed(base, lambda made: isolate(made, "2-3", **scene.settings)):
+        check_undone(made, before, when)
+
+
+def undo_then_undo(scene: Scene) -> None:
+    base, before = applied(scene)
+    for when, made in killed(base, undo):
+        check_undone(made, before, when)
+
+
+def undo_then_apply(scene: Scene) -> None:
+    base, before = applied(scene)
+    for when, made in killed(base, undo):
+        check_applied(made, scene, when)
+        check_undone(made, before, when)
+
+
+def repartition_then_apply(scene: Scene) -> None:
+    base, before = applied(scene)
+    for when, made in killed(base, lambda made: isolate(made, "1-2", **scene.settings)):
+        check_applied(made, scene, when, "1-2")
+        check_undone(made, before, when)
+
+
+STORIES = (
+    apply_then_apply,
+    apply_then_undo,
+    undo_then_undo,
+    undo_then_apply,
+    repartition_then_apply,
+)
+"""What is killed, and what comes after it."""
