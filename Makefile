@@ -8,7 +8,7 @@ PYTEST := .venv/bin/pytest --numprocesses=auto --dist=loadfile
 SLOW := cloudinit nova libvirt vm guest/packaging demo crash cli reference \
 	test_server.py test_fill_and_drain.py stores/test_processes.py
 # Tests in virtual machines that take too long for every change: make test-vm.
-LONG := $(addprefix vm/test_,boot.py changes.py fence.py machine.py package.py run.py watch.py)
+LONG := vm
 BENCHES := serve fit streams
 
 help: ## list these targets
@@ -28,10 +28,10 @@ demo: setup ## see it work: a guest learns which of its CPUs are dedicated
 guest: setup ## build the guest tool: dist/mdguest.pyz, and its Debian package
 	@scripts/guest
 
-test: setup-tests ## run every test but the longest
+test: setup-tests ## run every test but those in virtual machines
 	@$(PYTEST) $(LONG:%=--ignore=tests/%) $(ARGS)
 
-test-vm: setup-tests ## run every test in virtual machines; MDGUEST_SUITES="bookworm trixie sid"
+test-vm: setup-tests ## run the tests in virtual machines; MDGUEST_SUITES="bookworm trixie sid"
 	@$(PYTEST) tests/vm $(ARGS)
 
 test-fast: setup ## run the quick tests, in less than a minute

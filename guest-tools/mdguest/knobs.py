@@ -17,7 +17,8 @@ from mdguest.facts import CGROUP, Knob
 if TYPE_CHECKING:
     from mdguest.system import System
 
-RUNTIME = "/run/systemd/system.control"
+RUNTIME, TRANSIENT = "/run/systemd/system.control", "/run/systemd/transient"
+"""Where systemd keeps what is set until the next boot: of units from files, and of scopes."""
 
 
 class Kind(NamedTuple):

@@ -166,7 +166,8 @@ def _group(system: System, path: str, shown: Mapping[str, str] | None) -> Group:
 
 def dropin(unit: str) -> str:
     """The file in which ``systemctl set-property --runtime`` keeps AllowedCPUs=."""
-    return f"{knobs.RUNTIME}/{unit}.d/50-AllowedCPUs.conf"
+    folder = knobs.TRANSIENT if unit.endswith(".scope") else knobs.RUNTIME
+    return f"{folder}/{unit}.d/50-AllowedCPUs.conf"
 
 
 def _irqs(system: System) -> Iterator[Irq]:

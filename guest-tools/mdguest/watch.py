@@ -52,6 +52,9 @@ SETTLE_SECONDS = 0.2
 WAIT_SECONDS = 60.0
 """How long a server that can wait is asked to."""
 
+QUICK_ANSWERS = 2
+"""In a row: the first one, and one after a change. After more the server does not seem to wait."""
+
 CALM_SECONDS = 30.0
 HEALS_BEFORE_CALM = 5
 """Somebody else keeps changing things back: then not more often than each CALM_SECONDS."""
@@ -98,7 +101,7 @@ class Watch:
 
     def _ask(self) -> None:
         """Hand over each layout; between two questions wait as long as the source wants it."""
-        failures = 0
+        failures = quick = 0
         found: Layout | None = None
         while not self._ending.is_set():
             asked_at = time.monotonic()
@@ -110,7 +113,8 @@ class Watch:
                 failures, found = failures + 1, None
                 self._found.put(trouble)
             self._wake()
-            if not (found and found.etag and time.monotonic() - asked_at > 1):
+            quick = quick + 1 if time.monotonic() - asked_at < 1 else 0
+            if not (found and found.etag) or quick > QUICK_ANSWERS:
                 self._ending.wait(self._pause(failures))
 
     def _next(self, found: Layout | None) -> Layout:

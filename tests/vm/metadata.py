@@ -21,6 +21,7 @@ from tests.cli.command import MDSVC, environment
 from tests.cli.values import UUID, guest, host
 
 MIXED = {"hw:numa_nodes": "1", "hw:cpu_policy": "mixed"}
+HOST = host(cpu_shared_set="0-1,4-5,8-9,12-13", cpu_dedicated_set="2-3,6-7,10-11,14-15")
 
 
 def form(dedicated: str) -> dict[str, Any]:
@@ -80,7 +81,7 @@ class Server:
 
     async def _fill(self, dedicated: str) -> None:
         store = await open_store(self._url)
-        await control.add_host(store, from_builtins(host(), Host))
+        await control.add_host(store, from_builtins(HOST, Host))
         await control.create_instance(store, from_builtins(form(dedicated), Instance), None)
         await store.close()
 

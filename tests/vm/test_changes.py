@@ -6,11 +6,19 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.vm.machine import Machine
 from tests.vm.tool import PROGRAMS, Guest, until
 
 POOL = "exec systemd-run --quiet --scope --slice=dedicated.slice"
 COUNTED = "/run/counted"
 LOOP = "while :; do :; done"
+
+
+@pytest.fixture(scope="module")
+def guest(suite: str, pyz: bytes) -> Iterator[Guest]:
+    """Without a network card, whose driver spreads its interrupts anew when a CPU comes or goes."""
+    with Machine(suite) as machine:
+        yield Guest(machine, pyz)
 
 
 @pytest.fixture(autouse=True)
@@ -28,13 +36,12 @@ def is_isolated(guest: Guest, cpus: str, rest: str) -> bool:
 
 def test_programs_go_on_while_the_partition_changes_under_them(guest: Guest) -> None:
     guest.apply("2-3")
-    counting = [f"{POOL} python3 {PROGRAMS}/count.py {COUNTED}{cpu} {cpu}" for cpu in (2, 3)]
+    counting = [f"{POOL} python3 {PROGRAMS}/count.py {COUNTED}{cpu} {cpu} 0.01" for cpu in (2, 3)]
     with guest.spawned(*counting) as [second, third]:
         until(lambda: [guest.affinity(pid) for pid in (second, third)] == ["2", "3"])
         for cpus, rest, affinities in (
             ("1-3", "0", ["2", "3"]),
             ("3", "0-2", ["3", "3"]),
-            ("1,3", "0,2", ["1,3", "3"]),
             ("1-2", "0,3", ["2", "1-2"]),
         ):
             start = [guest.counted(f"{COUNTED}{cpu}") for cpu in (2, 3)]
@@ -104,7 +111,7 @@ echo 7 > /proc/irq/default_smp_affinity
 echo 0,2 > /proc/sys/kernel/watchdog_cpumask
 echo e > /sys/devices/virtual/workqueue/cpumask
 echo 6 > /sys/devices/virtual/workqueue/writeback/cpumask
-echo 4 > /sys/class/net/eth0/queues/rx-0/rps_cpus
+echo 4 > /sys/class/net/lo/queues/rx-0/rps_cpus
 for file in /proc/irq/*/smp_affinity_list; do echo 1-2 > $file || :; done 2>&-
 """
 AFTERWARDS = """
@@ -113,7 +120,7 @@ echo f > /proc/irq/default_smp_affinity
 echo 0-3 > /proc/sys/kernel/watchdog_cpumask
 echo f > /sys/devices/virtual/workqueue/cpumask
 echo f > /sys/devices/virtual/workqueue/writeback/cpumask
-echo 0 > /sys/class/net/eth0/queues/rx-0/rps_cpus
+echo 0 > /sys/class/net/lo/queues/rx-0/rps_cpus
 for file in /proc/irq/*/smp_affinity_list; do echo 0-3 > $file || :; done 2>&-
 """
 

@@ -20,11 +20,11 @@ def undone(guest: Guest) -> Iterator[None]:
 
 
 def strays(guest: Guest, *homes: str) -> list[str]:
-    """The tasks that may use the dedicated CPUs without being at home there."""
+    """The tasks that may use the dedicated CPUs without being at home there, and could be moved."""
     return [
         f"{task.name} in {task.group}"
         for task in guest.look().tasks
-        if task.may_use(DEDICATED) and not task.group.startswith(homes)
+        if DEDICATED & set(task.cpus) and not task.bound and not task.group.startswith(homes)
     ]
 
 

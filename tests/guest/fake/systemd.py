@@ -153,7 +153,8 @@ class Systemd:
             except ValueError:
                 return Ran(1, "", f"Failed to parse {key} value: {value}")
             lasting = CONTROL if runtime else CONTROL.replace("/run", "/etc")
-            self._set(unit, key, value, TRANSIENT if unit.transient else lasting)
+            transient = unit.transient or name.endswith(".scope")  # init.scope is no exception
+            self._set(unit, key, value, TRANSIENT if transient else lasting)
         return OK
 
     def _set(self, unit: Unit, key: str, value: str, folder: str) -> None:

@@ -17,6 +17,7 @@ SETTINGS = (
     *("sys/fs/cgroup/cpuset.cpus.effective", "sys/fs/cgroup/*/cpuset.cpus"),
     *("sys/fs/cgroup/*/cpuset.cpus.effective", "sys/fs/cgroup/*/cpuset.cpus.partition"),
     *("run/systemd/system/**/*", "run/systemd/system.control/**/*", "run/mdguest/**/*.conf"),
+    "run/systemd/transient/init.scope.d/*",
     "sys/devices/system/cpu/online",
 )
 KERNEL_THREAD, NO_SETAFFINITY = 0x00200000, 0x04000000
