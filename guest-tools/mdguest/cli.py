@@ -89,26 +89,37 @@ def _verify(system: System, settings: Settings, arguments: Parsed) -> int:
     return Refused.exit_status if lines else 0
 
 
-def _view(system: System, settings: Settings, arguments: Parsed, *, whatever: bool = False) -> View:
-    """The guest as it is and should be; ``whatever``: also where no layout can be had."""
+def _view(system: System, settings: Settings, arguments: Parsed) -> View:
+    """The guest as it is and should be."""
+    from mdguest import control, state
+
+    settings = control.applied(settings, state.load(system))
+    return control.view(system, control.wanted(system, settings, anew=_anew(arguments)), settings)
+
+
+def _look(system: System, settings: Settings, arguments: Parsed) -> View:
+    """The same, whatever is wrong with it."""
     from mdguest import control, state
 
     settings = control.applied(settings, state.load(system))
     try:
-        asked = control.wanted(system, settings, anew="source" in arguments and arguments.source)
+        asked = control.wanted(system, settings, anew=_anew(arguments))
     except Trouble as trouble:
-        if not whatever:
-            raise
         _say(f"no layout: {trouble}")
         asked = EMPTY
-    return control.view(system, asked, settings)
+    return control.look(system, asked, settings)
+
+
+def _anew(arguments: Parsed) -> bool:
+    """Whether a source was named, to be read now."""
+    return bool(getattr(arguments, "source", None))
 
 
 def _status(system: System, settings: Settings, arguments: Parsed) -> int:
     from mdguest import text
     from mdguest.status import prometheus, status
 
-    seen = _view(system, settings, arguments, whatever=True)
+    seen = _look(system, settings, arguments)
     if arguments.prometheus == "-":
         print(prometheus(seen), end="")
     elif arguments.prometheus:
@@ -150,17 +161,12 @@ def _run(system: System, settings: Settings, arguments: Parsed) -> int:
 
 
 def _render(system: System, settings: Settings, arguments: Parsed) -> int:
-    from mdguest.render import Split, named, render
+    from mdguest import control, state
+    from mdguest.render import named, render
 
     named(arguments.what)
-    seen = _view(system, settings, arguments)
-    split = Split(
-        dedicated=seen.plan.dedicated,
-        housekeeping=seen.plan.housekeeping,
-        numa=seen.facts.numa,
-        partition=settings.partition,
-    )
-    text = render(arguments.what, split)
+    settings = control.applied(settings, state.load(system))
+    text = render(arguments.what, control.split(system, settings, anew=_anew(arguments)))
     _emit(arguments, {"name": arguments.what, "text": text}, text.rstrip("\n"))
     return 0
 
@@ -169,19 +175,17 @@ def _doctor(system: System, settings: Settings, arguments: Parsed) -> int:
     from mdguest import text
     from mdguest.doctor import abilities
 
-    seen = _view(system, settings, arguments, whatever=True)
+    seen = _look(system, settings, arguments)
     found = abilities(system, seen.facts)
     marks = {True: "yes", False: "no", None: "?"}
     rows = [(marks[ability.able], ability.name, ability.says) for ability in found]
-    lines = text.columns(rows)
-    if seen.plan.reboot:
-        lines += ["", "Only a reboot would add:", *(f"  {line}" for line in seen.plan.reboot)]
     document = {
         "abilities": [ability._asdict() for ability in found],
+        "refused": seen.refused,
         "notes": list(seen.plan.notes),
         "reboot": list(seen.plan.reboot),
     }
-    _emit(arguments, document, "\n".join(lines))
+    _emit(arguments, document, text.doctor_text(rows, document))
     return 0
 
 
@@ -190,7 +194,7 @@ def _measure(system: System, settings: Settings, arguments: Parsed) -> int:
     from mdguest.placing import placer
 
     cpus, seconds = _cpus(arguments.cpus), _seconds(arguments.seconds)
-    seen = _view(system, settings, arguments, whatever=True)
+    seen = _look(system, settings, arguments)
     wanted = measure.Wanted(
         cpus or seen.facts.online,
         seen.asked & seen.facts.online,

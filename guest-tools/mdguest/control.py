@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from mdguest import lock, sources, state
 from mdguest.apply import Outcome, Say, apply, memory
 from mdguest.cpuset import EMPTY, CpuSet
-from mdguest.errors import Trouble, Unreachable
+from mdguest.errors import BadInput, Refused, Trouble, Unreachable
 from mdguest.facts import Facts
 from mdguest.journal import Journal
 from mdguest.layout import Layout
 from mdguest.observe import observe
 from mdguest.plan import Plan, plan
+from mdguest.render import Split
+from mdguest.share import divide
 from mdguest.verify import Problem, problems
 from mdguest.wants import FILES
 
@@ -31,6 +33,8 @@ class View:
     facts: Facts
     plan: Plan
     problems: list[Problem]
+    refused: str | None = None
+    """Why this layout cannot be had here; then the plan is one for no dedicated CPU."""
 
 
 def layout(system: System, settings: Settings) -> Layout:
@@ -77,6 +81,16 @@ def view(system: System, asked: CpuSet, settings: Settings) -> View:
     facts = observe(system, journal.originals, FILES)
     made = plan(asked, facts, settings, memory(journal, remembered))
     return View(remembered, asked, facts, made, problems(made, facts, remembered))
+
+
+def look(system: System, asked: CpuSet, settings: Settings) -> View:
+    """As ``view``; where these CPUs cannot be isolated here, that is the problem."""
+    try:
+        return view(system, asked, settings)
+    except (BadInput, Refused) as trouble:
+        problem = Problem(f"CPU {asked}", "not isolated", "isolated", str(trouble))
+        seen = view(system, EMPTY, settings)
+        return replace(seen, asked=asked, problems=[problem], refused=str(trouble))
 
 
 def apply_layout(system: System, found: Layout, settings: Settings, say: Say) -> Outcome:
@@ -132,9 +146,23 @@ def _raise_failures(outcome: Outcome) -> None:
         raise Trouble("not everything could be set:\n  " + "\n  ".join(lines))
 
 
-def wanted(system: System, settings: Settings, *, anew: bool = False) -> CpuSet:
-    """What should be isolated: what was applied; else, or ``anew``, what the source says."""
+def dedicated(system: System, settings: Settings, *, anew: bool = False) -> CpuSet:
+    """The dedicated CPUs, as applied last; else, or ``anew``, as the source says."""
     remembered = state.load(system)
     if remembered.applied_at and not anew:
-        return EMPTY if remembered.undone else CpuSet.parse(remembered.dedicated)
+        return CpuSet.parse(remembered.dedicated)
     return layout(system, settings).dedicated or EMPTY
+
+
+def wanted(system: System, settings: Settings, *, anew: bool = False) -> CpuSet:
+    """What should be isolated: the dedicated CPUs, unless that was undone by hand."""
+    return (
+        EMPTY if state.load(system).undone and not anew else dedicated(system, settings, anew=anew)
+    )
+
+
+def split(system: System, settings: Settings, *, anew: bool = False) -> Split:
+    """How this guest's CPUs are divided, whether or not it can isolate them as it is now."""
+    facts = observe(system)
+    cpus = divide(dedicated(system, settings, anew=anew), facts, settings)
+    return Split(cpus.dedicated, cpus.housekeeping, facts.numa, settings.partition)

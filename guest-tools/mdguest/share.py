@@ -27,10 +27,28 @@ class Share:
 
 
 def share(asked: CpuSet, facts: Facts, settings: Settings) -> Share:
-    """Divide the CPUs as the metadata ``asked``.
+    """Divide the CPUs as the metadata ``asked``, for this boot.
 
-    Raises BadInput where the metadata names CPUs that this guest cannot have, Refused where
-    nothing would be left that can run the rest of the guest.
+    Raises BadInput as ``divide``, Refused where nothing would be left that can run the rest of
+    the guest.
+    """
+    cpus = divide(asked, facts, settings)
+    if not cpus.housekeeping - facts.boot_isolated - facts.nohz_full:
+        # Linux 6.1 crashes and 6.12 hangs where a partition takes the last CPU that the kernel's
+        # command line left to the scheduler.
+        taken = (facts.boot_isolated | facts.nohz_full) & cpus.housekeeping
+        raise Refused(
+            f"CPUs {cpus.dedicated} cannot be isolated: of the others, {cpus.housekeeping}, the "
+            f"kernel command line takes {taken} (isolcpus=, nohz_full=), so that none is left to "
+            "run the guest; correct it and reboot"
+        )
+    return cpus
+
+
+def divide(asked: CpuSet, facts: Facts, settings: Settings) -> Share:
+    """The same, whatever this boot's kernel command line says: it may be about to be corrected.
+
+    Raises BadInput where the metadata names CPUs that this guest cannot have.
     """
     impossible = asked - facts.possible
     if impossible:
@@ -40,16 +58,8 @@ def share(asked: CpuSet, facts: Facts, settings: Settings) -> Share:
     dedicated = (asked & facts.present) - settings.reserved()
     kept = dedicated & _kept(dedicated, facts, settings)
     dedicated = dedicated - kept
-    housekeeping = facts.online - dedicated
-    if not housekeeping - facts.boot_isolated - facts.nohz_full:
-        # Linux 6.1 crashes and 6.12 hangs where a partition takes the last CPU that the kernel's
-        # command line left to the scheduler.
-        raise Refused(
-            f"CPUs {dedicated} cannot be isolated: of the others, {housekeeping}, the kernel "
-            f"command line takes {(facts.boot_isolated | facts.nohz_full) & housekeeping} "
-            "(isolcpus=, nohz_full=), so that none is left to run the guest; correct it and reboot"
-        )
-    return Share(dedicated, housekeeping, tuple(_notes(asked, kept, facts, settings)))
+    notes = tuple(_notes(asked, kept, facts, settings))
+    return Share(dedicated, facts.online - dedicated, notes)
 
 
 def _kept(dedicated: CpuSet, facts: Facts, settings: Settings) -> CpuSet:

@@ -84,6 +84,13 @@ def status_text(status: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def doctor_text(abilities: Sequence[Sequence[str]], document: dict[str, Any]) -> str:
+    """What this guest can do; what is in the way; what a reboot would add."""
+    refused = [document["refused"]] if document["refused"] else []
+    lines = columns(abilities) + _list("Cannot be isolated here", refused)
+    return "\n".join(lines + _list("Only a reboot would add", document["reboot"]))
+
+
 def problem_lines(status: dict[str, Any]) -> list[str]:
     return [
         f"{problem['what']}: {problem['found']}, expected {problem['expected']}: {problem['why']}"

@@ -42,7 +42,7 @@ def run(
     def read_bytes(path: str, limit: int) -> bytes:
         return real.read_bytes(path, limit)
 
-    monkeypatch.setattr(machine, "read_bytes", read_bytes)
+    monkeypatch.setattr(FakeGuest, "read_bytes", lambda _, *how: read_bytes(*how))
     monkeypatch.setattr(system, "System", lambda: machine)
     monkeypatch.setattr(lock, "held", contextlib.nullcontext)
 
@@ -253,3 +253,33 @@ def test_doctor_says_what_this_guest_can_do(run: Run, layout: Path) -> None:
     assert re.search(r"^yes +cgroup v2 cpuset", out, re.MULTILINE)
     assert re.search(r"^no +affinities outlive cpuset changes", out, re.MULTILINE)
     assert "nohz_full=2-3" in out
+
+
+REFUSING = {
+    "cgroup v1": (lambda: guest(cgroup2=False), "systemd.unified_cgroup_hierarchy=1"),
+    "isolcpus": (lambda: guest("6.1", isolcpus="0-1"), "correct it and reboot"),
+}
+
+
+@pytest.mark.parametrize("why", REFUSING)
+def test_where_isolation_is_refused_the_rest_still_works(
+    why: str, machine: FakeGuest, layout: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    make, advice = REFUSING[why]
+    monkeypatch.setattr(system, "System", make)
+    source = ("--source", f"file:{layout}")
+    assert [run(command, *source)[0] for command in ("apply", "plan", "verify")] == [3, 3, 3]
+    status, out, _ = run("status", *source, "--json")
+    document = json.loads(out)
+    assert (status, document["state"], document["dedicated_cpus"]) == (0, "broken", "2-3")
+    assert advice in document["problems"][0]["why"]
+    status, out, _ = run("doctor", *source)
+    assert (status, advice in out) == (0, True)
+    status, out, _ = run("render", "cmdline", *source)
+    assert (status, "nohz_full=2-3" in out) == (0, True)
+
+
+def test_what_was_undone_can_still_be_rendered(run: Run, layout: Path) -> None:
+    run("apply", "--source", f"file:{layout}")
+    run("undo")
+    assert 'EAL_ARGS="-l 2-3' in run("render", "dpdk")[1]
