@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Callable
 
 from mdguest import knobs, state
@@ -67,11 +68,10 @@ def planned(system: System, asked: CpuSet, settings: Settings, remembered: Memor
 
 
 def converge(
-    system: System, asked: CpuSet, settings: Settings, remembered: Memory, say: Say
+    system: System, first: Plan, replan: Callable[[Memory], Plan], remembered: Memory, say: Say
 ) -> Outcome:
-    """Change what the plan says until the facts are as it wants them."""
-    journal = Journal(system)
-    outcome = Outcome(planned(system, asked, settings, remembered))
+    """Change what the first plan says, and the next ones, until the facts are as they want them."""
+    journal, outcome = Journal(system), Outcome(first)
     outcome.refused, outcome.immovable = remembered.refused, dict(remembered.immovable)
     tries: Counter[tuple[Knob, str | None]] = Counter()
     cut_off = journal.settling
@@ -93,7 +93,7 @@ def converge(
             refused=outcome.refused,
             immovable=outcome.immovable,
         )
-        outcome.plan = planned(system, asked, settings, remembered)
+        outcome.plan = replan(remembered)
     _finish(system, journal, outcome)
     return outcome
 
@@ -212,7 +212,8 @@ def apply(
     if not old.isolated and not old.isolating:
         old = replace(old, since=state.ticks(system))
     remembered = memory(Journal(system), old)
-    first = planned(system, asked, settings, remembered)  # refusals come before any change
+    replan = partial(planned, system, asked, settings)
+    first = replan(remembered)  # refusals come before any change
     intent = replace(
         old,
         dedicated=str(asked),
@@ -223,7 +224,7 @@ def apply(
         isolating=str(first.dedicated),
     )
     state.save(system, intent)
-    outcome = converge(system, asked, settings, remembered, say)
+    outcome = converge(system, first, replan, remembered, say)
     state.save(
         system,
         replace(

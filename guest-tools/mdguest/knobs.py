@@ -8,6 +8,7 @@ Documentation/admin-guide/cgroup-v2.rst, core-api/irq/irq-affinity.rst, core-api
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from mdguest import irqbalance
@@ -103,9 +104,27 @@ def systemctl(system: System, *arguments: str) -> str:
     return done.out
 
 
+def _shown(system: System, unit: str, *names: str) -> dict[str, str]:
+    """A unit's properties."""
+    out = systemctl(system, "show", f"--property={','.join(names)}", unit)
+    return {
+        **dict.fromkeys(names, ""),
+        **dict(line.partition("=")[::2] for line in out.split("\n")),
+    }
+
+
+def allowed_cpus(properties: Mapping[str, str]) -> CpuSet:
+    """AllowedCPUs= as systemctl shows it: ``0-1 3``."""
+    return CpuSet.parse(properties.get("AllowedCPUs", "").replace(" ", ","))
+
+
 def read_active(system: System, unit: str) -> str:
-    shown = systemctl(system, "show", "--property=ActiveState", "--value", unit)
-    return "active" if shown == "active" else "inactive"
+    return active(_shown(system, unit, "ActiveState")["ActiveState"])
+
+
+def active(state: str) -> str:
+    """Of a unit's states, the two that can be asked for."""
+    return "active" if state == "active" else "inactive"
 
 
 def write_active(system: System, unit: str, value: str | None) -> None:
@@ -127,14 +146,14 @@ def property_now(asked: str, kernel: str | None, everything: CpuSet) -> str:
 
 def read_property(system: System, target: str) -> str:
     unit, _, name = target.partition(" ")
-    asked = systemctl(system, "show", f"--property={name}", "--value", unit)
+    shown = _shown(system, unit, name, "ControlGroup")
     if name != "AllowedCPUs":
-        return asked
-    group = systemctl(system, "show", "--property=ControlGroup", "--value", unit)
-    path = f"{CGROUP}{group}/cpuset.cpus"
-    kernel = read_list(system, path) if group and system.exists(path) else None
+        return shown[name]
+    path = f"{CGROUP}{shown['ControlGroup']}/cpuset.cpus"
+    has = shown["ControlGroup"] and system.exists(path)
+    kernel = read_list(system, path) if has else None
     everything = CpuSet.parse(system.read("/sys/devices/system/cpu/online"))
-    return property_now(str(CpuSet.parse(asked.replace(" ", ","))), kernel, everything)
+    return property_now(str(allowed_cpus(shown)), kernel, everything)
 
 
 def write_property(system: System, target: str, value: str | None) -> None:

@@ -23,6 +23,9 @@ UNITS = (".slice", ".scope", ".service", ".mount", ".socket", ".swap")
 
 KUBELETS = ("kubelet.service", "k3s.service", "k3s-agent.service", "rke2-agent.service")
 
+PROPERTIES = "Id,LoadState,FragmentPath,ActiveState,AllowedCPUs,CPUSetPartition"
+"""What is asked of every unit that matters: systemctl(1), show."""
+
 DEFAULT_IRQ = Knob("mask", "/proc/irq/default_smp_affinity")
 WATCHDOG = Knob("list", "/proc/sys/kernel/watchdog_cpumask")
 QUEUES = "/sys/class/net/*/queues/"
@@ -47,20 +50,19 @@ def observe(system: System, journalled: Iterable[Knob] = (), files: Iterable[str
     ``journalled`` are knobs that were changed before, to be read again; ``files`` are paths that
     mdguest may want to write.
     """
-    systemd = _systemd(system)
-    pool = f"{CGROUP}/{POOL if systemd else RAW_POOL}"
-    top = [path for path in _folders(system, CGROUP) if path != pool]
+    booted = system.exists("/run/systemd/system")  # by systemd: sd_booted(3)
+    path = f"{CGROUP}/{POOL if booted else RAW_POOL}"
+    top, below = _folders(system, CGROUP), _folders(system, path)
+    units = _units(system, [path, *top, *below]) if booted else {}
+    systemd = _systemd(system, units) if booted else None
+    pool = _group(system, path, units)
+    groups = tuple(_group(system, folder, units) for folder in top if folder != path)
     online = _list(system, f"{CPUS}/online")
-    groups = _groups(system, [pool, *top], bool(systemd))
     return Facts(
         online=online,
         present=_list(system, f"{CPUS}/present") or online,
         possible=_list(system, f"{CPUS}/possible") or online,
-        numa=tuple(
-            cpus
-            for path in system.glob("/sys/devices/system/node/node[0-9]*/cpulist")
-            if (cpus := _list(system, path))
-        ),
+        numa=tuple(_cells(system)),
         siblings=_siblings(system),
         kernel=_text(system, "/proc/sys/kernel/osrelease"),
         boot_isolated=_list(system, f"{CPUS}/isolated"),
@@ -69,15 +71,15 @@ def observe(system: System, journalled: Iterable[Knob] = (), files: Iterable[str
         cpuset="cpuset" in _text(system, f"{CGROUP}/cgroup.controllers").split(),
         controllers=_text(system, f"{CGROUP}/cgroup.subtree_control"),
         systemd=systemd,
-        groups=tuple(groups[1:]),
-        pool=groups[0] if system.exists(pool) or groups[0].asked or groups[0].dropin else None,
-        subsets=tuple(_groups(system, _folders(system, pool), bool(systemd))),
+        groups=groups,
+        pool=pool if system.exists(path) or pool.asked or pool.dropin else None,
+        subsets=tuple(_group(system, folder, units) for folder in below),
         files={path: knobs.read_file(system, path) for path in files},
         irqs=tuple(_irqs(system)),
         masks=_masks(system),
         irqbalance=irqbalance.banned(system),
-        tasks=tuple(_tasks(system, _list(system, f"{CGROUP}/cpuset.cpus.effective") or online)),
-        journalled=_journalled(system, journalled),
+        tasks=tuple(_tasks(system, online)),
+        journalled=_journalled(system, journalled, _known(systemd, [pool, *groups], online)),
     )
 
 
@@ -101,6 +103,13 @@ def _folders(system: System, path: str) -> list[str]:
     return [found.rpartition("/")[0] for found in system.glob(f"{path}/*/cgroup.procs")]
 
 
+def _cells(system: System) -> Iterator[CpuSet]:
+    for path in system.glob("/sys/devices/system/node/node[0-9]*/cpulist"):
+        cpus = _list(system, path)
+        if cpus:
+            yield cpus
+
+
 def _siblings(system: System) -> tuple[CpuSet, ...]:
     lists = {
         _list(system, path)
@@ -109,24 +118,25 @@ def _siblings(system: System) -> tuple[CpuSet, ...]:
     return tuple(sorted(lists, key=lambda cpus: next(iter(cpus), -1)))
 
 
-def _shown(system: System, units: Iterable[str], *names: str) -> dict[str, dict[str, str]]:
-    """``systemctl show`` of several units at once: unit → property → value."""
-    out = system.run("systemctl", "show", f"--property={','.join(('Id', *names))}", *units).out
+Units = Mapping[str, Mapping[str, str]]
+"""Unit → property → value."""
+
+
+def _units(system: System, paths: Iterable[str]) -> Units:
+    """What systemd says of the units of these cgroups, of the pool and of every kubelet."""
+    names = [path.rpartition("/")[2] for path in paths]
+    owned = [name for name in names if name.endswith(UNITS)]
+    asked = dict.fromkeys((POOL, *KUBELETS, *owned))
+    out = system.run("systemctl", "show", f"--property={PROPERTIES}", *asked).out
     blocks = (
         dict(line.partition("=")[::2] for line in block.splitlines()) for block in out.split("\n\n")
     )
     return {block["Id"]: block for block in blocks if block.get("Id")}
 
 
-def _systemd(system: System) -> Systemd | None:
-    """What runs this guest, where that is systemd: sd_booted(3) tests for the same folder."""
-    if not system.exists("/run/systemd/system"):
-        return None
+def _systemd(system: System, units: Units) -> Systemd:
     version = system.run("systemctl", "--version").out.split()
-    shown = _shown(
-        system, (POOL, *KUBELETS), "LoadState", "FragmentPath", "ActiveState", "CPUSetPartition"
-    )
-    pool = shown.get(POOL, {})
+    pool = units.get(POOL, {})
     return Systemd(
         version=int("".join(filter(str.isdigit, version[1].split(".")[0].split("~")[0])) or 0)
         if len(version) > 1
@@ -136,24 +146,18 @@ def _systemd(system: System) -> Systemd | None:
         pool_active=pool.get("ActiveState") == "active",
         pool_partition=pool.get("CPUSetPartition", ""),
         kubelets=tuple(
-            unit for unit in KUBELETS if shown.get(unit, {}).get("LoadState") == "loaded"
+            unit for unit in KUBELETS if units.get(unit, {}).get("LoadState") == "loaded"
         ),
     )
 
 
-def _groups(system: System, paths: list[str], units: bool) -> list[Group]:
-    names = [path.rpartition("/")[2] for path in paths]
-    owned = [name for name in names if units and name.endswith(UNITS)]
-    shown = _shown(system, owned, "AllowedCPUs") if owned else {}
-    return [_group(system, path, shown.get(name)) for path, name in zip(paths, names)]
-
-
-def _group(system: System, path: str, shown: Mapping[str, str] | None) -> Group:
-    unit = path.rpartition("/")[2] if shown is not None else ""
+def _group(system: System, path: str, units: Units) -> Group:
+    name = path.rpartition("/")[2]
+    unit = name if name in units else ""
     return Group(
         path=path,
         unit=unit,
-        asked=CpuSet.parse((shown or {}).get("AllowedCPUs", "").replace(" ", ",")),
+        asked=knobs.allowed_cpus(units.get(unit, {})),
         cpus=_list(system, f"{path}/cpuset.cpus") if system.exists(f"{path}/cpuset.cpus") else None,
         effective=_list(system, f"{path}/cpuset.cpus.effective")
         if system.exists(f"{path}/cpuset.cpus.effective")
@@ -189,7 +193,7 @@ def _masks(system: System) -> dict[Knob, CpuSet]:
 
 
 def _tasks(system: System, online: CpuSet) -> Iterator[Task]:
-    rooms = {"": online}
+    rooms = {"": _list(system, f"{CGROUP}/cpuset.cpus.effective") or online}
     for path in system.glob("/proc/[0-9]*/task/[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError, IndexError):  # it has ended meanwhile
             task = _task(system, path, rooms)
@@ -226,13 +230,28 @@ def _room(system: System, group: str, rooms: dict[str, CpuSet]) -> CpuSet:
     return rooms[group]
 
 
-def _journalled(system: System, wanted: Iterable[Knob]) -> dict[Knob, str | None]:
+def _journalled(
+    system: System, wanted: Iterable[Knob], known: Mapping[Knob, str]
+) -> dict[Knob, str | None]:
     found = {}
     for knob in wanted:
         with contextlib.suppress(OSError, ValueError):  # gone: nothing to put back
             if not _has_ended(system, knob):
-                found[knob] = knobs.read(system, knob)
+                found[knob] = known[knob] if knob in known else knobs.read(system, knob)
     return found
+
+
+def _known(systemd: Systemd | None, groups: Iterable[Group], online: CpuSet) -> dict[Knob, str]:
+    """What need not be asked of systemd again."""
+    if systemd is None:
+        return {}
+    known = {Knob("unit", POOL): knobs.active("active" if systemd.pool_active else "")}
+    for group in groups:
+        if group.unit:
+            kernel = None if group.cpus is None else str(group.cpus)
+            now = knobs.property_now(str(group.asked), kernel, online)
+            known[Knob("cpus", f"{group.unit} AllowedCPUs")] = now
+    return known
 
 
 def _has_ended(system: System, knob: Knob) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from mdguest.errors import Refused
 from mdguest.memory import Memory
 from mdguest.restore import restored
 from mdguest.share import Share, share
-from mdguest.wants import WANTS, Scene
+from mdguest.wants import WANTS, Scene, displaced, held, subsets
 
 if TYPE_CHECKING:
     from mdguest.facts import Facts, Knob
@@ -128,7 +128,17 @@ def _notes(scene: Scene, memory: Memory) -> list[str]:
         )
     if not scene.cpus.dedicated & scene.facts.online:
         notes.append(f"of the dedicated CPUs {scene.cpus.dedicated} none is online")
+    if subsets in WANTS[scene.mode]:
+        notes += _crowded(scene)
     return notes
+
+
+def _crowded(scene: Scene) -> Iterator[str]:
+    """Programs whose subset has become smaller, because the pool has."""
+    for group, cpus in displaced(scene):
+        if len(cpus) < len(held(group)):
+            left = f"it keeps CPU {cpus}" if cpus else "it shares all of the pool"
+            yield f"{group.name} held CPU {held(group)} and too few are free: {left}"
 
 
 def _reboot(cpus: Share, facts: Facts, memory: Memory) -> list[str]:

@@ -179,6 +179,14 @@ def partition(scene: Scene) -> Iterator[Step]:
 
 def subsets(scene: Scene) -> Iterator[Step]:
     """Programs that ``run`` started keep an exclusive subset when the pool changes under them."""
+    for group, cpus in displaced(scene):
+        if cpus:
+            why = f"CPU {held(group) - scene.cpus.dedicated} is no longer dedicated"
+            yield Step(_allowed(group), str(held(group)), str(cpus), why, journal=False)
+
+
+def displaced(scene: Scene) -> Iterator[tuple[Group, CpuSet]]:
+    """The subsets that lose CPUs, and what each has then: fewer CPUs where too few are free."""
     taken = union(held(group) & scene.cpus.dedicated for group in scene.facts.subsets)
     for group in scene.facts.subsets:
         lost = held(group) - scene.cpus.dedicated
@@ -186,9 +194,7 @@ def subsets(scene: Scene) -> Iterator[Step]:
             free = list(scene.cpus.dedicated - taken)[: len(lost)]
             cpus = (held(group) & scene.cpus.dedicated) | CpuSet.of(free)
             taken |= cpus
-            if cpus:
-                why = f"CPU {lost} is no longer dedicated"
-                yield Step(_allowed(group), str(held(group)), str(cpus), why, journal=False)
+            yield group, cpus
 
 
 def held(group: Group) -> CpuSet:

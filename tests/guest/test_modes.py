@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from mdguest.cpuset import CpuSet
+from mdguest.plan import Plan
 
 from tests.guest.fake import FakeGuest, guest, snapshot
 from tests.guest.fake.snapshot import differences
@@ -106,6 +107,24 @@ def test_a_program_that_loses_a_cpu_gets_a_free_one(kernel: str, mode: str) -> N
     assert problems(made, "3-6", mode=mode) == []
     isolate(made, "2-5", mode=mode)
     assert places(made) == {"a2": "2", "a3": "3", "b4": "4", "b5": "5"}
+
+
+@each_kernel
+@each_mode
+def test_a_program_for_which_no_cpu_is_left_is_named(kernel: str, mode: str) -> None:
+    made = busy(kernel, mode)
+    [note] = crowded_out(plan(made, "3-5", mode=mode))
+    assert note.endswith("held CPU 2-3 and too few are free: it keeps CPU 3")
+    isolate(made, "3-5", mode=mode)
+    [note] = crowded_out(plan(made, "4-5", mode=mode))
+    assert note.endswith("held CPU 3 and too few are free: it shares all of the pool")
+    assert crowded_out(isolate(made, "4-5", mode=mode).plan) == [note]
+    assert problems(made, "4-5", mode=mode) == []
+    assert crowded_out(isolate(made, "3-5", mode=mode).plan) == []
+
+
+def crowded_out(made: Plan) -> list[str]:
+    return [note for note in made.notes if note.startswith("mdguest-a")]
 
 
 @each_kernel
