@@ -256,8 +256,12 @@ def _known(systemd: Systemd | None, groups: Iterable[Group], online: CpuSet) -> 
 
 def _has_ended(system: System, knob: Knob) -> bool:
     """Whether a unit has gone, and its setting with it: somebody stopped and reverted it."""
-    if knob.kind not in ("cpus", "dropin"):
-        return False
-    words = knob.target.split(" ") if knob.kind == "cpus" else knob.target.split("/")[-2:]
-    unit = words[0].removesuffix(".d")
-    return not system.exists(dropin(unit)) and not system.exists(f"{CGROUP}/{unit}")
+    unit = unit_of(knob)
+    return bool(unit) and not system.exists(dropin(unit)) and not system.exists(f"{CGROUP}/{unit}")
+
+
+def unit_of(knob: Knob) -> str:
+    """The unit whose AllowedCPUs= this is, or the drop-in that keeps it; empty for other knobs."""
+    if knob.kind == "cpus":
+        return knob.target.partition(" ")[0]
+    return knob.target.split("/")[-2].removesuffix(".d") if knob.kind == "dropin" else ""

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from mdguest.settings import Settings
     from mdguest.steps import Step
 
+STAND_INS = {"partition": "fence", "raw": "raw"}
+"""What keeps everyone else off the CPUs where the kernel would not: in raw mode their affinities
+alone.
+"""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -55,7 +60,8 @@ def plan(asked: CpuSet, facts: Facts, settings: Settings, memory: Memory) -> Pla
         return _nothing("no dedicated CPU is left to isolate", facts, memory, cpus.notes)
     mode, because = _mode(facts, settings, memory)
     before = tuple(Share(old, facts.online - old) for old in memory.isolated)
-    scene = Scene(cpus, facts, settings, memory.originals, memory.settling, mode, before)
+    originals, settling, refused = memory.originals, memory.settling, memory.refused
+    scene = Scene(cpus, facts, settings, originals, settling, mode, before, refused)
     wanted = [step for want in WANTS[mode] for step in want(scene)]
     wanted = [step for step in wanted if not _is_immovable(step, memory)]
     back, notes = restored(facts, memory, {step.knob for step in wanted})
@@ -97,8 +103,8 @@ def _mode(facts: Facts, settings: Settings, memory: Memory) -> tuple[str, str]:
         )
     if mode != "raw" and not facts.systemd:
         raise Refused(f"mode {mode}: it needs systemd, which does not run this guest; use mode raw")
-    if mode == "partition" and memory.refused:
-        return "fence", f"the kernel refused a partition: {memory.refused}"
+    if mode in STAND_INS and memory.refused:
+        return STAND_INS[mode], f"the kernel refused a partition: {memory.refused}"
     return mode, because
 
 

@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from mdguest.cpuset import CpuSet
 from mdguest.facts import CGROUP, Facts, Knob
 from mdguest.memory import Memory
-from mdguest.observe import POOL, RAW_POOL
+from mdguest.observe import POOL, RAW_POOL, unit_of
 from mdguest.share import Share
 from mdguest.steps import Step
 from mdguest.wants import SLICE_FILE
@@ -34,6 +34,8 @@ def restored(
     """
     originals = memory.originals
     back = [knob for knob in reversed(list(originals)) if knob not in wanted]
+    ended = {knob for knob in back if _has_ended(facts, knob)}
+    back = [knob for knob in back if knob not in ended or (not wanted and knob.kind == "dropin")]
     structure = [knob for knob in back if knob.kind != "affinity" and knob in facts.journalled]
     notes = []
     if not wanted and facts.pool and facts.pool.populated:
@@ -49,6 +51,16 @@ def restored(
     if not wanted and memory.isolated and not unfinished:
         steps += _affinities(facts, memory)
     return steps, notes
+
+
+def _has_ended(facts: Facts, knob: Knob) -> bool:
+    """Whether this is of a unit that has stopped. While CPUs are isolated it keeps its fence, for
+    when it comes back; and to set a property of it would bring its cgroup back.
+    """
+    running = {group.unit for group in facts.groups}
+    if facts.systemd and facts.systemd.pool_active:
+        running.add(POOL)
+    return unit_of(knob) not in ("", *running)
 
 
 def _back(knob: Knob, now: str | None, was: str | None, name: str = "") -> Step:

@@ -42,6 +42,8 @@ class Scene(NamedTuple):
     mode: str
     before: tuple[Share, ...] = ()
     """How the CPUs were divided until now."""
+    refused: str = ""
+    """Why the kernel would have no partition."""
 
     def base(self, knob: Knob, now: CpuSet) -> CpuSet:
         """The set that was found before the first change, or is there now."""
@@ -164,7 +166,7 @@ def raw_pool(scene: Scene) -> Iterator[Step]:
 def partition(scene: Scene) -> Iterator[Step]:
     """The kernel takes the CPUs out of everyone else's hands."""
     systemd, found, kind = scene.facts.systemd, scene.facts.pool, scene.settings.partition
-    if not scene.cpus.dedicated & scene.facts.online:
+    if scene.refused or not scene.cpus.dedicated & scene.facts.online:
         return  # it would be invalid
     if systemd and systemd.partitions:
         file, text = Knob("dropin", NATIVE_FILE), scene.facts.files.get(NATIVE_FILE)

@@ -87,6 +87,10 @@ def _scenes() -> dict[str, Scene]:
         "quiet partition": Scene(lambda: quiet("7.2"), "partition", {}),
         "old kernel": Scene(lambda: lean("5.15"), "fence", {}),
         "isolcpus refused": Scene(lambda: lean("6.12", isolcpus="2-3"), "fence", {}),
+        "old kernel, raw": Scene(lambda: lean("5.15", systemd=None), "raw", {}),
+        "isolcpus refused, raw": Scene(
+            lambda: lean("6.12", isolcpus="2-3", systemd=None), "raw", {}
+        ),
     }
 
 

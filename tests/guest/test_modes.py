@@ -11,6 +11,7 @@ from tests.guest.fake.snapshot import differences
 from tests.guest.scenes import SCENES, Scene, crowded
 from tests.guest.use import changed, isolate, plan, problems, scan, state_of, undo
 
+DEDICATED = CpuSet.parse("2-3")
 each_scene = pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES)
 each_kernel = pytest.mark.parametrize("kernel", ["6.1", "6.12", "7.2"])
 
@@ -21,6 +22,18 @@ def test_apply_leaves_nothing_to_complain_of(scene: Scene) -> None:
     outcome = isolate(made, "2-3", **scene.settings)
     assert (outcome.plan.mode, outcome.failures) == (scene.mode, {})
     assert problems(made, "2-3", **scene.settings) == []
+
+
+@each_scene
+def test_apply_leaves_nobody_else_on_the_dedicated_cpus(scene: Scene) -> None:
+    made = scene.make()
+    isolate(made, "2-3", **scene.settings)
+    at_home = ("/dedicated", "/kubepods") if scene.mode == "kubernetes" else ("/dedicated",)
+    others = [task for task in made.tasks if not task.group.path.startswith(at_home)]
+    strays = [
+        task.name for task in others if not task.bound and made.affinity(task.tid) & DEDICATED
+    ]
+    assert (strays, len(others) > 3) == ([], True)
 
 
 @each_scene

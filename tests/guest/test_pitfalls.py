@@ -146,6 +146,35 @@ def test_a_reload_of_systemd_changes_nothing(kernel: str) -> None:
 
 
 @each_kernel
+def test_a_slice_that_has_ended_meanwhile_leaves_nothing_behind(kernel: str) -> None:
+    made = guest(kernel)
+    before = snapshot(made)
+    assert made.systemd is not None
+    made.run("systemctl", "start", "later.slice")
+    isolate(made, "2-3", mode="fence")
+    assert made.systemd.allowed()["later.slice"] == CpuSet.parse("0-1")
+    made.run("systemctl", "stop", "later.slice")
+    assert problems(made, "2-3", mode="fence") == []
+    assert undo(made).failures == {}
+    assert changed(made, before) == {}
+
+
+@each_kernel
+def test_a_slice_that_comes_back_is_fenced_from_its_start(kernel: str) -> None:
+    made = guest(kernel)
+    made.run("systemctl", "start", "later.slice")
+    isolate(made, "2-3", mode="fence")
+    made.run("systemctl", "stop", "later.slice")
+    isolate(made, "2-3", mode="fence")
+    made.run("systemctl", "start", "later.slice")
+    late = made.spawn("late", "/later.slice", CpuSet.parse("0-3"))
+    assert problems(made, "2-3", mode="fence") == []
+    assert str(made.affinity(late.tid)) == "0-1"
+    undo(made)
+    assert str(made.affinity(late.tid)) == "0-3"
+
+
+@each_kernel
 def test_nobody_stops_the_pool_by_mistake(kernel: str) -> None:
     made = guest(kernel)
     isolate(made, "2-3")

@@ -165,6 +165,7 @@ class Systemd:
         self.disk.put(f"{folder}/{unit.name}.d/50-{key}.conf", text)
         if key == "AllowedCPUs":
             unit.allowed = CpuSet.parse(value)
+            self.tree.make(unit.group)  # even if the unit is inactive: slice_bus_commit_properties
             self.realize(unit, cleared=not value)
         else:
             unit.partition = value
