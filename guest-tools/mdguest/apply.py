@@ -180,8 +180,7 @@ def _finish(system: System, journal: Journal, outcome: Outcome) -> None:
         *(knob for knob in journal.originals if knob.kind == "affinity" and knob not in wanted),
     )
     _tell_irqbalance(system, journal, outcome)
-    if journal.settling:
-        journal.settle(False)
+    journal.settle(False)
     left = {step.knob: step for step in outcome.plan.changes if step.knob.kind != "irqbalance"}
     outcome.failures = {
         knob: outcome.failures.get(knob, f"it reads {step.now or 'unset'!r} again")

@@ -73,12 +73,11 @@ class Journal:
 
     def settle(self, settling: bool) -> None:
         """Mark that changes begin, or are complete."""
-        self.note()
-        self.settling = settling
-        self._append({"settling": settling})
-        if not settling and not self.originals:
-            self._system.remove(self._path)
-            self._started = False
+        if settling != self.settling:
+            self.note()
+            self.settling = settling
+            self._append({"settling": settling})
+        self._end_if_empty()
 
     def back(self, *knobs: Knob) -> None:
         """These knobs are as they were found, or gone: nothing is left to put back."""
@@ -87,6 +86,12 @@ class Journal:
             del self.originals[knob]
         if known:
             self._append({"back": known})
+            self._end_if_empty()
+
+    def _end_if_empty(self) -> None:
+        if self._started and not self.settling and not self.originals:
+            self._system.remove(self._path)
+            self._started = False
 
     def _append(self, *entries: dict[str, Any]) -> None:
         # The newline comes first, so that an entry that a crash cut off spoils no later one.

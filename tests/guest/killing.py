@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from mdguest.journal import JOURNAL
 
 from tests.guest.fake import FakeGuest, Killed, snapshot
 from tests.guest.scenes import Scene
@@ -63,6 +64,7 @@ def check_undone(made: FakeGuest, before: dict[str, str], when: str) -> None:
     left = {name: values for name, values in changed(made, before).items() if kept(name)}
     assert left == {}, when
     assert made.tasks.killed == [], when
+    assert made.irqbalance or not made.exists(JOURNAL), when
 
 
 def apply_then_apply(scene: Scene) -> None:

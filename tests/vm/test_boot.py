@@ -42,7 +42,7 @@ def test_cpus_that_were_isolated_at_boot(boot: Boot, suite: str) -> None:
 
         done = guest.apply("2-3")
         assert guest.problems == []
-        assert done["reboot"] == []
+        assert [wish for wish in done["reboot"] if "nohz_full" in wish] == []
         if suite == "trixie":  # Linux 6.12 refuses a partition of just these CPUs
             assert (done["mode"], guest.json("status")["state"]) == ("fence", "degraded")
             assert "the kernel refused a partition" in done["because"]
@@ -103,7 +103,7 @@ def test_without_systemd_it_makes_a_cgroup_of_its_own(boot: Boot) -> None:
         assert done.stdout.endswith(" 4\n")
         with guest.spawned("exec mdguest run --name held -- sleep inf"):
             until(lambda: guest.json("status")["subsets"] == [{"name": "held", "cpus": "2-3"}])
-            assert "held holds" in guest.tool("run --cpus 3 -- true", code=3).stderr
+            assert "held holds" in guest.tool("run --cpus 3-3 -- true", code=3).stderr
         until(lambda: guest.json("status")["subsets"] == [])
         guest.apply("1-2")
         assert guest.problems == []
