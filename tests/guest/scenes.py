@@ -59,8 +59,10 @@ def with_pods(kernel: str) -> FakeGuest:
 
 
 def quiet(kernel: str) -> FakeGuest:
-    """Nobody names a CPU, so that systemd takes the cpuset controller away once we are gone."""
-    return lean(kernel, claimed=False)
+    """Nobody names a CPU, so that systemd takes the cpuset controller away once we are gone; no
+    irqbalance, which the journal has to wait for.
+    """
+    return lean(kernel, claimed=False, irqbalance=False)
 
 
 def _scenes() -> dict[str, Scene]:
