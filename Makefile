@@ -4,11 +4,11 @@
 MAKEFLAGS += --no-print-directory
 
 # A file's tests stay together, so that what they share is started once.
-PYTEST := .venv/bin/pytest --numprocesses=auto --dist=loadfile
+PYTEST := .venv/bin/pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 SLOW := cloudinit nova libvirt vm guest/packaging demo crash cli reference \
 	test_server.py test_fill_and_drain.py stores/test_processes.py
-# Tests in virtual machines that take too long for every change: make test-vm.
-LONG := vm
+# Of the tests in virtual machines, those that take too long for every change: make test-vm.
+LONG := $(foreach name,fence killed machine package,vm/test_$(name).py)
 BENCHES := serve fit streams
 
 help: ## list these targets
@@ -28,10 +28,10 @@ demo: setup ## see it work: a guest learns which of its CPUs are dedicated
 guest: setup ## build the guest tool: dist/mdguest.pyz, and its Debian package
 	@scripts/guest
 
-test: setup-tests ## run every test but those in virtual machines
+test: setup-tests ## run every test but the longest ones in virtual machines
 	@$(PYTEST) $(LONG:%=--ignore=tests/%) $(ARGS)
 
-test-vm: setup-tests ## run the tests in virtual machines; MDGUEST_SUITES="bookworm trixie sid"
+test-vm: setup-tests ## run all tests in virtual machines; MDGUEST_SUITES="bookworm trixie sid"
 	@$(PYTEST) tests/vm $(ARGS)
 
 test-fast: setup ## run the quick tests, in less than a minute

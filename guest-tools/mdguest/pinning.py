@@ -93,6 +93,13 @@ def _spread(system: System, group: str) -> None:
             _move(system, thread, CpuSet.of([cpu]))
 
 
+def every_cpu(system: System) -> CpuSet:
+    """What a task asks for that goes wherever its cgroup lets it. To ask for just the cgroup's CPUs
+    would tie it to them when the cgroup gets others: from Linux 6.2 on, wishes are remembered.
+    """
+    return CpuSet.parse(system.read("/sys/devices/system/cpu/possible"))
+
+
 def _busy(system: System, ids: Iterable[str]) -> Iterator[Busy]:
     """The busy ones of these threads: proc(5), /proc/pid/stat, fields 3 and 39."""
     for thread in map(int, ids):
@@ -104,7 +111,6 @@ def _busy(system: System, ids: Iterable[str]) -> Iterator[Busy]:
 
 def _move(system: System, thread: int, cpu: CpuSet) -> None:
     """To be allowed on one CPU only moves it there; then it may use the others again."""
-    allowed = system.affinity(thread)
     system.set_affinity(thread, cpu)
     if system.affinity(thread) == cpu:
-        system.set_affinity(thread, allowed)
+        system.set_affinity(thread, every_cpu(system))

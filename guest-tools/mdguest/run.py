@@ -17,7 +17,7 @@ from mdguest import lock
 from mdguest.cpuset import CpuSet
 from mdguest.errors import NotFound, Refused, Trouble
 from mdguest.observe import POOL, RAW_POOL, observe
-from mdguest.pinning import start_pinning
+from mdguest.pinning import every_cpu, start_pinning
 from mdguest.subsets import checked_name, choose, subsets
 from mdguest.wants import SUBSET
 
@@ -118,7 +118,7 @@ def _become(system: System, cpus: CpuSet, balance: bool, command: list[str]) -> 
         raise Refused(f"the kernel gives CPU {effective or 'none'} where {cpus} was asked for")
     if balance:
         _balance(system, group, cpus)
-    system.set_affinity(0, cpus)
+    system.set_affinity(0, every_cpu(system))  # whatever we had; the cgroup is the limit
     try:
         os.execvp(command[0], command)
     except OSError as error:

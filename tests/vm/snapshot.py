@@ -31,8 +31,13 @@ class Task(NamedTuple):
         return f"{self.tid}:{self.started}"
 
     def may_use(self, cpus: set[int]) -> bool:
-        """Whether it might come to these CPUs without being bound to one of them."""
-        return bool(cpus & set(self.cpus)) and not (self.bound and len(self.cpus) == 1)
+        """Whether it might come to these CPUs without being bound to one of them.
+
+        Leaving out the rescuers of workqueues, which stay where Linux 6.12 has put them: they work
+        when memory is short.
+        """
+        alone = self.bound and (len(self.cpus) == 1 or self.name.startswith("kworker/R-"))
+        return bool(cpus & set(self.cpus)) and not alone
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ def differences(before: Snapshot, after: Snapshot) -> list[str]:
         for name in sorted(old.keys() | new.keys())
         if old.get(name) != new.get(name)
     ]
-    return found + _moved(before, after) + _born_aside(after)
+    return found + _moved(before, after) + _born_aside(before, after)
 
 
 def _moved(before: Snapshot, after: Snapshot) -> list[str]:
@@ -89,11 +94,12 @@ def _moved(before: Snapshot, after: Snapshot) -> list[str]:
     ]
 
 
-def _born_aside(after: Snapshot) -> list[str]:
+def _born_aside(before: Snapshot, after: Snapshot) -> list[str]:
     """Kernel threads that were born meanwhile, with fewer CPUs than their parent has now."""
+    had = {task.id for task in before.tasks}
     [parent] = [task.cpus for task in after.tasks if task.tid == 2]
     return [
         f"kernel thread {task.id} ({task.name}): {task.cpus}, not {parent}"
         for task in after.tasks
-        if task.kernel and not task.bound and task.cpus != parent
+        if task.id not in had and task.kernel and not task.bound and set(task.cpus) < set(parent)
     ]

@@ -11,7 +11,7 @@ from tests.vm.tool import PROGRAMS, Guest, until
 
 POOL = "exec systemd-run --quiet --scope --slice=dedicated.slice"
 COUNTED = "/run/counted"
-LOOP = "while :; do :; done"
+LOOPS = "sh -c 'for i in 1 2 3; do while :; do :; done & done; wait'"
 
 
 @pytest.fixture(scope="module")
@@ -71,18 +71,19 @@ def test_where_all_cpus_are_dedicated_one_stays(
 
 def test_a_root_partition_balances_what_an_isolated_one_does_not(guest: Guest) -> None:
     guest.apply("2-3")
-    with guest.spawned(*[f"{POOL} sh -c '{LOOP}'"] * 3) as pids:
-        until(lambda: all(guest.affinity(pid) == "2-3" for pid in pids))
-        assert len(processors(guest, pids)) == 1
+    with guest.spawned(f"{POOL} {LOOPS}"):
+        until(lambda: len(running(guest)) == 3)
+        assert len(set(running(guest))) == 1
         guest.apply("2-3", "--partition root")
         assert guest.pool(".partition") == "root"
         assert guest.problems == []
-        until(lambda: processors(guest, pids) == {2, 3})
+        until(lambda: set(running(guest)) == {2, 3})
 
 
-def processors(guest: Guest, pids: list[int]) -> set[int]:
-    """The CPUs that these run on."""
-    return {task.processor for task in guest.look().tasks if task.pid in pids}
+def running(guest: Guest) -> list[int]:
+    """The CPUs of the programs that run in the pool."""
+    tasks = [task for task in guest.look().tasks if task.state == "R"]
+    return [task.processor for task in tasks if "/dedicated.slice/" in task.group]
 
 
 def test_a_layout_of_another_guest_changes_nothing(guest: Guest) -> None:

@@ -189,7 +189,7 @@ def test_an_upgrade_keeps_the_isolation_and_stops_no_program(
 ) -> None:
     said, seen = upgraded
     assert re.search(r"over \(0\.0\.1\)", said)
-    assert (seen.state, seen.partition, seen.failed) == ("isolated", "isolated", "")
+    assert (seen.partition, seen.failed, seen.problems) == ("isolated", "", [])
     assert seen.forwarder == healed.forwarder
 
 
