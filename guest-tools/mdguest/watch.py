@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 GLANCE_SECONDS = 5.0
 FULL_LOOK_SECONDS = 60.0
 """New cgroups, kernel threads and interrupts make no event: a glance is cheap, and a look at
-everything follows where it shows a change, or now and then."""
+everything follows where it shows a change, or now and then.
+"""
 
 GLANCED_AT = (
     "/sys/devices/system/cpu/online",
@@ -45,6 +46,9 @@ GLANCED_AT = (
     "/proc/irq/*/smp_affinity_list",
     "/sys/devices/virtual/workqueue/cpumask",
 )
+
+KERNEL_THREADS = "/proc/2/task/2/children"
+"""Of kthreadd: those that are born later may run anywhere before Linux 7."""
 
 SETTLE_SECONDS = 0.2
 """Events come in bursts."""
@@ -247,7 +251,12 @@ def _partition() -> Iterator[int | None]:
 def _glance(system: System) -> tuple[str, ...]:
     """The files in which drift shows soonest, as they are now."""
     paths = [path for pattern in GLANCED_AT for path in system.glob(pattern)]
-    return tuple(f"{path} {_text(system, path)}" for path in paths)
+    threads = _text(system, KERNEL_THREADS).split()
+    names = [f"{thread} {_text(system, f'/proc/{thread}/comm')}" for thread in threads]
+    lasting = [
+        name for name in names if " kworker/" not in name
+    ]  # those come and go, and are bound
+    return (*(f"{path} {_text(system, path)}" for path in paths), *lasting)
 
 
 def _text(system: System, path: str) -> str:

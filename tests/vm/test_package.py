@@ -181,6 +181,7 @@ def test_the_service_can_mend_what_others_change(healed: Seen, booted: Seen) -> 
 @pytest.fixture(scope="module")
 def upgraded(guest: Packaged, healed: Seen) -> tuple[str, Seen]:
     said = guest.dpkg("--install /var/new.deb")
+    until(lambda: not guest.machine.run("mdguest verify", check=False, timeout=SLOW).code)
     return said, guest.seen()
 
 
