@@ -246,10 +246,20 @@ def _wish(scene: Scene, task: Task, *clips: Callable[[CpuSet], CpuSet]) -> CpuSe
             return remembered
     if not task.chosen:
         return None
-    # A partition that became invalid leaves kernel threads where it had put them (Linux 6.1).
+    return scene.facts.usual(task) if _is_the_kernels(scene, task) else task.cpus
+
+
+def _is_the_kernels(scene: Scene, task: Task) -> bool:
+    """Whether the kernel itself has put a thread of its own where it is.
+
+    A partition that became invalid leaves them there (Linux 6.1). They may use what of the pool is
+    balanced by itself (Linux 7).
+    """
+    taken = [cpus.dedicated for cpus in scene.before]
+    if scene.facts.pool and scene.before:
+        taken.append(scene.facts.pool.effective or EMPTY)
     usual = scene.facts.usual(task)
-    left = task.kernel and task.cpus in [cpus.cut(usual) for cpus in scene.before]
-    return usual if left else task.cpus
+    return task.kernel and task.cpus in [usual - cpus for cpus in taken]
 
 
 def _affinity(task: Task, base: CpuSet, want: CpuSet, why: str) -> Step:

@@ -174,6 +174,19 @@ def test_a_subset_that_is_balanced_by_itself_is_no_fault(kernel: str) -> None:
     assert problems(made, "2-5") == []
 
 
+def test_kernel_threads_that_come_to_balanced_cpus_are_moved_and_put_back() -> None:
+    made = busy("7.2", "partition")
+    made.write("/sys/fs/cgroup/dedicated.slice/mdguest-a.scope/cpuset.cpus.partition", "root")
+    threads = [task for task in made.tasks if task.kernel and not task.bound]
+    for task in threads:
+        task.mask = CpuSet.parse("0-3,6-7")  # all but 4-5, which are isolated
+    assert len(problems(made, "2-5")) == len(threads) > 3
+    isolate(made, "2-5")
+    assert problems(made, "2-5") == []
+    undo(made)
+    assert {str(made.affinity(task.tid)) for task in threads} == {"0-7"}
+
+
 @each_kernel
 def test_a_program_with_an_affinity_of_its_own_keeps_what_it_chooses_later(kernel: str) -> None:
     made = guest(kernel)

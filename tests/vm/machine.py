@@ -178,7 +178,8 @@ class Machine:
         try:
             return machine.agent.ask(do, timeout + GRACE_SECONDS, **arguments)
         except Silent as error:
-            raise Silent(f"{do} {arguments.get('argv', '')}: {error} {machine.messages}") from error
+            said = f"{error} {machine.messages}\nits console ends with:\n{machine.end_of_console}"
+            raise Silent(f"{do} {arguments.get('argv', '')}: {said}") from error
 
     def _require(self) -> Qemu:
         assert self._running, "the machine does not run"
