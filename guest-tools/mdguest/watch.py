@@ -127,9 +127,9 @@ class Watch:
         return sources.read(self._settings.source, self._system)
 
     def _pause(self, failures: int) -> float:
-        """Seconds until the next question, with jitter: not all guests of a host at once."""
+        """Seconds until the next question, and some: not all guests of a host at once."""
         longest: float = self._settings.interval * min(2 ** max(failures - 1, 0), 8)
-        return longest * random.uniform(0.75, 1.25)  # noqa: S311  # no secret
+        return longest * random.uniform(1.0, 1.5)  # noqa: S311  # no secret
 
     # The thread that changes the guest
 
