@@ -99,8 +99,8 @@ DRIFT = {
     ),
     "a kernel thread is born": (  # psimon: Linux Documentation/accounting/psi.rst
         'python3 -c \'import time; file = open("/proc/pressure/cpu", "r+b", 0);'
-        ' file.write(b"some 150000 2000000"); time.sleep(1000)\' >/dev/null 2>&1 &',
-        "pkill -f pressure",
+        ' file.write(b"some 150000 2000000 "); time.sleep(1000)\' >/dev/null 2>&1 &',
+        "pkill -f '[p]ressure'",
     ),
     "work of the kernel's is let in": (
         "echo f > /sys/devices/virtual/workqueue/cpumask; echo f > /proc/irq/default_smp_affinity",
@@ -120,7 +120,7 @@ def test_it_is_healed_that(guest: Guest, suite: str, watch: Background, what: st
     guest.run(drift)
     if (suite, what) != ("sid", "a kernel thread is born"):  # Linux 7 keeps them off by itself
         until(lambda: "healing" in watch.output)
-    print(f"noticed after {time.monotonic() - start:.1f} s: {watch.output.splitlines()[-1]}")
+        print(f"noticed after {time.monotonic() - start:.1f} s: {watch.output.splitlines()[-1]}")
     isolated(guest, "2-3")
     guest.run(afterwards)
 
