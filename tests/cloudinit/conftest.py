@@ -72,7 +72,7 @@ def network() -> Iterator[tuple[str, str]]:
     """The namespaces of the server and of the guest."""
     if not can_make_namespaces():
         pytest.skip("network namespaces need root")
-    with guest_network(f"mdsvc-test-{os.getpid()}-boot", [HERE]) as (server, guests):
+    with guest_network(f"mdsvc-boot-{os.getpid()}", [HERE]) as (server, guests):
         yield server, guests[0]
 
 
