@@ -119,12 +119,12 @@ def allowed_cpus(properties: Mapping[str, str]) -> CpuSet:
 
 
 def read_active(system: System, unit: str) -> str:
-    return active(_shown(system, unit, "ActiveState")["ActiveState"])
+    return activity(_shown(system, unit, "ActiveState")["ActiveState"] == "active")
 
 
-def active(state: str) -> str:
+def activity(active: bool) -> str:
     """Of a unit's states, the two that can be asked for."""
-    return "active" if state == "active" else "inactive"
+    return "active" if active else "inactive"
 
 
 def write_active(system: System, unit: str, value: str | None) -> None:

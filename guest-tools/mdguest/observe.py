@@ -236,7 +236,7 @@ def _journalled(
     found = {}
     for knob in wanted:
         with contextlib.suppress(OSError, ValueError):  # gone: nothing to put back
-            if not _has_ended(system, knob):
+            if not _is_reverted(system, knob):
                 found[knob] = known[knob] if knob in known else knobs.read(system, knob)
     return found
 
@@ -245,7 +245,7 @@ def _known(systemd: Systemd | None, groups: Iterable[Group], online: CpuSet) -> 
     """What need not be asked of systemd again."""
     if systemd is None:
         return {}
-    known = {Knob("unit", POOL): knobs.active("active" if systemd.pool_active else "")}
+    known = {Knob("unit", POOL): knobs.activity(systemd.pool_active)}
     for group in groups:
         if group.unit:
             kernel = None if group.cpus is None else str(group.cpus)
@@ -254,7 +254,7 @@ def _known(systemd: Systemd | None, groups: Iterable[Group], online: CpuSet) -> 
     return known
 
 
-def _has_ended(system: System, knob: Knob) -> bool:
+def _is_reverted(system: System, knob: Knob) -> bool:
     """Whether a unit has gone, and its setting with it: somebody stopped and reverted it."""
     unit = unit_of(knob)
     return bool(unit) and not system.exists(dropin(unit)) and not system.exists(f"{CGROUP}/{unit}")

@@ -140,7 +140,7 @@ def pool(scene: Scene) -> Iterator[Step]:
     systemd, found = scene.facts.systemd, scene.facts.pool
     if systemd is None:
         return
-    active = "active" if systemd.pool_active else "inactive"
+    active = knobs.activity(systemd.pool_active)
     yield Step(Knob("unit", POOL), active, "active", "the pool exists while its slice is started")
     # After the start, so that on the way back it goes before the stop, which it refuses.
     if systemd.pool_file in ("", SLICE_FILE):
