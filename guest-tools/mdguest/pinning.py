@@ -3,7 +3,8 @@ spreads them, and all would stay on the CPU where the first one started.
 
 A thread is moved, not tied: it stays where it is put, because nobody balances there. Were it tied,
 its threads to come would inherit that, and the program would see a single CPU and start one thread.
-Threads that chose their CPUs themselves, as DPDK's do, are left alone.
+Linux moves a thread only by tying it for a moment; those that are born in this moment are untied at
+the next look. Threads that chose their CPUs themselves, as DPDK's do, are left alone.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from mdguest.system import System
 _SOON, _LATER = 0.1, 1.0
 """Seconds between two looks: while a program starts, and from ten seconds on."""
 
+_TICKS = os.sysconf("SC_CLK_TCK")
+"""In a second: what /proc counts in."""
+
 
 class Busy(NamedTuple):
     """A thread that runs, or would if its CPU were free."""
@@ -28,6 +32,14 @@ class Busy(NamedTuple):
     tid: int
     cpu: int
     allowed: CpuSet
+
+
+class Tie(NamedTuple):
+    """A thread was allowed on one CPU only, between two moments, in ticks since the boot."""
+
+    cpu: int
+    start: int
+    end: int
 
 
 def moves(busy: Iterable[Busy], cpus: CpuSet) -> dict[int, int]:
@@ -69,9 +81,10 @@ def start_pinning(pid: int, subset: str) -> None:
 def _follow(system: System, pid: int, subset: str) -> None:
     group = _wait_for_group(system, pid, subset)
     since = time.monotonic()
+    ties: list[Tie] = []
     while True:
         with contextlib.suppress(ProcessLookupError):
-            _spread(system, group)
+            ties = untie_heirs(system, group, ties) + _spread(system, group)
         time.sleep(_SOON if time.monotonic() - since < 10 else _LATER)
         if "populated 1" not in system.read(f"{group}/cgroup.events"):  # or it is gone: OSError
             return
@@ -85,12 +98,32 @@ def _wait_for_group(system: System, pid: int, subset: str) -> str:
         time.sleep(0.02)
 
 
-def _spread(system: System, group: str) -> None:
+def _spread(system: System, group: str) -> list[Tie]:
     cpus = CpuSet.parse(system.read(f"{group}/cpuset.cpus.effective"))
-    threads = list(_busy(system, system.read(f"{group}/cgroup.threads").split()))
-    for thread, cpu in moves(threads, cpus).items():
+    ties = []
+    for thread, cpu in moves(list(_busy(system, group)), cpus).items():
         with contextlib.suppress(OSError):
-            _move(system, thread, CpuSet.of([cpu]))
+            ties.append(move(system, thread, cpu))
+    return ties
+
+
+def untie_heirs(system: System, group: str, ties: list[Tie]) -> list[Tie]:
+    """Let the threads go that were born while another was tied, and so are tied as it was.
+
+    A thread that was tied until now may have heirs of its own: such ties, to look at next time.
+    """
+    if not ties:
+        return []
+    found = []
+    for thread in _threads(system, group):
+        with contextlib.suppress(OSError):
+            born, allowed = int(_stat(system, thread)[19]), system.affinity(thread)
+            for tie in ties:
+                if tie.start <= born <= tie.end + 1 and allowed == CpuSet.of([tie.cpu]):
+                    system.set_affinity(thread, every_cpu(system))
+                    found.append(Tie(tie.cpu, tie.start, _now()))
+                    break
+    return found
 
 
 def every_cpu(system: System) -> CpuSet:
@@ -100,17 +133,31 @@ def every_cpu(system: System) -> CpuSet:
     return CpuSet.parse(system.read("/sys/devices/system/cpu/possible"))
 
 
-def _busy(system: System, ids: Iterable[str]) -> Iterator[Busy]:
-    """The busy ones of these threads: proc(5), /proc/pid/stat, fields 3 and 39."""
-    for thread in map(int, ids):
+def _threads(system: System, group: str) -> list[int]:
+    return [int(thread) for thread in system.read(f"{group}/cgroup.threads").split()]
+
+
+def _stat(system: System, thread: int) -> list[str]:
+    """What /proc/pid/stat tells of a thread from field 3 on: proc(5)."""
+    return system.read(f"/proc/{thread}/stat").rpartition(") ")[2].split(" ")
+
+
+def _busy(system: System, group: str) -> Iterator[Busy]:
+    for thread in _threads(system, group):
         with contextlib.suppress(OSError):
-            fields = system.read(f"/proc/{thread}/stat").rpartition(") ")[2].split(" ")
+            fields = _stat(system, thread)
             if fields[0] == "R":
                 yield Busy(thread, int(fields[36]), system.affinity(thread))
 
 
-def _move(system: System, thread: int, cpu: CpuSet) -> None:
+def _now() -> int:
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS)
+
+
+def move(system: System, thread: int, cpu: int) -> Tie:
     """To be allowed on one CPU only moves it there; then it may use the others again."""
-    system.set_affinity(thread, cpu)
-    if system.affinity(thread) == cpu:
+    start, alone = _now(), CpuSet.of([cpu])
+    system.set_affinity(thread, alone)
+    if system.affinity(thread) == alone:
         system.set_affinity(thread, every_cpu(system))
+    return Tie(cpu, start, _now())

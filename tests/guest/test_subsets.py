@@ -1,4 +1,4 @@
-"""Which CPUs of the pool a program gets, and which CPU each of its threads."""
+"""Which CPUs of the pool a program gets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.errors import BadInput, NotFound, Refused, Trouble
 from mdguest.facts import CGROUP, Facts, Group
-from mdguest.pinning import Busy, moves
 from mdguest.run import filled
 from mdguest.subsets import checked_name, choose, subsets
 
@@ -121,28 +120,6 @@ def test_subsets_never_overlap(counts: list[int]) -> None:
 def test_a_name_that_systemd_would_not_take_is_refused(name: str) -> None:
     with pytest.raises(BadInput, match="--name"):
         checked_name(name)
-
-
-# ---- threads ----
-
-
-def busy(tid: int, cpu: int, allowed: str) -> Busy:
-    return Busy(tid, cpu, cpus(allowed))
-
-
-def test_a_busy_thread_that_shares_its_cpu_moves_to_one_that_has_less_to_do() -> None:
-    threads = [busy(10, 2, "2-4"), busy(11, 2, "2-4"), busy(12, 2, "2-4")]
-    assert moves(threads, cpus("2-4")) == {10: 3, 11: 4}
-
-
-def test_threads_that_have_a_cpu_each_stay_where_they_are() -> None:
-    threads = [busy(10, 2, "2-3"), busy(11, 3, "2-3"), busy(12, 3, "2-3")]
-    assert moves(threads, cpus("2-3")) == {}
-
-
-def test_a_thread_that_chose_its_cpus_is_left_alone_and_counts() -> None:
-    threads = [busy(10, 2, "2"), busy(11, 2, "2-3"), busy(12, 2, "2")]
-    assert moves(threads, cpus("2-3")) == {11: 3}
 
 
 def test_placeholders_become_the_subset() -> None:
