@@ -84,7 +84,8 @@ def _verify(system: System, settings: Settings, arguments: Parsed) -> int:
 
     document = status(_view(system, settings, arguments))
     lines = text.problem_lines(document)
-    good = f"CPU {document['isolated_cpus'] or 'none'} isolated, as it should be"
+    isolated = document["isolated_cpus"]
+    good = f"CPU {isolated} isolated, as it should be" if isolated else "no CPU is to be isolated"
     _emit(arguments, document, "\n".join(lines) if lines else good)
     return Refused.exit_status if lines else 0
 

@@ -39,4 +39,6 @@ def dedicated_cpus(value: object, where: str) -> CpuSet:
             return CpuSet.of(value)
     except ValueError as error:
         raise BadInput(f"{expected}: {error}") from error
-    raise BadInput(f"{expected}: {str(value)[:80]!r}")
+    import json
+
+    raise BadInput(f"{expected}: {json.dumps(value)[:80]}")

@@ -133,6 +133,12 @@ def test_apply_verify_status_and_undo_tell_one_story(
     assert facts(run)["state"] == "off"
 
 
+def test_verify_of_a_guest_without_dedicated_cpus_says_so(run: Run, layout: Path) -> None:
+    layout.write_text('{"dedicated_cpus": ""}')
+    arguments = ("verify", "--source", f"file:{layout}")
+    assert run(*arguments) == (0, "no CPU is to be isolated\n", "")
+
+
 def facts(run: Run) -> dict[str, Any]:
     status, out, err = run("status", "--json")
     assert (status, err) == (0, "")

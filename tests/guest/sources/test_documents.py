@@ -102,6 +102,7 @@ def test_what_is_no_cpu_list_is_one_clear_message(value: object) -> None:
         read(json.dumps({"dedicated_cpus": value}).encode())
     message = str(caught.value)
     assert message.startswith(f"{HERE}: dedicated_cpus is neither a CPU list")
+    assert isinstance(value, (str, list)) or message.endswith(json.dumps(value))
     assert message.isprintable()
     assert len(message) < 300
 
