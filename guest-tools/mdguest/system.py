@@ -16,6 +16,20 @@ from pathlib import Path
 from mdguest.cpuset import CpuSet
 
 
+def _replace(target: Path, text: str) -> None:
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with beside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(target)
+    except OSError:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise
+
+
 @dataclass(frozen=True)
 class Ran:
     """How a program ended: its exit status and what it said."""
@@ -50,12 +64,16 @@ class System:
         """Put a file of ours in place whole or not at all, and on the disk."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        beside = target.with_name(f".{target.name}.{os.getpid()}")
-        with beside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(target)
+        _replace(target, text)
+
+    def export(self, path: str, text: str) -> None:
+        """Write where the user said: whole or not at all, but into a device or a pipe as it is."""
+        target = Path(path)
+        if target.exists() and not target.is_file():
+            with target.open("w", encoding="utf-8") as file:
+                file.write(text)
+        else:
+            _replace(target.resolve(), text)
 
     def append(self, path: str, text: str) -> None:
         """Add to a file of ours, on the disk before this returns."""

@@ -7,7 +7,7 @@ print(as_table(report, Look.of(sys.stdout, os.environ)), end="")
 from __future__ import annotations
 
 from mdguest.measure.compare import comparison_as_json, comparison_as_table
-from mdguest.measure.files import load, save
+from mdguest.measure.files import check_writable, load, save
 from mdguest.measure.look import Look
 from mdguest.measure.narrate import Narrator
 from mdguest.measure.report import Report, as_json, from_json
@@ -21,6 +21,7 @@ __all__ = [
     "Wanted",
     "as_json",
     "as_table",
+    "check_writable",
     "comparison_as_json",
     "comparison_as_table",
     "from_json",

@@ -81,22 +81,48 @@ def from_json(value: object, where: str) -> Report:
         )
     try:
         return Report(
-            seconds=float(value["seconds"]),
-            context_switches=int(value["context_switches"]),
+            seconds=_number(value["seconds"], least=1e-3),
+            context_switches=int(_number(value["context_switches"])),
             cpus=[_cpu(cpu) for cpu in value["cpus"]],
             missing=str(value["missing"]),
             sections=[Section(**section) for section in value["sections"]],
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadInput(f"{where}: is a damaged measurement: {error!r}") from error
 
 
 def _cpu(value: Mapping[str, Any]) -> CpuNoise:
     """One CPU of the JSON form."""
     return CpuNoise(
-        cpu=int(value["cpu"]),
+        cpu=int(_number(value["cpu"])),
         dedicated=bool(value["dedicated"]),
-        counts=Counts(**value["counts"]),
-        probe=Probed(**value["probe"]) if value["probe"] else None,
+        counts=_counts(value["counts"]),
+        probe=_probed(value["probe"]) if value["probe"] else None,
         unprobed=str(value["unprobed"]),
     )
+
+
+def _counts(value: Mapping[str, Any]) -> Counts:
+    for name in ("interrupts", "devices", "softirqs"):
+        for count in value[name].values():
+            _number(count)
+    for name in ("irq_ms", "softirq_ms", "steal_ms"):
+        _number(value[name])
+    if value["switches"] is not None:
+        _number(value["switches"])
+    return Counts(**value)
+
+
+def _probed(value: Mapping[str, Any]) -> Probed:
+    for name in ("seconds", "worst_us", "stalled_us", "voluntary", "involuntary"):
+        _number(value[name])
+    for count in value["stalls"]:
+        _number(count)
+    return Probed(**value)
+
+
+def _number(value: object, least: float = 0.0) -> float:
+    """A number as a measurement has them. Raises ValueError."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value < 1e18:
+        return value
+    raise ValueError(f"{str(value)[:40]!r} where a number from {least:g} on is expected")
