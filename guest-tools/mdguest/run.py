@@ -20,14 +20,21 @@ from mdguest.errors import NotFound, Refused, Trouble
 from mdguest.observe import POOL, RAW_POOL, observe
 from mdguest.pinning import every_cpu, start_pinning
 from mdguest.settings import Settings
-from mdguest.subsets import checked_name, choose, subsets
+from mdguest.subsets import checked_name, choose, subsets, usual_name
 from mdguest.wants import SUBSET
 
 if TYPE_CHECKING:
-    from mdguest.facts import Facts
+    from mdguest.facts import Facts, Systemd
     from mdguest.system import System
 
 _ENTER = "import sys; sys.path.insert(0, sys.argv.pop(1)); from mdguest.run import enter; enter()"
+
+
+_STOPPING = 120.0
+"""Seconds: systemd kills what does not end within 90."""
+
+VERBATIM_SINCE = 254
+"""From this version on systemd puts variables into a command's arguments, unless told not to."""
 
 
 def filled(command: Sequence[str], cpus: CpuSet) -> list[str]:
@@ -45,8 +52,10 @@ def run(
     """
     if system.which(command[0]) is None:
         raise NotFound(f"{command[0]}: no such program")
-    name = checked_name(name or f"{Path(command[0]).name}-{os.getpid()}")
+    name = usual_name(command[0]) if name is None else checked_name(name)
     guard = lock.take(lock.SUBSETS)
+    service = _service(system)
+    _end_leftovers(system, service, name)
     facts = observe(system)
     if name in (subset.name for subset in subsets(facts)):
         raise Refused(f"--name {name}: there is one of that name; mdguest status lists them")
@@ -55,32 +64,60 @@ def run(
     if not balance and len(chosen) > 1:
         start_pinning(os.getpid(), f"{SUBSET}{name}")
     if facts.systemd:
-        _become_scope(guard, name, chosen, balance, command)
+        scope = (*_scope(facts.systemd, name, chosen, command[0]), *_bound(service))
+        _become_scope(guard, scope, chosen, balance, command)
     _enter_raw(system, facts, name, chosen)
     _become(system, chosen, balance, command)
 
 
+def _service(system: System) -> str:
+    """The service whose main process this is; empty where there is none."""
+    unit = _group_now(system).rpartition("/")[2]
+    if not unit.endswith(".service"):
+        return ""
+    main = system.run("systemctl", "show", "--property=MainPID", unit).out
+    return unit if main == f"MainPID={os.getpid()}" else ""
+
+
+def _end_leftovers(system: System, service: str, name: str) -> None:
+    """End what an earlier run of this service has left behind: a restart does not stop its scope,
+    which systemd could not start again.
+    """
+    scope = f"{SUBSET}{name}.scope"
+    if (
+        service
+        and f"BindsTo={service}" == system.run("systemctl", "show", "--property=BindsTo", scope).out
+    ):
+        system.run("systemctl", "stop", scope, timeout=_STOPPING)
+
+
+def _bound(service: str) -> tuple[str, ...]:
+    """What ends the scope with its service. Stopping, the service goes first, in its own way; what
+    it leaves behind goes with the scope.
+    """
+    return (f"--property=BindsTo={service}", f"--property=Before={service}") if service else ()
+
+
+def _scope(systemd: Systemd, name: str, cpus: CpuSet, program: str) -> tuple[str, ...]:
+    """The options of systemd-run."""
+    return (
+        *("--quiet", "--scope", "--collect"),
+        f"--slice={POOL}",
+        f"--unit={SUBSET}{name}.scope",
+        f"--description=mdguest: {program} on CPU {cpus}",
+        f"--property=AllowedCPUs={cpus}",
+        *(("--expand-environment=no",) if systemd.version >= VERBATIM_SINCE else ()),
+    )
+
+
 def _become_scope(
-    guard: int, name: str, cpus: CpuSet, balance: bool, command: list[str]
+    guard: int, scope: Sequence[str], cpus: CpuSet, balance: bool, command: list[str]
 ) -> NoReturn:
     """Have systemd make the scope around us; ``enter`` goes on inside, and gives the lock back."""
     os.set_inheritable(guard, True)
-    scope = ("--quiet", "--scope", "--collect", f"--slice={POOL}", f"--unit={SUBSET}{name}.scope")
-    described = f"--description=mdguest: {command[0]} on CPU {cpus}"
     package = str(Path(__file__).parent.parent)
-    inner = (sys.executable, "-c", _ENTER, package, str(guard), str(cpus), str(int(balance)))
-    os.execvp(
-        "systemd-run",
-        [
-            "systemd-run",
-            *scope,
-            described,
-            f"--property=AllowedCPUs={cpus}",
-            "--",
-            *inner,
-            *command,
-        ],
-    )
+    inner = (sys.executable, "-I", "-c", _ENTER, package, str(guard), str(cpus), str(int(balance)))
+    os.execvp("systemd-run", ["systemd-run", *scope, "--", *inner, *command])
 
 
 def enter() -> NoReturn:
@@ -127,10 +164,14 @@ def _become(system: System, cpus: CpuSet, balance: bool, command: list[str]) -> 
         raise NotFound(f"{command[0]}: {error.strerror}") from error
 
 
+def _group_now(system: System) -> str:
+    return system.read("/proc/self/cgroup").rpartition("0::")[2]
+
+
 def _our_group(system: System) -> str:
     """Our cgroup, once systemd has moved us."""
     for _ in range(100):
-        group = system.read("/proc/self/cgroup").rpartition("0::")[2]
+        group = _group_now(system)
         if SUBSET in group:
             return f"/sys/fs/cgroup{group}"
         time.sleep(0.05)

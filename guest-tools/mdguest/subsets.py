@@ -1,6 +1,7 @@
 """Parts of the pool that programs hold: their cgroups are the only record of them.
 
-A service of the pool holds the CPUs of its AllowedCPUs=, or all where it has none.
+A service of the pool holds the CPUs of its AllowedCPUs=, or all where it has none. One whose CPUs
+are all offline runs on those of the whole pool, so it holds these, too.
 
 A subset is held while its cgroup has a process, whatever became of the one that made it: it comes
 back when the last one ends, even by SIGKILL, and no file can be wrong about it.
@@ -8,12 +9,14 @@ back when the last one ends, even by SIGKILL, and no file can be wrong about it.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mdguest.cpuset import CpuSet, union
+from mdguest.cpuset import EMPTY, CpuSet, union
 from mdguest.errors import BadInput, NotFound, Refused
 from mdguest.wants import SUBSET, held
 
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
 
 PROBES = ("probes", "probes-of-mdguest.scope")
 """The cgroups of a measurement: they take no CPU away from anybody."""
+
+_LONG = 6
+"""Digits: more than any number of CPUs has."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
@@ -41,7 +47,7 @@ def subsets(facts: Facts) -> list[Subset]:
         return []
     pool = facts.pool.cpus
     return [
-        Subset(_name(group), held(group) & pool or pool, group.path)
+        Subset(_name(group), (held(group) | (group.effective or EMPTY)) & pool or pool, group.path)
         for group in facts.subsets
         if group.populated and group.name not in PROBES
     ]
@@ -58,6 +64,12 @@ def checked_name(name: str) -> str:
     return name
 
 
+def usual_name(program: str) -> str:
+    """A name for a run of this program where it was given none."""
+    plain = re.sub(r"[^A-Za-z0-9_.-]", "_", Path(program).name).lstrip("_.-") or "program"
+    return checked_name(f"{plain[:48]}-{os.getpid()}")
+
+
 def choose(wanted: str | None, facts: Facts) -> CpuSet:
     """CPUs of the pool that nobody holds: ``wanted`` many, or these, or all (None).
 
@@ -71,7 +83,7 @@ def choose(wanted: str | None, facts: Facts) -> CpuSet:
     if wanted is None:
         wanted = str(free) or str(pool)
         return _these(CpuSet.parse(wanted), pool, facts)
-    if wanted.isdecimal():
+    if wanted.isdecimal() and len(wanted) < _LONG:
         return _count(int(wanted), free, facts)
     try:
         return _these(CpuSet.parse(wanted), pool, facts)

@@ -11,7 +11,7 @@ from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.errors import BadInput, NotFound, Refused, Trouble
 from mdguest.facts import CGROUP, Facts, Group
 from mdguest.run import filled
-from mdguest.subsets import checked_name, choose, subsets
+from mdguest.subsets import checked_name, choose, subsets, usual_name
 
 POOL = f"{CGROUP}/dedicated.slice"
 
@@ -62,6 +62,7 @@ BAD = {
     "-1": (BadInput, "--cpus: .*'-1'"),
     "x": (BadInput, "--cpus: .*or a number of CPUs"),
     "": (BadInput, "--cpus: expected"),
+    "9" * 5000: (BadInput, "--cpus: .*or a number of CPUs"),
     "11": (Refused, "only 8 of the pool are free"),
     "0-2": (Refused, "CPU 0-1 is not in the pool"),
     "4-5": (Refused, "fw holds CPU 4"),
@@ -95,6 +96,17 @@ def test_a_service_of_the_pool_holds_its_cpus_or_all() -> None:
     greedy = replace(FACTS, subsets=(replace(service, cpus=EMPTY),))
     with pytest.raises(Refused, match="0 of the pool are free"):
         choose("1", greedy)
+
+
+def test_one_whose_cpus_are_offline_holds_those_that_it_runs_on() -> None:
+    moved = replace(held("fw", "2"), effective=cpus("3-11"))
+    with pytest.raises(Refused, match="0 of the pool are free"):
+        choose("1", replace(FACTS, online=cpus("0-1,3-11"), subsets=(moved,)))
+
+
+@pytest.mark.parametrize("program", ["/opt/g++", "my app", "_x", "a@b", "ä", "x" * 300, "..", "[["])
+def test_every_program_gets_a_name(program: str) -> None:
+    assert usual_name(program) == checked_name(usual_name(program))
 
 
 def test_a_measurement_holds_nothing() -> None:

@@ -87,6 +87,37 @@ def test_the_program_is_told_its_cpus_and_ends_with_its_own_code(guest: Guest) -
     assert (done.stdout, done.stderr) == ("2-4 2,3,4\n", "")
 
 
+def test_the_program_gets_its_arguments_as_they_are_from_nobody_elses_code(guest: Guest) -> None:
+    guest.run("mkdir -p /tmp/odd && echo 'raise SystemExit(99)' > /tmp/odd/contextlib.py")
+    there = "cd /tmp/odd && export PYTHONPATH=/tmp/odd"
+    words = "printf '%s|' '$HOME' '${HOME}' '$$' '%n'"
+    assert guest.run(f"{there} && mdguest run --cpus 1 -- {words}") == "$HOME|${HOME}|$$|%n|"
+
+
+SERVICE = """\
+[Service]
+ExecStart=/usr/bin/mdguest run --cpus 2 --name forwarder -- \
+    /bin/sh -c "sleep 1001 & sleep 1002 & wait"
+"""
+
+
+def test_what_a_service_runs_ends_with_the_service(guest: Guest) -> None:
+    def running() -> list[str]:
+        return guest.run("pgrep -f '^sleep 100[12]$'", check=False).split()
+
+    guest.machine.put("/run/systemd/system/forwarder.service", SERVICE.encode())
+    guest.run("systemctl daemon-reload && systemctl start forwarder")
+    until(lambda: len(running()) == 2)
+    first = running()
+    guest.run("systemctl restart forwarder")
+    until(lambda: len(running()) == 2 and not set(first) & set(running()))
+    assert held(guest) == {"forwarder": "2-3"}
+    guest.run("systemctl stop forwarder")
+    until(lambda: running() == [])
+    assert guest.run("systemctl is-failed forwarder", check=False) == "inactive"
+    guest.run("rm /run/systemd/system/forwarder.service && systemctl daemon-reload")
+
+
 def test_what_is_no_program_is_one_message(guest: Guest) -> None:
     assert guest.tool("run -- nowhere", code=4).stderr == "mdguest: nowhere: no such program\n"
 
