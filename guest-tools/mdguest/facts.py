@@ -133,6 +133,15 @@ class Facts:
     """What the knobs in the journal read now; those that are gone are left out."""
 
     @property
+    def open(self) -> CpuSet:
+        """The CPUs that are online and in no partition of somebody else's."""
+        return self.online - union(
+            group.effective or EMPTY
+            for group in self.groups
+            if group.partition in ("root", "isolated")
+        )
+
+    @property
     def everything(self) -> CpuSet:
         """What a task may use that nobody has put in its place."""
         return self.online - self.boot_isolated or self.online

@@ -157,12 +157,21 @@ def read_property(system: System, target: str) -> str:
 
 
 def write_property(system: System, target: str, value: str | None) -> None:
-    """Set it until the next boot. Clearing it goes over all CPUs: see ``property_now``."""
+    """Set it until the next boot. Clearing it goes over all CPUs where there are tasks: see
+    ``property_now``; only there, since to claim all CPUs breaks others' partitions (Linux 6.1).
+    """
     unit, _, name = target.partition(" ")
-    if name == "AllowedCPUs" and not value:
+    if name == "AllowedCPUs" and not value and _is_populated(system, unit):
         everything = system.read("/sys/devices/system/cpu/present")
         systemctl(system, "set-property", "--runtime", unit, f"{name}={everything}")
     systemctl(system, "set-property", "--runtime", unit, f"{name}={value or ''}")
+
+
+def _is_populated(system: System, unit: str) -> bool:
+    try:
+        return "populated 1" in system.read(f"{CGROUP}/{unit}/cgroup.events")
+    except OSError:
+        return False
 
 
 def read_text(system: System, path: str) -> str:

@@ -10,6 +10,7 @@ from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.errors import Refused
 from mdguest.memory import Memory
 from mdguest.restore import restored
+from mdguest.settings import PARTITIONS
 from mdguest.share import Share, share
 from mdguest.wants import WANTS, Scene, displaced, held, subsets
 
@@ -59,7 +60,8 @@ def plan(asked: CpuSet, facts: Facts, settings: Settings, memory: Memory) -> Pla
     if not cpus.dedicated:
         return _nothing("no dedicated CPU is left to isolate", facts, memory, cpus.notes)
     mode, because = _mode(facts, settings, memory)
-    before = tuple(Share(old, facts.online - old) for old in memory.isolated)
+    _check_neighbours(cpus, facts)
+    before = tuple(Share(old, facts.open - old) for old in memory.isolated)
     originals, settling, refused = memory.originals, memory.settling, memory.refused
     scene = Scene(cpus, facts, settings, originals, settling, mode, before, refused)
     wanted = [step for want in WANTS[mode] for step in want(scene)]
@@ -75,6 +77,17 @@ def plan(asked: CpuSet, facts: Facts, settings: Settings, memory: Memory) -> Pla
         tuple(_reboot(cpus, facts, memory)),
         _gone(facts, memory),
     )
+
+
+def _check_neighbours(cpus: Share, facts: Facts) -> None:
+    """Somebody else's partition would be left without CPUs, or take the rest of the guest's."""
+    for group in facts.groups:
+        theirs = (group.effective or EMPTY) & cpus.dedicated
+        if group.partition in PARTITIONS and theirs:
+            raise Refused(
+                f"CPU {theirs} cannot be isolated: it is in {group.name}, a cpuset partition of "
+                f"its own ({group.partition}); make that a member, or give it other CPUs, first"
+            )
 
 
 def _nothing(because: str, facts: Facts, memory: Memory, notes: Iterable[str] = ()) -> Plan:

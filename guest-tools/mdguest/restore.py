@@ -23,6 +23,9 @@ OF_THE_POOL = (
 )
 """What programs in the pool stand on."""
 
+_OF_CPUSETS = ("cpus", "list", "unit", "partition", "native", "cgroup", "controllers")
+"""Kinds of knobs whose change moves tasks."""
+
 
 def restored(
     facts: Facts, memory: Memory, wanted: AbstractSet[Knob]
@@ -38,15 +41,16 @@ def restored(
     back = [knob for knob in back if knob not in ended or (not wanted and knob.kind == "dropin")]
     structure = [knob for knob in back if knob.kind != "affinity" and knob in facts.journalled]
     notes = []
-    if not wanted and facts.pool and facts.pool.populated:
+    kept = [knob for knob in structure if knob in OF_THE_POOL]
+    if kept and facts.pool and facts.pool.populated:
         structure = [knob for knob in structure if knob not in OF_THE_POOL]
-        name = facts.pool.name
-        notes.append(f"programs still run in {name}; undo again once they have ended removes it")
+        name, again = facts.pool.name, "apply" if wanted else "undo"
+        notes.append(f"programs still run in {name}; {again} again once they have ended removes it")
     steps = [_back(knob, facts.journalled[knob], originals[knob]) for knob in structure]
     unfinished = [
         step
         for step in steps
-        if step.knob.kind == "dropin" or (step.needed and step.knob.kind != "irqbalance")
+        if step.knob.kind == "dropin" or (step.needed and step.knob.kind in _OF_CPUSETS)
     ]
     if not wanted and memory.isolated and not unfinished:
         steps += _affinities(facts, memory)
@@ -73,7 +77,7 @@ def _affinities(facts: Facts, memory: Memory) -> Iterator[Step]:
     What was born meanwhile has its parent's, cut, if that had one: kernel threads, and where
     isolcpus= is given everybody.
     """
-    shares = [Share(cpus, facts.online - cpus) for cpus in memory.isolated]
+    shares = [Share(cpus, facts.open - cpus) for cpus in memory.isolated]
     for task in facts.tasks:
         knob = Knob("affinity", task.id)
         name = f"task {task.tid} ({task.name})"

@@ -33,6 +33,11 @@ def share(asked: CpuSet, facts: Facts, settings: Settings) -> Share:
     the guest.
     """
     cpus = divide(asked, facts, settings)
+    if not cpus.housekeeping:
+        raise Refused(
+            f"CPUs {cpus.dedicated} cannot be isolated: no other CPU is online, and the settings "
+            f"keep CPU {settings.reserved()} for housekeeping"
+        )
     if not cpus.housekeeping - facts.boot_isolated - facts.nohz_full:
         # Linux 6.1 crashes and 6.12 hangs where a partition takes the last CPU that the kernel's
         # command line left to the scheduler.
@@ -48,23 +53,26 @@ def share(asked: CpuSet, facts: Facts, settings: Settings) -> Share:
 def divide(asked: CpuSet, facts: Facts, settings: Settings) -> Share:
     """The same, whatever this boot's kernel command line says: it may be about to be corrected.
 
-    Raises BadInput where the metadata names CPUs that this guest cannot have.
+    Raises BadInput where the metadata, or the settings, name CPUs that this guest cannot have.
     """
     impossible = asked - facts.possible
     if impossible:
         raise BadInput(
             f"dedicated_cpus {asked}: this guest has no CPU {impossible}, only {facts.possible}"
         )
-    dedicated = (asked & facts.present) - settings.reserved()
+    reserved = settings.reserved()
+    if reserved and not reserved & facts.possible:
+        raise BadInput(f"housekeeping {reserved}: this guest only has CPU {facts.possible}")
+    dedicated = (asked & facts.present) - reserved
     kept = dedicated & _kept(dedicated, facts, settings)
     dedicated = dedicated - kept
     notes = tuple(_notes(asked, kept, facts, settings))
-    return Share(dedicated, facts.online - dedicated, notes)
+    return Share(dedicated, facts.open - dedicated, notes)
 
 
 def _kept(dedicated: CpuSet, facts: Facts, settings: Settings) -> CpuSet:
     """The one CPU that stays where every CPU is dedicated."""
-    if facts.online - dedicated or settings.reserved():
+    if facts.open - dedicated or settings.reserved():
         return CpuSet()
     usable = list(facts.online - facts.boot_isolated - facts.nohz_full)
     if not usable:

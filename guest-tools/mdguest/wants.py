@@ -9,7 +9,7 @@ from mdguest import knobs
 from mdguest.cpuset import EMPTY, CpuSet, union
 from mdguest.facts import CGROUP, Facts, Group, Knob, Task
 from mdguest.observe import POOL, RAW_POOL, dropin
-from mdguest.settings import Settings
+from mdguest.settings import PARTITIONS, Settings
 from mdguest.share import Share
 from mdguest.steps import Step
 
@@ -67,9 +67,10 @@ def siblings(scene: Scene) -> Iterator[Step]:
 def fence(scene: Scene) -> Iterator[Step]:
     """Every neighbour keeps to the housekeeping CPUs."""
     for group in scene.facts.groups:
-        if not _is_exempt(scene, f"/{group.name}"):
+        if not _is_exempt(scene, f"/{group.name}") and group.partition not in PARTITIONS:
+            base = scene.base(_allowed(group), group.asked or group.cpus or EMPTY)
             why = "everything but the pool keeps to the housekeeping CPUs"
-            yield from _set_group(scene, group, scene.cpus.housekeeping, why)
+            yield from _set_group(scene, group, scene.cpus.cut(base), why)
 
 
 def _is_exempt(scene: Scene, group: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from mdguest.cpuset import CpuSet
+from mdguest.errors import Refused
 from mdguest.plan import Plan
 
 from tests.guest.fake import FakeGuest, guest, snapshot
@@ -208,3 +209,64 @@ def test_a_crowded_guest_is_isolated_and_put_back(kernel: str) -> None:
     undo(made)
     assert changed(made, before) == {}
     assert state_of(made, "") == "off"
+
+
+@each_kernel
+def test_a_change_to_kubernetes_leaves_programs_in_the_pool_alone(kernel: str) -> None:
+    made = guest(kernel)
+    before = snapshot(made)
+    isolate(made, "2-3")
+    program = made.spawn("dpdk", "/dedicated.slice")
+    outcome = isolate(made, "2-3", mode="kubernetes")
+    assert program in made.tasks
+    assert any("programs still run in dedicated.slice" in note for note in outcome.plan.notes)
+    assert problems(made, "2-3", mode="kubernetes") == []
+    made.end(program)
+    isolate(made, "2-3", mode="kubernetes")
+    assert made.systemd
+    assert not made.exists("/sys/fs/cgroup/dedicated.slice")
+    undo(made)
+    assert changed(made, before) == {}
+
+
+def neighbour(kernel: str, cpus: str) -> FakeGuest:
+    """A guest whose owner has made a partition of these CPUs."""
+    made = guest(kernel)
+    assert made.systemd
+    made.systemd.add("rt.slice")
+    made.set_property("rt.slice", f"AllowedCPUs={cpus}")
+    made.write("/sys/fs/cgroup/rt.slice/cpuset.cpus.partition", "isolated")
+    assert made.read("/sys/fs/cgroup/rt.slice/cpuset.cpus.partition") == "isolated"
+    return made
+
+
+@each_kernel
+@pytest.mark.parametrize("mode", ["partition", "kubernetes", "fence"])
+def test_cpus_of_somebody_elses_partition_are_refused(kernel: str, mode: str) -> None:
+    made = neighbour(kernel, "3")
+    before = snapshot(made)
+    with pytest.raises(Refused, match=r"CPU 3 cannot be isolated: it is in rt\.slice"):
+        isolate(made, "2-3", mode=mode)
+    assert changed(made, before) == {}
+
+
+@each_kernel
+def test_somebody_elses_partition_of_other_cpus_stays_as_it_is(kernel: str) -> None:
+    made = neighbour(kernel, "1")
+    before = snapshot(made)
+    isolate(made, "2-3")
+    assert made.read("/sys/fs/cgroup/rt.slice/cpuset.cpus.partition") == "isolated"
+    undo(made)
+    assert made.read("/sys/fs/cgroup/rt.slice/cpuset.cpus.partition") == "isolated"
+    moved = [name for name in changed(made, before) if name.startswith("affinity")]
+    assert [name for name in moved if "kworker/R" not in name] == [], "nobody can move rescuers"
+
+
+@each_kernel
+def test_a_fence_gives_nobody_more_than_it_had(kernel: str) -> None:
+    made = guest(kernel)
+    made.set_property("user.slice", "AllowedCPUs=1-3")
+    isolate(made, "2-3", mode="fence")
+    assert made.systemd
+    assert made.systemd.allowed()["user.slice"] == CpuSet.parse("1")
+    assert problems(made, "2-3", mode="fence") == []
