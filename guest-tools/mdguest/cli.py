@@ -124,7 +124,7 @@ def _status(system: System, settings: Settings, arguments: Parsed) -> int:
     if arguments.prometheus == "-":
         print(prometheus(seen), end="")
     elif arguments.prometheus:
-        system.save(arguments.prometheus, prometheus(seen))
+        system.export(arguments.prometheus, prometheus(seen))
     else:
         document = status(seen)
         _emit(arguments, document, text.status_text(document))
@@ -204,10 +204,10 @@ def _measure(system: System, settings: Settings, arguments: Parsed) -> int:
         not arguments.no_tools,
     )
     before = measure.load(system, arguments.compare) if arguments.compare else None
+    if arguments.save:
+        measure.check_writable(arguments.save)
     with placer(system, seen.facts) as place, measure.Narrator(sys.stderr) as progress:
         report = measure.measure(system, wanted, place=place, progress=progress)
-    if arguments.save:
-        measure.save(system, arguments.save, report)
     look = measure.Look.of(sys.stdout, os.environ)
     if before is not None:
         document = measure.comparison_as_json(before, report)
@@ -215,6 +215,8 @@ def _measure(system: System, settings: Settings, arguments: Parsed) -> int:
     else:
         document, text = measure.as_json(report), measure.as_table(report, look)
     _emit(arguments, document, text.rstrip("\n"))
+    if arguments.save:
+        measure.save(system, arguments.save, report)
     return 0
 
 
@@ -279,34 +281,54 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+_OF_ALL = ("-h", "--help", "--version")
+"""Options that need no command; all others are those of plan, where none is named."""
+
+_WITHOUT_SETTINGS = ("undo", "run")
+"""Commands that no wrong setting may keep from their work."""
+
+
+def _settings(system: System, parsed: Parsed) -> Settings:
+    from mdguest import settings, sources
+
+    try:
+        found = settings.load(system, os.environ, vars(parsed))
+        sources.check(found.source)
+    except BadInput as trouble:
+        if parsed.command not in _WITHOUT_SETTINGS:
+            raise
+        _say(f"{trouble}; not needed now")
+        return settings.Settings()
+    return found
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
-    from mdguest import settings as settings_module
-    from mdguest import sources
     from mdguest.system import System
 
     given = list(sys.argv[1:] if arguments is None else arguments)
-    parsed = parser().parse_args(given or ["plan"])
-    if parsed.command is None:
-        parsed = parser().parse_args([*given, "plan"])
+    if not given or (given[0].startswith("-") and given[0] not in _OF_ALL):
+        given = ["plan", *given]
+    parsed = parser().parse_args(given)
     system = System()
     try:
-        settings = settings_module.load(system, os.environ, vars(parsed))
-        sources.check(settings.source)
-        return ACTIONS[parsed.command](system, settings, parsed)
+        status = ACTIONS[parsed.command](system, _settings(system, parsed), parsed)
+        sys.stdout.flush()
+        return status
     except Trouble as trouble:
         _say(str(trouble))
         return trouble.exit_status
     except PermissionError as error:
         _say(f"{error.filename or 'this'}: permission denied; run as root")
         return 1
+    except BrokenPipeError:  # whoever read has seen enough; Python would complain at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
         _say(str(error))
         return 1
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        return 1
 
 
 if __name__ == "__main__":

@@ -63,16 +63,16 @@ def early_layout(system: System) -> Layout | None:
 
 
 def applied(settings: Settings, remembered: state.State) -> Settings:
-    """The settings with which the guest was isolated, where it is."""
+    """The settings with which the guest was isolated, where it is; but what a flag says holds."""
     if not remembered.mode:
         return settings
-    mode = settings.mode or (None if remembered.refused else remembered.mode)
-    return replace(
-        settings,
-        mode=mode,
-        partition="root" if remembered.partition == "root" else "isolated",
-        housekeeping=remembered.housekeeping,
-    )
+    then = {
+        "mode": settings.mode or (None if remembered.refused else remembered.mode),
+        "partition": "root" if remembered.partition == "root" else "isolated",
+        "housekeeping": remembered.housekeeping,
+    }
+    kept = {name: value for name, value in then.items() if name not in settings.flags}
+    return replace(settings, **kept)  # type: ignore[arg-type]  # by name
 
 
 def view(system: System, asked: CpuSet, settings: Settings) -> View:
@@ -147,11 +147,15 @@ def _raise_failures(outcome: Outcome) -> None:
 
 
 def dedicated(system: System, settings: Settings, *, anew: bool = False) -> CpuSet:
-    """The dedicated CPUs, as applied last; else, or ``anew``, as the source says."""
+    """The dedicated CPUs, as applied last; else, or ``anew``, as the source says.
+
+    A source that says nothing of them changes nothing.
+    """
     remembered = state.load(system)
-    if remembered.applied_at and not anew:
+    if (remembered.applied_at or remembered.isolating) and not anew:
         return CpuSet.parse(remembered.dedicated)
-    return layout(system, settings).dedicated or EMPTY
+    found = layout(system, settings).dedicated
+    return CpuSet.parse(remembered.dedicated) if found is None else found
 
 
 def wanted(system: System, settings: Settings, *, anew: bool = False) -> CpuSet:
@@ -165,4 +169,5 @@ def split(system: System, settings: Settings, *, anew: bool = False) -> Split:
     """How this guest's CPUs are divided, whether or not it can isolate them as it is now."""
     facts = observe(system)
     cpus = divide(dedicated(system, settings, anew=anew), facts, settings)
-    return Split(cpus.dedicated, cpus.housekeeping, facts.numa, settings.partition)
+    offline = cpus.dedicated - facts.online
+    return Split(cpus.dedicated, cpus.housekeeping, facts.numa, settings.partition, offline)

@@ -32,6 +32,8 @@ class Settings:
     none would, or a CPU list that always stays."""
     interval: float = 60.0
     """Seconds between two looks at a source that cannot be waited on, at least 15."""
+    flags: frozenset[str] = frozenset()
+    """The names of those that a flag gave: they hold also where others were applied."""
 
     def reserved(self) -> CpuSet:
         """The CPUs that stay for housekeeping always."""
@@ -79,6 +81,7 @@ def load(system: System, environment: Mapping[str, str], flags: Mapping[str, obj
             where[name] = f"--{name}"
     if "interval" in values:
         values["interval"] = _seconds(str(values["interval"]), where["interval"])
+    values["flags"] = frozenset(name for name in names if flags.get(name) is not None)
     return _checked(replace(Settings(), **values), where)  # type: ignore[arg-type]  # by name
 
 

@@ -114,6 +114,11 @@ METRICS = {
 }
 
 
+def _label(text: str) -> str:
+    """A label's value: systemd escapes unit names with backslashes, which mean others there."""
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
 def prometheus(view: View) -> str:
     """The textfile collector's format: Prometheus exposition format 0.0.4."""
     samples: dict[str, list[tuple[str, float]]] = {
@@ -123,7 +128,7 @@ def prometheus(view: View) -> str:
         "mdguest_problems": [("", len(view.problems))],
         "mdguest_stale": [("", int(bool(view.state.stale)))],
         "mdguest_subset_cpus": [
-            (f'{{name="{held.name}"}}', len(held.cpus)) for held in subsets(view.facts)
+            (f'{{name="{_label(held.name)}"}}', len(held.cpus)) for held in subsets(view.facts)
         ],
         "mdguest_applied_timestamp_seconds": [("", view.state.applied_at)],
     }

@@ -79,7 +79,7 @@ def status_text(status: dict[str, Any]) -> str:
     }
     lines = columns([(title, str(status[key] or "-")) for key, title in names.items()])
     held = [f"{subset['name']}: CPU {subset['cpus']}" for subset in status["subsets"]]
-    lines += _list("Held by mdguest run", held) + _list("Problems", problem_lines(status))
+    lines += _list("Held", held) + _list("Problems", problem_lines(status))
     lines += _list("Note", status["notes"]) + _list("Only a reboot would add", status["reboot"])
     return "\n".join(lines)
 

@@ -120,6 +120,11 @@ def test_plan_changes_nothing_and_is_the_default(
     assert machine.changes == 0
 
 
+def test_flags_without_a_command_are_those_of_plan(run: Run, layout: Path) -> None:
+    flags = ("--source", f"file:{layout}", "--json")
+    assert run(*flags) == run("plan", *flags)
+
+
 def test_apply_verify_status_and_undo_tell_one_story(
     run: Run, layout: Path, machine: FakeGuest
 ) -> None:
@@ -217,6 +222,49 @@ def test_early_boot_takes_the_last_good_layout_without_asking(run: Run, layout: 
     assert out.startswith("CPU 2-3 isolated")
 
 
+def test_a_source_that_says_nothing_finds_no_fault_either(run: Run, layout: Path) -> None:
+    run("apply", "--source", f"file:{layout}")
+    layout.write_text('{"uuid": "x"}')
+    flags = ("--source", f"file:{layout}")
+    assert run("verify", *flags) == (0, "CPU 2-3 isolated, as it should be\n", "")
+    assert run("status", *flags)[1].startswith("state         isolated\n")
+
+
+def test_wrong_settings_do_not_keep_undo_from_its_work(
+    run: Run, layout: Path, machine: FakeGuest
+) -> None:
+    run("apply", "--source", f"file:{layout}")
+    for wrong in ("MDGUEST_INTERVAL=soon", 'MDGUEST_HOUSEKEEPING="0', "MDGUEST_SOURCE=moon"):
+        machine.save("/etc/default/mdguest", f"{wrong}\n")
+        assert run("verify")[0] == 2
+    status, out, err = run("undo")
+    assert (status, err.count("\n")) == (0, 1)
+    assert "settings put back" in out
+
+
+def test_a_flag_holds_also_where_other_settings_were_applied(run: Run, layout: Path) -> None:
+    run("apply", "--source", f"file:{layout}")
+    assert 'is "root"' in run("render", "systemd", "--partition", "root")[1]
+    assert 'reservedSystemCPUs: "0-2"' in run("render", "kubelet", "--housekeeping", "0,2")[1]
+    assert 'reservedSystemCPUs: "0-1"' in run("render", "kubelet")[1]
+
+
+def test_programs_are_told_only_of_cpus_that_are_online(
+    run: Run, layout: Path, machine: FakeGuest
+) -> None:
+    machine.set_online("0-2")
+    flags = ("--source", f"file:{layout}")
+    assert "-l 2 --main-lcore=2" in run("render", "dpdk", *flags)[1]
+    assert "dedicated-cpu.count=1" in run("render", "nfd", *flags)[1]
+    assert "nohz_full=2-3" in run("render", "cmdline", *flags)[1]
+    machine.set_online("0-1")
+    status, _, err = run("render", "dpdk", *flags)
+    assert (status, err) == (
+        3,
+        "mdguest: CPU 2-3 is dedicated, but offline: bring it online first\n",
+    )
+
+
 # ---- for other programs ----
 
 
@@ -240,6 +288,14 @@ def test_metrics_are_in_prometheus_text_format(run: Run, layout: Path) -> None:
     assert {sample[1] for sample in samples if sample} <= described
     assert 'mdguest_state{state="isolated"} 1' in lines
     assert "mdguest_isolated_cpus 2" in lines
+
+
+def test_names_in_metrics_are_escaped(run: Run, layout: Path, machine: FakeGuest) -> None:
+    run("apply", "--source", f"file:{layout}")
+    assert machine.systemd
+    machine.systemd.add(r"a\x2db.service", "/dedicated.slice")
+    machine.spawn("b", r"/dedicated.slice/a\x2db.service")
+    assert r'{name="a\\x2db.service"} 2' in run("status", "--prometheus")[1]
 
 
 def test_metrics_go_into_a_file_whole(run: Run, layout: Path, machine: FakeGuest) -> None:

@@ -33,9 +33,9 @@ Only one CPU is dedicated: control threads and polling share it. A second one wo
 
 def arguments(cpus: Split) -> str:
     """The arguments alone: ``-l 2-3 --main-lcore=2``."""
-    dedicated = list(cpus.dedicated)
+    dedicated = list(cpus.usable)
     if dedicated[-1] < MAX_LCORE:
-        return f"-l {cpus.dedicated} --main-lcore={dedicated[0]}"
+        return f"-l {cpus.usable} --main-lcore={dedicated[0]}"
     mapped = ",".join(f"{lcore}@{cpu}" for lcore, cpu in enumerate(dedicated[:MAX_LCORE]))
     return f"--lcores={mapped} --main-lcore=0"
 
@@ -55,14 +55,14 @@ def render(cpus: Split) -> str:
 
 def _numbers(cpus: Split) -> str:
     """What there is to say where too few or too many CPUs are dedicated."""
-    if len(cpus.dedicated) == 1:
+    if len(cpus.usable) == 1:
         return NO_WORKER
-    return TOO_MANY if len(cpus.dedicated) > MAX_LCORE else ""
+    return TOO_MANY if len(cpus.usable) > MAX_LCORE else ""
 
 
 def _nodes(cpus: Split) -> str:
     """Where there are several NUMA nodes, which lcores are near which memory."""
     if len(cpus.numa) < 2:
         return ""
-    near = [f"node {node}: {cpus.dedicated & own}" for node, own in enumerate(cpus.numa)]
+    near = [f"node {node}: {cpus.usable & own}" for node, own in enumerate(cpus.numa)]
     return f"\nDedicated CPUs by NUMA node ({'; '.join(near)}): poll a device from its own node.\n"

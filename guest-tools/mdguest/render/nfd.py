@@ -27,11 +27,11 @@ read.
 
 def labels(cpus: Split) -> dict[str, str]:
     """The labels by their names, without the namespace."""
-    nodes = [node for node, own in enumerate(cpus.numa) if own & cpus.dedicated]
+    nodes = [node for node, own in enumerate(cpus.numa) if own & cpus.usable]
     values = {
         "dedicated-cpu.present": "true",
-        "dedicated-cpu.count": str(len(cpus.dedicated)),
-        "dedicated-cpu.list": str(cpus.dedicated).replace(",", "_"),
+        "dedicated-cpu.count": str(len(cpus.usable)),
+        "dedicated-cpu.list": str(cpus.usable).replace(",", "_"),
         "dedicated-cpu.numa-nodes": str(max(1, len(nodes))),
         "shared-cpu.count": str(len(cpus.housekeeping)),
     }

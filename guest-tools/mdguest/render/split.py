@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.errors import Refused
-
-if TYPE_CHECKING:
-    from mdguest.cpuset import CpuSet
 
 
 @dataclass(frozen=True)
 class Split:
-    """This guest's online CPUs in two parts, and its NUMA nodes.
+    """This guest's CPUs in two parts, and its NUMA nodes.
 
     ``dedicated`` is what mdguest isolates and ``housekeeping`` is everything else that is online;
+    ``offline`` are those dedicated CPUs that no program can use before they are brought online;
     ``partition`` is the kind of cpuset partition that holds the dedicated CPUs.
     """
 
@@ -23,12 +22,20 @@ class Split:
     housekeeping: CpuSet
     numa: tuple[CpuSet, ...] = ()
     partition: Literal["isolated", "root"] = "isolated"
+    offline: CpuSet = EMPTY
+
+    @property
+    def usable(self) -> CpuSet:
+        """What programs can run on now: for files that do not wait for a reboot."""
+        return self.dedicated - self.offline
 
 
 def check(cpus: Split) -> None:
     """Raise Refused where no configuration can be right for this split."""
     if not cpus.dedicated:
         raise Refused("no CPU is dedicated in this guest: there is nothing to configure")
+    if not cpus.usable:
+        raise Refused(f"CPU {cpus.dedicated} is dedicated, but offline: bring it online first")
     if not cpus.housekeeping:
         raise Refused("every online CPU would be isolated: at least one must be left for the rest")
     if cpus.dedicated & cpus.housekeeping:

@@ -34,6 +34,8 @@ def routes(server: Server, seconds: float) -> list[Route]:
     where = server.node, server.port, 0, socket.SOCK_STREAM, 0
     try:
         found = socket.getaddrinfo(*where, socket.AI_NUMERICHOST)
+    except UnicodeError as error:  # what is no name of a host, nor of an interface
+        raise OSError(f"{shown(server.host)} is no address: {error}") from None
     except socket.gaierror:
         if ":" in server.host:
             raise
@@ -51,8 +53,8 @@ def _resolved(server: Server, seconds: float) -> list[Any]:
     def ask() -> None:
         try:
             found.extend(socket.getaddrinfo(server.host, server.port, 0, socket.SOCK_STREAM))
-        except OSError as error:
-            failed.append(error)
+        except (OSError, UnicodeError) as error:
+            failed.append(OSError(f"{shown(server.host)}: {error}"))
 
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()

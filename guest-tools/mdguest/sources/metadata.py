@@ -1,8 +1,8 @@
 """The metadata server: mdsvc's own document, Nova's, or a leaf of the EC2 tree.
 
 The address is the one given, else 169.254.169.254, else its IPv6 likeness on each link. An address
-where nobody answers is left for the next; a server that answers is the one that is asked, and what
-it says holds, also where it says nothing.
+where nobody answers, or where every document is refused, is left for the next; a server that
+answers is the one that is asked, and what it says holds, also where it says nothing.
 """
 
 from __future__ import annotations
@@ -50,10 +50,17 @@ def read(argument: str, system: System, patience: Patience) -> Layout:
     if argument:
         return _read(Client(Server.parse(argument), patience, ends))
     try:
+        return _read_usual(system, patience, ends)
+    except Refusal as error:  # a firewall's, perhaps: nobody has said anything of this guest
+        raise Unreachable(str(error)) from None
+
+
+def _read_usual(system: System, patience: Patience, ends: float) -> Layout:
+    try:
         return _read(Client(USUAL, patience, ends))
     except Unavailable:
         raise
-    except Unreachable as error:
+    except (Unreachable, Refusal) as error:
         ipv4 = error
     try:
         server = link_local.find(system, patience)

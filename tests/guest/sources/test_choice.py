@@ -119,6 +119,22 @@ def test_a_server_that_answers_badly_is_not_passed_over(
         sources.read(None, guest, clock.patience())
 
 
+def test_a_server_that_refuses_everything_is_passed_over(
+    server: Hostile, clock: Clock, guest: FakeGuest
+) -> None:
+    server.otherwise = http("", 403)
+    with pytest.raises(Unreachable, match="HTTP 403"):
+        sources.read(None, guest, clock.patience())
+    with_drive(guest, b'{"dedicated_cpus": "2"}')
+    assert sources.read(None, guest, clock.patience()).dedicated == CpuSet.parse("2")
+
+
+def test_a_zone_that_is_no_name_is_not_found(clock: Clock, guest: FakeGuest) -> None:
+    for zone in ("a..b", "z" * 70):
+        with pytest.raises(Unreachable):
+            sources.read(f"metadata:http://[fe80::1%{zone}]", guest, clock.patience())
+
+
 @pytest.mark.usefixtures("no_server")
 def test_the_drive_comes_next(clock: Clock, guest: FakeGuest) -> None:
     with_cloud_init(with_drive(guest, b'{"dedicated_cpus": [2]}'), "3")
