@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 FILE = "/etc/default/mdguest"
 MODES = ("partition", "kubernetes", "fence", "raw")
 PARTITIONS = ("isolated", "root")
+NAMES = ("source", "mode", "partition", "housekeeping", "interval")
+"""The settings, as flags and after MDGUEST_."""
 
 
 @dataclass(frozen=True)
@@ -66,22 +68,21 @@ def _checked(settings: Settings, where: Mapping[str, str]) -> Settings:
 
 def load(system: System, environment: Mapping[str, str], flags: Mapping[str, object]) -> Settings:
     """Lay the three over one another. Raises BadInput naming what is wrong."""
-    names = ("source", "mode", "partition", "housekeeping", "interval")
     values: dict[str, object] = {}
-    where = {name: f"--{name}" for name in names}
+    where = {name: f"--{name}" for name in NAMES}
     for source, texts in ((FILE, _file(system)), ("the environment", environment)):
-        for name in names:
+        for name in NAMES:
             text = texts.get(f"MDGUEST_{name.upper()}", "")
             if text:
                 values[name] = text
                 where[name] = f"MDGUEST_{name.upper()} in {source}"
-    for name in names:
+    for name in NAMES:
         if flags.get(name) is not None:
             values[name] = flags[name]
             where[name] = f"--{name}"
     if "interval" in values:
         values["interval"] = _seconds(str(values["interval"]), where["interval"])
-    values["flags"] = frozenset(name for name in names if flags.get(name) is not None)
+    values["flags"] = frozenset(name for name in NAMES if flags.get(name) is not None)
     return _checked(replace(Settings(), **values), where)  # type: ignore[arg-type]  # by name
 
 

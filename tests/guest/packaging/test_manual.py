@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gzip
 import re
 import subprocess
@@ -12,12 +11,12 @@ import pytest
 from mdguest import __version__, errors
 from mdguest.help import COMMANDS
 from mdguest.render import RENDERERS
-from mdguest.settings import MODES, Settings
+from mdguest.settings import MODES, NAMES
 from mdguest.status import METRICS
 
 from tests.guest.packaging.building import GUEST_TOOLS, ROOT
 
-SETTINGS = [f"MDGUEST_{field.name.upper()}" for field in dataclasses.fields(Settings)]
+SETTINGS = [f"MDGUEST_{name.upper()}" for name in NAMES]
 
 
 @pytest.fixture(scope="module")
