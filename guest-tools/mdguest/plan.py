@@ -12,7 +12,7 @@ from mdguest.memory import Memory
 from mdguest.restore import restored
 from mdguest.settings import PARTITIONS
 from mdguest.share import Share, share
-from mdguest.wants import WANTS, Scene, displaced, held, subsets
+from mdguest.wants import WANTS, Scene, displaced, held, is_exempt, subsets
 
 if TYPE_CHECKING:
     from mdguest.facts import Facts, Knob
@@ -60,10 +60,10 @@ def plan(asked: CpuSet, facts: Facts, settings: Settings, memory: Memory) -> Pla
     if not cpus.dedicated:
         return _nothing("no dedicated CPU is left to isolate", facts, memory, cpus.notes)
     mode, because = _mode(facts, settings, memory)
-    _check_neighbours(cpus, facts)
     before = tuple(Share(old, facts.open - old) for old in memory.isolated)
     originals, settling, refused = memory.originals, memory.settling, memory.refused
     scene = Scene(cpus, facts, settings, originals, settling, mode, before, refused)
+    _check_neighbours(scene)
     wanted = [step for want in WANTS[mode] for step in want(scene)]
     wanted = [step for step in wanted if not _is_immovable(step, memory)]
     back, notes = restored(facts, memory, {step.knob for step in wanted})
@@ -79,11 +79,11 @@ def plan(asked: CpuSet, facts: Facts, settings: Settings, memory: Memory) -> Pla
     )
 
 
-def _check_neighbours(cpus: Share, facts: Facts) -> None:
+def _check_neighbours(scene: Scene) -> None:
     """Somebody else's partition would be left without CPUs, or take the rest of the guest's."""
-    for group in facts.groups:
-        theirs = (group.effective or EMPTY) & cpus.dedicated
-        if group.partition in PARTITIONS and theirs:
+    for group in scene.facts.groups:
+        theirs = (group.effective or EMPTY) & scene.cpus.dedicated
+        if group.partition in PARTITIONS and theirs and not is_exempt(scene, f"/{group.name}"):
             raise Refused(
                 f"CPU {theirs} cannot be isolated: it is in {group.name}, a cpuset partition of "
                 f"its own ({group.partition}); make that a member, or give it other CPUs, first"

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _ENTER = "import sys; sys.path.insert(0, sys.argv.pop(1)); from mdguest.run import enter; enter()"
 
-
 _STOPPING = 120.0
 """Seconds: systemd kills what does not end within 90."""
 
@@ -83,11 +82,11 @@ def _end_leftovers(system: System, service: str, name: str) -> None:
     """End what an earlier run of this service has left behind: a restart does not stop its scope,
     which systemd could not start again.
     """
+    if not service:
+        return
     scope = f"{SUBSET}{name}.scope"
-    if (
-        service
-        and f"BindsTo={service}" == system.run("systemctl", "show", "--property=BindsTo", scope).out
-    ):
+    bound = system.run("systemctl", "show", "--property=BindsTo", scope).out
+    if bound == f"BindsTo={service}":
         system.run("systemctl", "stop", scope, timeout=_STOPPING)
 
 

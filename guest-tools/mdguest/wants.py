@@ -67,13 +67,13 @@ def siblings(scene: Scene) -> Iterator[Step]:
 def fence(scene: Scene) -> Iterator[Step]:
     """Every neighbour keeps to the housekeeping CPUs."""
     for group in scene.facts.groups:
-        if not _is_exempt(scene, f"/{group.name}") and group.partition not in PARTITIONS:
+        if not is_exempt(scene, f"/{group.name}") and group.partition not in PARTITIONS:
             base = scene.base(_allowed(group), group.asked or group.cpus or EMPTY)
             why = "everything but the pool keeps to the housekeeping CPUs"
             yield from _set_group(scene, group, scene.cpus.cut(base), why)
 
 
-def _is_exempt(scene: Scene, group: str) -> bool:
+def is_exempt(scene: Scene, group: str) -> bool:
     """Whether a cgroup may use the dedicated CPUs."""
     pools = (f"/{POOL}",) if scene.facts.systemd else (f"/{RAW_POOL}",)
     return group.startswith(("/kubepods", *pools) if scene.mode == "kubernetes" else pools)
@@ -211,7 +211,7 @@ def tasks(scene: Scene) -> Iterator[Step]:
     """
     settled = _settled(scene)
     for task in scene.facts.tasks:
-        if not _is_exempt(scene, task.group):
+        if not is_exempt(scene, task.group):
             yield from _outside(scene, task, settled)
         elif scene.mode != "kubernetes":
             yield from _inside(scene, task)
