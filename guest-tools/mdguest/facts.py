@@ -41,6 +41,11 @@ class Group:
     def name(self) -> str:
         return self.path.rpartition("/")[2]
 
+    @property
+    def is_partition(self) -> bool:
+        """Whether it has its CPUs to itself: a valid cpuset partition."""
+        return self.partition in ("root", "isolated")
+
 
 @dataclass(frozen=True)
 class Task:
@@ -136,9 +141,7 @@ class Facts:
     def open(self) -> CpuSet:
         """The CPUs that are online and in no partition of somebody else's."""
         return self.online - union(
-            group.effective or EMPTY
-            for group in self.groups
-            if group.partition in ("root", "isolated")
+            group.effective or EMPTY for group in self.groups if group.is_partition
         )
 
     @property
@@ -153,6 +156,6 @@ class Facts:
     @property
     def pool_cpus(self) -> CpuSet:
         """What the kernel gives the pool; a subset that is a partition has taken its CPUs of it."""
-        parts = [group for group in self.subsets if group.partition in ("root", "isolated")]
+        parts = [group for group in self.subsets if group.is_partition]
         groups = [self.pool, *parts] if self.pool else []
         return union(group.effective or EMPTY for group in groups)

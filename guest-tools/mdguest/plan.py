@@ -10,7 +10,6 @@ from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.errors import Refused
 from mdguest.memory import Memory
 from mdguest.restore import restored
-from mdguest.settings import PARTITIONS
 from mdguest.share import Share, share
 from mdguest.wants import WANTS, Scene, displaced, held, is_exempt, subsets
 
@@ -83,7 +82,7 @@ def _check_neighbours(scene: Scene) -> None:
     """Somebody else's partition would be left without CPUs, or take the rest of the guest's."""
     for group in scene.facts.groups:
         theirs = (group.effective or EMPTY) & scene.cpus.dedicated
-        if group.partition in PARTITIONS and theirs and not is_exempt(scene, f"/{group.name}"):
+        if group.is_partition and theirs and not is_exempt(scene, f"/{group.name}"):
             raise Refused(
                 f"CPU {theirs} cannot be isolated: it is in {group.name}, a cpuset partition of "
                 f"its own ({group.partition}); make that a member, or give it other CPUs, first"

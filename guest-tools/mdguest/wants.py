@@ -9,7 +9,7 @@ from mdguest import knobs
 from mdguest.cpuset import EMPTY, CpuSet, union
 from mdguest.facts import CGROUP, Facts, Group, Knob, Task
 from mdguest.observe import POOL, RAW_POOL, dropin
-from mdguest.settings import PARTITIONS, Settings
+from mdguest.settings import Settings
 from mdguest.share import Share
 from mdguest.steps import Step
 
@@ -67,7 +67,7 @@ def siblings(scene: Scene) -> Iterator[Step]:
 def fence(scene: Scene) -> Iterator[Step]:
     """Every neighbour keeps to the housekeeping CPUs."""
     for group in scene.facts.groups:
-        if not is_exempt(scene, f"/{group.name}") and group.partition not in PARTITIONS:
+        if not is_exempt(scene, f"/{group.name}") and not group.is_partition:
             base = scene.base(_allowed(group), group.asked or group.cpus or EMPTY)
             why = "everything but the pool keeps to the housekeeping CPUs"
             yield from _set_group(scene, group, scene.cpus.cut(base), why)
