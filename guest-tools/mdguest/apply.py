@@ -22,6 +22,7 @@ from mdguest.journal import Journal
 from mdguest.memory import Memory
 from mdguest.observe import observe
 from mdguest.plan import Plan, plan
+from mdguest.waking import wake
 from mdguest.wants import FILES
 
 if TYPE_CHECKING:
@@ -95,6 +96,10 @@ def converge(
         )
         outcome.plan = replan(remembered)
     _finish(system, journal, outcome)
+    if outcome.done:
+        for step in outcome.plan.steps:
+            if step.knob.kind == "partition":
+                wake(system, step.knob.target.rpartition("/")[0])
     return outcome
 
 

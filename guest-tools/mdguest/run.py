@@ -191,6 +191,8 @@ def _balance(system: System, group: str, cpus: CpuSet) -> None:
             raise Refused(
                 f"--balance: the kernel will not balance CPU {cpus} by themselves: {state}"
             )
+        for cpu in cpus:  # see waking.py
+            system.set_affinity(0, CpuSet.of([cpu]))
         # Linux 7 lets its own threads onto CPUs that it balances. What of them cannot be moved off
         # is for verify to tell, and keeps no program from running.
         with contextlib.suppress(Trouble):

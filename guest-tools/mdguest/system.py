@@ -8,12 +8,16 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+import select
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from mdguest.cpuset import CpuSet
+
+_VISIT = 0.5
+"""Seconds that a CPU has to run something; one with a realtime program never does."""
 
 
 def _replace(target: Path, text: str) -> None:
@@ -127,6 +131,24 @@ class System:
 
     def set_affinity(self, task: int, cpus: CpuSet) -> None:
         os.sched_setaffinity(task, cpus)
+
+    def visit(self, group: str, cpus: CpuSet) -> None:
+        """Have each of these CPUs run a process of ours, in this cgroup; pass over who is busy."""
+        child = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        assert child.stdin
+        assert child.stdout
+        with child.stdin, child.stdout:
+            try:
+                self.write(f"{group}/cgroup.procs", str(child.pid))
+                for cpu in cpus:
+                    self.set_affinity(child.pid, CpuSet.of([cpu]))
+                    child.stdin.write(b".")
+                    if select.select([child.stdout], [], [], _VISIT)[0]:
+                        child.stdout.read(len(cpus))
+            finally:
+                child.kill()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.wait(_VISIT)
 
     def ask(self, path: str, request: str) -> str:
         """Send a request to a UNIX socket as root, and return what comes back until it closes."""

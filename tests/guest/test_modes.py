@@ -189,6 +189,16 @@ def test_kernel_threads_that_come_to_balanced_cpus_are_moved_and_put_back() -> N
 
 
 @each_kernel
+@pytest.mark.parametrize("mode", ["partition", "raw"])
+def test_each_cpu_of_a_pool_that_is_balanced_from_now_on_is_woken(kernel: str, mode: str) -> None:
+    made = busy(kernel, mode)
+    assert str(made.tree.asleep) == "2-5"
+    isolate(made, "2-5", partition="root")
+    assert not made.tree.asleep
+    assert not made.exists(made.glob("/sys/fs/cgroup/dedicated*")[0] + "/wake")
+
+
+@each_kernel
 def test_a_program_with_an_affinity_of_its_own_keeps_what_it_chooses_later(kernel: str) -> None:
     made = guest(kernel)
     isolate(made, "2-3")

@@ -74,6 +74,8 @@ class Hierarchy:
         self.online = shape.online
         self.version = 0
         """Counts files that come and go."""
+        self.asleep = EMPTY
+        """CPUs that have run nothing since nobody balanced them, and get no program to share."""
         self.root = Cgroup("", effective=shape.online, room=shape.possible)
         self.root.controllers = {"cpu", "io", "memory", "pids"}
 
@@ -102,6 +104,13 @@ class Hierarchy:
 
     def is_populated(self, group: Cgroup) -> bool:
         return any(True for _ in self.tasks.within(group))
+
+    def visit(self, group: Cgroup, cpus: CpuSet) -> None:
+        """A task in this cgroup runs on each of these CPUs; those that are isolated sleep on."""
+        if group.controllers:
+            raise failure(errno.EBUSY)
+        self.asleep -= cpus & group.cpuset.effective
+        self.asleep |= self.isolated()
 
     def isolated(self) -> CpuSet:
         """The CPUs of isolated partitions."""
@@ -229,6 +238,7 @@ class Hierarchy:
                 group.reason = self.kernel.reason("all")
             self._spread(self.root, self.online)
         self._check_alive()
+        self.asleep |= self.isolated()
         for group in self.root.walk():
             room = self._room(group)
             if room != group.room:

@@ -227,6 +227,10 @@ class FakeGuest(System):
         found = self.tasks.find(task)
         self._change(lambda: self.tasks.set_affinity(found, cpus, self.tree.online))
 
+    def visit(self, group: str, cpus: CpuSet) -> None:
+        found = self.tree.find(group[len(CGROUP) :])
+        self._change(lambda: self.tree.visit(found, cpus))
+
     def ask(self, path: str, request: str) -> str:
         if not self.exists(path):
             raise failure(errno.ENOENT)
