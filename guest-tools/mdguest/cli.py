@@ -196,9 +196,12 @@ def _measure(system: System, settings: Settings, arguments: Parsed) -> int:
 
     cpus, seconds = _cpus(arguments.cpus), _seconds(arguments.seconds)
     seen = _look(system, settings, arguments)
+    online = seen.facts.online
+    if cpus and not cpus & online:
+        raise BadInput(f"--cpus {cpus}: none of them is online; expected some of CPU {online}")
     wanted = measure.Wanted(
-        cpus or seen.facts.online,
-        seen.asked & seen.facts.online,
+        cpus or online,
+        seen.asked & online,
         seconds,
         arguments.probing,
         not arguments.no_tools,

@@ -16,7 +16,7 @@ FILE = "/etc/default/mdguest"
 MODES = ("partition", "kubernetes", "fence", "raw")
 PARTITIONS = ("isolated", "root")
 NAMES = ("source", "mode", "partition", "housekeeping", "interval")
-"""The settings, as flags and after MDGUEST_."""
+"""The settings, as flags; in capitals and after MDGUEST_, as variables."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,11 @@ class Settings:
 
 
 KEEP_ONE = ("first", "last")
+_PREFIX = "MDGUEST_"
+
+
+def _variable(name: str) -> str:
+    return _PREFIX + name.upper()
 
 
 def _one_of(*names: str) -> str:
@@ -72,10 +77,10 @@ def load(system: System, environment: Mapping[str, str], flags: Mapping[str, obj
     where = {name: f"--{name}" for name in NAMES}
     for source, texts in ((FILE, _file(system)), ("the environment", environment)):
         for name in NAMES:
-            text = texts.get(f"MDGUEST_{name.upper()}", "")
+            text = texts.get(_variable(name), "")
             if text:
                 values[name] = text
-                where[name] = f"MDGUEST_{name.upper()} in {source}"
+                where[name] = f"{_variable(name)} in {source}"
     for name in NAMES:
         if flags.get(name) is not None:
             values[name] = flags[name]
@@ -103,4 +108,8 @@ def _file(system: System) -> dict[str, str]:
         words = shlex.split(system.read(FILE), comments=True)
     except ValueError as error:
         raise BadInput(f"{FILE}: {error}: expected lines like MDGUEST_MODE=partition") from error
-    return {name: value for name, _, value in (word.partition("=") for word in words)}
+    texts = {name: value for name, _, value in (word.partition("=") for word in words)}
+    for name in texts:
+        if name.startswith(_PREFIX) and name not in map(_variable, NAMES):
+            raise BadInput(f"{name} in {FILE}: {_one_of(*map(_variable, NAMES))}")
+    return texts

@@ -98,6 +98,12 @@ def test_bad_usage_is_one_line_that_names_what_is_wrong(
     assert err.count("\n") == 1
 
 
+def test_only_cpus_that_are_there_can_be_measured(run: Run) -> None:
+    status, out, err = run("measure", "--cpus", "8-9")
+    assert (status, out) == (2, "")
+    assert err.endswith(": --cpus 8-9: none of them is online; expected some of CPU 0-3\n")
+
+
 # ---- a guest's day ----
 
 

@@ -57,6 +57,12 @@ def test_an_interval_that_would_flood_or_sleep_is_refused(seconds: str) -> None:
         load(guest(), {}, {"interval": seconds})
 
 
+def test_a_misspelt_name_in_the_file_is_refused() -> None:
+    expected = rf"^MDGUEST_MOD in {FILE}: expected MDGUEST_SOURCE, MDGUEST_MODE, .* or MDGUEST_"
+    with pytest.raises(BadInput, match=expected):
+        load(with_file("MDGUEST_MOD=fence\nTZ=UTC\n"), {}, {})
+
+
 def test_a_file_that_is_none_is_refused_by_its_name() -> None:
     with pytest.raises(BadInput, match=FILE):
         load(with_file('MDGUEST_MODE="fence'), {}, {})
