@@ -15,6 +15,7 @@ import pytest
 from tests.vm.agent import GuestError
 from tests.vm.drives import config_drive
 from tests.vm.machine import Machine
+from tests.vm.tool import until
 
 # Polls two ports that lead nowhere, until its input ends: a second after it has begun.
 TESTPMD = (
@@ -58,9 +59,9 @@ def test_a_command_that_takes_too_long_is_ended(shared_vm: Machine) -> None:
 
 def test_a_spawned_command_goes_on_until_it_is_stopped(shared_vm: Machine) -> None:
     process = shared_vm.spawn("echo begun; while :; do sleep 0.1; done")
+    until(lambda: process.output == "begun\n")
     assert shared_vm.poll(process.pid) is None
     assert process.stop() == -15
-    assert process.output == "begun\n"
     assert shared_vm.spawn("exit 4").wait() == 4
 
 
