@@ -22,6 +22,7 @@ from mdguest.journal import Journal
 from mdguest.memory import Memory
 from mdguest.observe import observe
 from mdguest.plan import Plan, plan
+from mdguest.restore import OF_CPUSETS
 from mdguest.waking import wake
 from mdguest.wants import FILES
 
@@ -96,7 +97,7 @@ def converge(
         )
         outcome.plan = replan(remembered)
     _finish(system, journal, outcome)
-    if outcome.done:
+    if cut_off or any(step.knob.kind in OF_CPUSETS for step in outcome.done):
         for step in outcome.plan.steps:
             if step.knob.kind == "partition":
                 wake(system, step.knob.target.rpartition("/")[0])

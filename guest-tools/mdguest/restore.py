@@ -23,7 +23,7 @@ OF_THE_POOL = (
 )
 """What programs in the pool stand on."""
 
-_OF_CPUSETS = ("cpus", "list", "unit", "partition", "native", "cgroup", "controllers")
+OF_CPUSETS = ("cpus", "list", "unit", "partition", "native", "cgroup", "controllers")
 """Kinds of knobs whose change moves tasks."""
 
 
@@ -50,7 +50,7 @@ def restored(
     unfinished = [
         step
         for step in steps
-        if step.knob.kind == "dropin" or (step.needed and step.knob.kind in _OF_CPUSETS)
+        if step.knob.kind == "dropin" or (step.needed and step.knob.kind in OF_CPUSETS)
     ]
     if not wanted and memory.isolated and not unfinished:
         steps += _affinities(facts, memory)

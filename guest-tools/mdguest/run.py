@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 from mdguest import control, lock
 from mdguest.cpuset import CpuSet
 from mdguest.errors import NotFound, Refused, Trouble
+from mdguest.facts import CGROUP
 from mdguest.observe import POOL, RAW_POOL, observe
 from mdguest.pinning import every_cpu, start_pinning
 from mdguest.settings import Settings
@@ -134,7 +135,7 @@ def enter() -> NoReturn:
 
 def _enter_raw(system: System, facts: Facts, name: str, cpus: CpuSet) -> None:
     """Without systemd: a cgroup of our own in the pool; those that are empty go."""
-    pool = facts.pool.path if facts.pool else RAW_POOL
+    pool = f"{CGROUP}/{RAW_POOL}"
     for group in facts.subsets:
         if group.name.startswith(SUBSET) and not group.populated:
             system.remove(group.path)

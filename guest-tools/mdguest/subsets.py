@@ -18,13 +18,17 @@ from typing import TYPE_CHECKING
 
 from mdguest.cpuset import EMPTY, CpuSet, union
 from mdguest.errors import BadInput, NotFound, Refused
+from mdguest.waking import ROOM
 from mdguest.wants import SUBSET, held
 
 if TYPE_CHECKING:
     from mdguest.facts import Facts, Group
 
 PROBES = ("probes", "probes-of-mdguest.scope")
-"""The cgroups of a measurement: they take no CPU away from anybody."""
+"""The cgroups of a measurement."""
+
+_PASSING = (*PROBES, ROOM)
+"""Cgroups of ours that take no CPU away from anybody."""
 
 _LONG = 6
 """Digits: more than any number of CPUs has."""
@@ -49,7 +53,7 @@ def subsets(facts: Facts) -> list[Subset]:
     return [
         Subset(_name(group), (held(group) | (group.effective or EMPTY)) & pool or pool, group.path)
         for group in facts.subsets
-        if group.populated and group.name not in PROBES
+        if group.populated and group.name not in _PASSING
     ]
 
 

@@ -15,7 +15,7 @@ from mdguest.cpuset import CpuSet
 if TYPE_CHECKING:
     from mdguest.system import System
 
-_ROOM = "wake"
+ROOM = "wake"
 """A cgroup in the partition, whose own may hold no process once it has others below it."""
 
 
@@ -27,7 +27,7 @@ def wake(system: System, partition: str) -> None:
     with contextlib.suppress(OSError):
         if system.read(f"{partition}/cpuset.cpus.partition") != "root":
             return
-        room = f"{partition}/{_ROOM}"
+        room = f"{partition}/{ROOM}"
         system.mkdir(room)
         try:
             cpus = CpuSet.parse(system.read(f"{partition}/cpuset.cpus.effective"))

@@ -198,6 +198,15 @@ def test_each_cpu_of_a_pool_that_is_balanced_from_now_on_is_woken(kernel: str, m
     assert not made.exists(made.glob("/sys/fs/cgroup/dedicated*")[0] + "/wake")
 
 
+def test_no_cpu_is_disturbed_to_put_an_interrupt_back() -> None:
+    made = guest("6.1")
+    isolate(made, "2-3", partition="root")
+    made.tree.asleep = CpuSet.parse("3")
+    made.write("/proc/irq/default_smp_affinity", "f")
+    assert isolate(made, "2-3", partition="root").done
+    assert str(made.tree.asleep) == "3"
+
+
 @each_kernel
 def test_a_program_with_an_affinity_of_its_own_keeps_what_it_chooses_later(kernel: str) -> None:
     made = guest(kernel)

@@ -57,6 +57,12 @@ def test_the_cpus_are_free_near_one_another_and_of_whole_cores(
     assert str(choose(wanted, replace(FACTS, subsets=taken))) == chosen
 
 
+@pytest.mark.parametrize("name", ["probes", "probes-of-mdguest.scope", "wake"])
+def test_mdguests_own_cgroups_hold_nothing(name: str) -> None:
+    own = Group(f"{POOL}/{name}", effective=cpus("2-11"), populated=True)
+    assert subsets(replace(FACTS, subsets=(own,))) == []
+
+
 BAD = {
     "0": (BadInput, "at least 1"),
     "-1": (BadInput, "--cpus: .*'-1'"),
