@@ -19,12 +19,12 @@ from msgspec.structs import replace
 
 from bench.hosts import CASES, LARGEST_MISS, Case, Machine
 from bench.nova_process import Nova, nova
-from mdsvc.choice import rank
 from mdsvc.cpuset import CpuSet
 from mdsvc.errors import DoesNotFit
-from mdsvc.flavor import Flavor, Request, request
 from mdsvc.forms import from_builtins
 from mdsvc.layout import fit
+from mdsvc.placing.choice import rank
+from mdsvc.policy.flavor import Flavor, Request, request
 from mdsvc.topology import Host, HostCell
 
 ROUNDS = 5

@@ -16,11 +16,11 @@ from typing import Protocol
 
 from bench.hosts import VCPU_MB, Machine
 from bench.nova_process import Nova, nova
-from mdsvc import use
 from mdsvc.errors import DoesNotFit
-from mdsvc.flavor import Flavor, request
 from mdsvc.forms import from_builtins
 from mdsvc.layout import Layout, fit
+from mdsvc.placing import usage
+from mdsvc.policy.flavor import Flavor, request
 from mdsvc.topology import Host
 
 GUESTS = 5000
@@ -106,11 +106,11 @@ class Ours:
         except DoesNotFit:
             return False
         self.layouts[guest] = layout, flavor
-        self.host = use.place(self.host, layout, flavor)
+        self.host = usage.place(self.host, layout, flavor)
         return True
 
     def remove(self, guest: int) -> None:
-        self.host = use.remove(self.host, *self.layouts.pop(guest))
+        self.host = usage.remove(self.host, *self.layouts.pop(guest))
 
 
 class BestFit:

@@ -8,12 +8,14 @@ from typing import Any
 
 from aiohttp import web
 
-from mdsvc import handlers, operator_api
+from mdsvc import api, handlers
 from mdsvc.documents import Documents
 from mdsvc.errors import BadInput
 from mdsvc.forms import from_json
 from mdsvc.handlers import Guests
-from mdsvc.identity import AddressIdentity, Identity, NeutronIdentity
+from mdsvc.identity import Identity
+from mdsvc.identity.address import AddressIdentity
+from mdsvc.identity.neutron import NeutronIdentity
 from mdsvc.settings import Settings
 from mdsvc.store import GuestStore, Store
 from mdsvc.store.opening import open_store
@@ -40,7 +42,7 @@ def guest_app(store: GuestStore, settings: Settings) -> web.Application:
 def operator_app(store: Store) -> web.Application:
     """What operators and their monitoring talk to."""
     app = web.Application()
-    app.add_routes(operator_api.routes(store))
+    app.add_routes(api.routes(store))
     return app
 
 

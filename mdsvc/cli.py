@@ -12,8 +12,21 @@ from typing import Any, NoReturn
 import click
 from click.shell_completion import get_completion_class
 
-from mdsvc import __version__, control, tables, what_if
-from mdsvc.console import (
+from mdsvc import __version__
+from mdsvc.control.hosts import add_host, get_host, list_hosts, remove_host, replace_host
+from mdsvc.control.instances import create_instance, delete_instance, get_instance, list_instances
+from mdsvc.cpuset import CpuSet
+from mdsvc.discovery.capabilities import host_from_capabilities
+from mdsvc.discovery.sysfs import local_host
+from mdsvc.errors import BadInput
+from mdsvc.forms import from_json
+from mdsvc.instance import Instance, PlacedInstance
+from mdsvc.libvirt import PARTS, VirtType, domain_xml
+from mdsvc.logs import configure
+from mdsvc.placing import what_if
+from mdsvc.store import Store
+from mdsvc.terminal import answers, tables
+from mdsvc.terminal.console import (
     CPUS,
     INPUT,
     examples,
@@ -27,16 +40,7 @@ from mdsvc.console import (
     terminal,
     use,
 )
-from mdsvc.cpuset import CpuSet
-from mdsvc.drawing import host_map
-from mdsvc.errors import BadInput
-from mdsvc.forms import from_json
-from mdsvc.instance import Instance, PlacedInstance
-from mdsvc.libvirt import PARTS, VirtType, domain_xml, host_from_capabilities
-from mdsvc.logs import configure
-from mdsvc.store import Store
-from mdsvc.sysfs import local_host
-from mdsvc.tables import answers
+from mdsvc.terminal.host_map import host_map
 from mdsvc.topology import Host
 
 
@@ -127,7 +131,7 @@ def host_add(file: Path, replace: bool) -> None:
             "pinned, shared_used, memory_used_mb, pages.used and floating_*: expected none, "
             "as the use of a registered host is that of its guests; only `fit` takes them"
         )
-    register = control.replace_host if replace else control.add_host
+    register = replace_host if replace else add_host
     added = use(lambda s: register(s, new.without_use()))
     show(added, tables.host_detail(added))
 
@@ -163,7 +167,7 @@ def host_import(
         new = host_from_capabilities(read(capabilities), name, shared, dedicated)
     else:
         new = local_host(name, shared, dedicated)
-    added = use(lambda s: control.add_host(s, new))
+    added = use(lambda s: add_host(s, new))
     show(added, tables.host_detail(added))
 
 
@@ -172,7 +176,7 @@ def host_import(
 @json_option
 def host_list() -> None:
     """List the hosts with their use."""
-    found = use(control.hosts)
+    found = use(list_hosts)
     show(found, tables.hosts_table(found))
 
 
@@ -182,7 +186,7 @@ def host_list() -> None:
 @json_option
 def host_show(name: str) -> None:
     """Draw a host: which guest has which CPU."""
-    found, guests = use(lambda s: control.host(s, name))
+    found, guests = use(lambda s: get_host(s, name))
     show(found, tables.host_detail(found), host_map(found, guests))
 
 
@@ -191,7 +195,7 @@ def host_show(name: str) -> None:
 @store_option
 def host_remove(name: str) -> None:
     """Forget a host that has no guests."""
-    use(lambda s: control.remove_host(s, name))
+    use(lambda s: remove_host(s, name))
 
 
 # ---- instances ----
@@ -215,7 +219,7 @@ def instance() -> None:
 def instance_create(file: Path, host_name: str | None) -> None:
     """Place the guest that FILE describes in JSON (- reads stdin), and print it with its layout."""
     new = from_json(read(file), Instance)
-    placed = use(lambda s: control.create_instance(s, new, host_name))
+    placed = use(lambda s: create_instance(s, new, host_name))
     show(placed, tables.instance_detail(placed))
 
 
@@ -224,7 +228,7 @@ def instance_create(file: Path, host_name: str | None) -> None:
 @json_option
 def instance_list() -> None:
     """List the guests with their CPUs."""
-    found = use(control.instances)
+    found = use(list_instances)
     show(found, tables.instances_table(found))
 
 
@@ -234,7 +238,7 @@ def instance_list() -> None:
 @json_option
 def instance_show(uuid: str) -> None:
     """Show a guest and its layout."""
-    found = use(lambda s: control.instance(s, uuid.lower()))
+    found = use(lambda s: get_instance(s, uuid.lower()))
     show(found, tables.instance_detail(found))
 
 
@@ -253,8 +257,8 @@ def instance_xml(uuid: str, only: str | None, kind: VirtType) -> None:
     """Print a guest as a libvirt domain, pinned to where it is. Disks and networks are yours."""
 
     async def placed(store: Store) -> tuple[PlacedInstance, Host]:
-        guest = await control.instance(store, uuid.lower())
-        found, _ = await control.host(store, guest.host)
+        guest = await get_instance(store, uuid.lower())
+        found, _ = await get_host(store, guest.host)
         return guest, found
 
     xml = domain_xml(*use(placed), kind, only)
@@ -266,7 +270,7 @@ def instance_xml(uuid: str, only: str | None, kind: VirtType) -> None:
 @store_option
 def instance_delete(uuid: str) -> None:
     """Remove a guest, and free what it used."""
-    use(lambda s: control.delete_instance(s, uuid.lower()))
+    use(lambda s: delete_instance(s, uuid.lower()))
 
 
 # ---- fit, demo, completion ----

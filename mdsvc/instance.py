@@ -10,10 +10,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from mdsvc.flavor import Flavor, Image
 from mdsvc.forms import Form
 from mdsvc.layout import Layout
-from mdsvc.settings import VersionList
+from mdsvc.policy.flavor import Flavor, Image
 
 Line = Annotated[str, msgspec.Meta(max_length=255, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
 """Text that is served as one line of a listing or leaf."""
@@ -21,6 +20,8 @@ Line = Annotated[str, msgspec.Meta(max_length=255, pattern=r"^[^\x00-\x1f\x7f]*\
 Label = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
 Mac = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}\Z")]
 Tags = tuple[Label, ...]
+VersionList = Literal["nova", "newest"]
+"""What /openstack lists: what Nova lists, or only versions that have `dedicated_cpus`."""
 
 _UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _MAX_USER_DATA = 65535

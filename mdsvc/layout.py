@@ -12,14 +12,17 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from mdsvc.cpuset import EMPTY, CpuSet, union
-from mdsvc.demand import Demand, page_size
 from mdsvc.errors import DoesNotFit
-from mdsvc.flavor import EmulatorPolicy, GuestCell, Policy, Request, ThreadPolicy
+from mdsvc.fitting import search
+from mdsvc.fitting.demand import Demand, page_size
+from mdsvc.fitting.reasons import explain, is_refused
+from mdsvc.fitting.search import cores_broken
+from mdsvc.fitting.vacancy import Vacancy, pick
 from mdsvc.forms import Form
-from mdsvc.reasons import explain, is_refused
-from mdsvc.rooms import Room, pick
-from mdsvc.search import best
+from mdsvc.policy.flavor import EmulatorPolicy, GuestCell, Policy, Request, ThreadPolicy
 from mdsvc.topology import Host
+
+__all__ = ["Layout", "LayoutCell", "cores_broken", "does_not_fit", "fit", "price"]
 
 
 class LayoutCell(Form, frozen=True):
@@ -61,10 +64,10 @@ class Layout(Form, frozen=True):
 
 def fit(host: Host, request: Request) -> Layout:
     """The best layout of the request on the host. Raises DoesNotFit, which knows the reasons."""
-    found = None if is_refused(host, request) else best(host, request)
+    found = None if is_refused(host, request) else search.best(host, request)
     if found is None:
         raise does_not_fit(host, request)
-    cells = tuple(map(_cell, request.cells, found.demands, found.rooms))
+    cells = tuple(map(_cell, request.cells, found.demands, found.vacancies))
     return Layout(
         dedicated_cpus=request.dedicated,
         shared_cpus=request.shared,
@@ -77,22 +80,27 @@ def fit(host: Host, request: Request) -> Layout:
     )
 
 
+def price(host: Host, request: Request) -> int | None:
+    """What the best layout costs, comparable between hosts; None where there is none."""
+    return None if is_refused(host, request) else search.price(host, request)
+
+
 def does_not_fit(host: Host, request: Request) -> DoesNotFit:
     """The reasons take longer than to find that there is no place, so they wait to be asked."""
     return DoesNotFit(f"does not fit on host {host.name}", partial(explain, host, request))
 
 
-def _cell(guest: GuestCell, demand: Demand, room: Room) -> LayoutCell:
-    picked = pick(room, demand.threads, demand.dedicated, demand.reserved)
+def _cell(guest: GuestCell, demand: Demand, vacancy: Vacancy) -> LayoutCell:
+    picked = pick(vacancy, demand.threads, demand.dedicated, demand.reserved)
     return LayoutCell(
         id=guest.id,
-        host_cell=room.cell.id,
+        host_cell=vacancy.cell.id,
         cpuset=guest.shared,
         pcpuset=guest.dedicated,
         cpu_pinning=dict(zip(guest.dedicated_vcpus, picked.pcpus, strict=True)),
         cpuset_reserved=CpuSet(picked.reserved) if picked.reserved else EMPTY,
         memory_mb=guest.memory_mb,
-        pagesize_kb=None if demand.page_size is None else page_size(demand, room),
+        pagesize_kb=None if demand.page_size is None else page_size(demand, vacancy),
     )
 
 

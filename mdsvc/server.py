@@ -13,8 +13,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from aiohttp import web
 
 from mdsvc.app import guest_app, open_store, operator_app
-from mdsvc.networks import listen
-from mdsvc.settings import Listen, Settings
+from mdsvc.listening.sockets import Listen, listen
+from mdsvc.settings import Settings
 from mdsvc.store import Store
 
 _IDLE_SECONDS = 15

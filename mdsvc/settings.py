@@ -12,33 +12,9 @@ import msgspec
 
 from mdsvc.errors import BadInput
 from mdsvc.forms import check_plain, explain
-
-VersionList = Literal["nova", "newest"]
-CpusFormat = Literal["cpuset", "list"]
-
-_LISTEN = re.compile(
-    r"(?:\[(?P<v6>[0-9A-Fa-f:.]+(?:%[^\]]+)?)\]|(?P<v4>[^:\[\]]+)):(?P<port>[0-9]{1,5})"
-)
-
-
-class Listen(msgspec.Struct, frozen=True):
-    """Where a listener is: an address, IPv6 without its brackets, and a TCP port (0 = any)."""
-
-    address: str
-    port: int
-
-    @classmethod
-    def parse(cls, text: str, field: str = "address") -> Listen:
-        """Read ``ADDR:PORT``, ``[ADDR6]:PORT`` or ``[ADDR6%INTERFACE]:PORT``."""
-        match = _LISTEN.fullmatch(text)
-        if not match or int(match["port"]) > 65535:
-            expected = "expected ADDR:PORT like 127.0.0.1:8775 or [::1]:8775"
-            raise ValueError(f"{field}: {expected}, got {text!r}")
-        return cls(match["v6"] or match["v4"], int(match["port"]))
-
-    def __str__(self) -> str:
-        address = f"[{self.address}]" if ":" in self.address else self.address
-        return f"{address}:{self.port}"
+from mdsvc.instance import VersionList
+from mdsvc.listening.sockets import Listen
+from mdsvc.versions import CpusFormat
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

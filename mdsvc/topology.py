@@ -5,14 +5,13 @@ CPU numbers here are host CPUs (pCPUs) throughout. Memory is in MiB, page sizes 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from functools import cached_property, lru_cache
 from typing import Annotated, Literal
 
 import msgspec
 
 from mdsvc.cpuset import EMPTY, CpuSet, union
-from mdsvc.forms import Form, from_builtins, to_builtins
+from mdsvc.forms import Form
 
 MIXED_SERVICE_VERSION = 2
 """The first service version of a host that knows guests with the mixed policy (R17)."""
@@ -208,26 +207,3 @@ def _check_disjoint(sets: tuple[CpuSet, ...] | list[CpuSet], what: str) -> None:
         if cpus.mask & seen:
             raise ValueError(f"{what}: expected no CPU twice, but {cpus & CpuSet(seen)} is")
         seen |= cpus.mask
-
-
-def parts_of(groups: Iterable[CpuSet], cpus: CpuSet) -> tuple[CpuSet, ...]:
-    """What of each group is among these CPUs: each once, by lowest CPU, and none empty."""
-    masks = {group.mask & cpus.mask for group in groups} - {0}
-    return tuple(CpuSet(mask) for mask in sorted(masks, key=lambda mask: mask & -mask))
-
-
-def found_host(
-    name: str, cells: Sequence[HostCell], shared: CpuSet | None, dedicated: CpuSet | None
-) -> Host:
-    """A host whose cells were found out; with neither CPU set given every CPU is shared, as in
-    Nova, and with one of them the other is empty. Raises BadInput.
-    """
-    if shared is None and dedicated is None:
-        shared = union(cell.cpus for cell in cells)
-    form = {
-        "name": name,
-        "cells": to_builtins(cells),
-        "cpu_shared_set": str(shared or EMPTY),
-        "cpu_dedicated_set": str(dedicated or EMPTY),
-    }
-    return from_builtins(form, Host)

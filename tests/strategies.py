@@ -10,8 +10,8 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from mdsvc.flavor import Flavor, Image, Request, request
 from mdsvc.forms import from_builtins
+from mdsvc.policy.flavor import Flavor, Image, Request, request
 from mdsvc.topology import Host
 from tests.reference.facts import Json
 from tests.reference.generate import Case, cases

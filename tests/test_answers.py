@@ -10,10 +10,10 @@ import pytest
 from rich.console import Console
 
 from mdsvc.forms import from_builtins
-from mdsvc.tables import answers
-from mdsvc.tables.text import Printable
+from mdsvc.placing.what_if import answer, choice_answer, placement_answer
+from mdsvc.terminal import answers
+from mdsvc.terminal.words import Printable
 from mdsvc.topology import Host
-from mdsvc.what_if import answer, choice_answer, placement_answer
 
 HOST: dict[str, Any] = {
     "name": "h1",

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdsvc.assignment import assign, blocking
+from mdsvc.fitting.assignment import assign, blocking
 from tests.strategies import THOROUGH
 
 Row = list[int | None]

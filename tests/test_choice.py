@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from mdsvc import choice
-from mdsvc.choice import choose, rank
 from mdsvc.errors import DoesNotFit
-from mdsvc.flavor import Request
+from mdsvc.fitting.search import price
 from mdsvc.forms import to_json
 from mdsvc.layout import Layout, fit
-from mdsvc.search import price
+from mdsvc.placing import choice
+from mdsvc.placing.choice import choose, rank
+from mdsvc.policy.flavor import Request
 from mdsvc.topology import Host
 from tests.reference.facts import Json, cells_of, parse_cpus
 from tests.reference.generate import cases

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from mdsvc import control
+from mdsvc.control.hosts import add_host, get_host, list_hosts, remove_host
+from mdsvc.control.instances import create_instance, delete_instance, get_instance, list_instances
 from mdsvc.cpuset import EMPTY, CpuSet
 from mdsvc.errors import Conflict, DoesNotFit, InvalidRequest, NotFound
 from mdsvc.forms import from_builtins
@@ -64,11 +65,11 @@ def store() -> BusyStore:
 
 async def fill(store: Store, *hosts: Host) -> None:
     for one in hosts:
-        await control.add_host(store, one)
+        await add_host(store, one)
 
 
 async def use_of(store: Store, name: str = "h1") -> Host:
-    found, _ = await control.host(store, name)
+    found, _ = await get_host(store, name)
     return found
 
 
@@ -76,38 +77,38 @@ async def use_of(store: Store, name: str = "h1") -> Host:
 
 
 async def test_a_host_is_registered_once(store: BusyStore) -> None:
-    assert await control.add_host(store, host()) == host()
+    assert await add_host(store, host()) == host()
     with pytest.raises(Conflict, match=r"host h1: .*already"):
-        await control.add_host(store, host(packing="pack"))
-    assert await control.hosts(store) == [host()]
+        await add_host(store, host(packing="pack"))
+    assert await list_hosts(store) == [host()]
 
 
 async def test_an_unknown_host_is_not_found(store: BusyStore) -> None:
     await fill(store, host())
     with pytest.raises(NotFound, match="host h2: "):
-        await control.host(store, "h2")
+        await get_host(store, "h2")
     with pytest.raises(NotFound, match="host h2: "):
-        await control.remove_host(store, "h2")
+        await remove_host(store, "h2")
 
 
 async def test_a_host_with_guests_is_not_removed(store: BusyStore) -> None:
     await fill(store, host())
-    await control.create_instance(store, guest(), None)
+    await create_instance(store, guest(), None)
     with pytest.raises(Conflict, match=f"host h1: .*{uuid()}"):
-        await control.remove_host(store, "h1")
-    assert len(await control.hosts(store)) == 1
-    await control.delete_instance(store, uuid())
-    await control.remove_host(store, "h1")
-    assert await control.hosts(store) == []
+        await remove_host(store, "h1")
+    assert len(await list_hosts(store)) == 1
+    await delete_instance(store, uuid())
+    await remove_host(store, "h1")
+    assert await list_hosts(store) == []
 
 
 async def test_a_host_comes_with_its_own_guests_alone(store: BusyStore) -> None:
     await fill(store, host("h1"), host("h2"))
     for number, name in ((1, "h1"), (2, "h2"), (3, "h1")):
-        await control.create_instance(store, guest(number), name)
-    _, guests = await control.host(store, "h1")
+        await create_instance(store, guest(number), name)
+    _, guests = await get_host(store, "h1")
     assert [found.uuid for found in guests] == [uuid(1), uuid(3)]
-    assert len(await control.instances(store)) == 3
+    assert len(await list_instances(store)) == 3
 
 
 # ---- placing ----
@@ -115,9 +116,9 @@ async def test_a_host_comes_with_its_own_guests_alone(store: BusyStore) -> None:
 
 async def test_a_guest_is_stored_with_its_layout_and_its_use(store: BusyStore) -> None:
     await fill(store, host())
-    placed = await control.create_instance(store, guest(), None)
+    placed = await create_instance(store, guest(), None)
     assert (placed.host, placed.generation) == ("h1", 1)
-    assert await control.instance(store, uuid()) == placed
+    assert await get_instance(store, uuid()) == placed
     pcpus = placed.layout.cells[0].pcpus
     assert len(pcpus) == 2
     used = await use_of(store)
@@ -127,13 +128,13 @@ async def test_a_guest_is_stored_with_its_layout_and_its_use(store: BusyStore) -
 
 async def test_the_named_host_is_taken_or_none(store: BusyStore) -> None:
     await fill(store, host("h1"), host("h2", cpu_dedicated_set=""))
-    placed = await control.create_instance(store, guest(1), "h1")
+    placed = await create_instance(store, guest(1), "h1")
     assert placed.host == "h1"
     with pytest.raises(DoesNotFit, match="host h2"):
-        await control.create_instance(store, guest(2), "h2")
+        await create_instance(store, guest(2), "h2")
     with pytest.raises(NotFound, match="host h3: "):
-        await control.create_instance(store, guest(2), "h3")
-    assert await control.instances(store) == [placed]
+        await create_instance(store, guest(2), "h3")
+    assert await list_instances(store) == [placed]
 
 
 async def test_of_all_hosts_one_that_takes_the_guest_is_chosen(store: BusyStore) -> None:
@@ -141,58 +142,58 @@ async def test_of_all_hosts_one_that_takes_the_guest_is_chosen(store: BusyStore)
     few = host("h1", cpu_dedicated_set="1-2,5-6")
     small = host("h2", cells=[{**cell, "memory_mb": 32} for cell in form_of_host()["cells"]])
     await fill(store, few, small, host("h3"))
-    placed = await control.create_instance(store, guest(1, flavor(6, 64, DEDICATED)), None)
+    placed = await create_instance(store, guest(1, flavor(6, 64, DEDICATED)), None)
     assert placed.host == "h3"
 
 
 async def test_of_equal_hosts_the_first_by_name_is_chosen(store: BusyStore) -> None:
     await fill(store, host("h2"), host("h10"), host("h3"))
-    assert (await control.create_instance(store, guest(), None)).host == "h10"
+    assert (await create_instance(store, guest(), None)).host == "h10"
 
 
 async def test_a_guest_that_fits_nowhere_is_told_why_by_every_host(store: BusyStore) -> None:
     await fill(store, host("h1"), host("h2"))
     with pytest.raises(DoesNotFit, match="none of 2 hosts: ") as error:
-        await control.create_instance(store, guest(1, flavor(7, 64, DEDICATED)), None)
+        await create_instance(store, guest(1, flavor(7, 64, DEDICATED)), None)
     assert {reason["host"] for reason in error.value.reasons} == {"h1", "h2"}
-    assert await control.hosts(store) == [host("h1"), host("h2")]
+    assert await list_hosts(store) == [host("h1"), host("h2")]
 
 
 async def test_without_a_host_there_is_no_place(store: BusyStore) -> None:
     with pytest.raises(Conflict, match="no host is registered"):
-        await control.create_instance(store, guest(), None)
+        await create_instance(store, guest(), None)
 
 
 async def test_a_wrong_request_is_refused_before_any_transaction(store: BusyStore) -> None:
     wrong = guest(1, flavor(2, 64, {"hw:cpu_policy": "pinned"}))
     with pytest.raises(InvalidRequest, match="hw:cpu_policy"):
-        await control.create_instance(store, wrong, None)
+        await create_instance(store, wrong, None)
     assert store.begun == 0
 
 
 async def test_a_uuid_is_placed_once(store: BusyStore) -> None:
     await fill(store, host())
-    placed = await control.create_instance(store, guest(), None)
+    placed = await create_instance(store, guest(), None)
     before = await use_of(store)
     with pytest.raises(Conflict, match=f"uuid {uuid()}: "):
-        await control.create_instance(store, guest(1, FLOATING, name="another"), None)
-    assert await control.instances(store) == [placed]
+        await create_instance(store, guest(1, FLOATING, name="another"), None)
+    assert await list_instances(store) == [placed]
     assert await use_of(store) == before
 
 
 async def test_an_address_is_given_once_on_a_network(store: BusyStore) -> None:
     await fill(store, host())
     first = guest(1, FLOATING, addresses=on_network("a", "10.0.0.5"))
-    await control.create_instance(store, first, None)
+    await create_instance(store, first, None)
     with pytest.raises(Conflict, match=f"addresses: 10.0.0.5 on a: .*{uuid(1)}"):
-        await control.create_instance(
+        await create_instance(
             store, guest(2, FLOATING, addresses=on_network("a", "10.0.0.5")), None
         )
     other = guest(2, FLOATING, addresses=on_network("b", "10.0.0.5"))
-    await control.create_instance(store, other, None)
-    await control.delete_instance(store, uuid(1))
+    await create_instance(store, other, None)
+    await delete_instance(store, uuid(1))
     third = guest(3, FLOATING, addresses=on_network("a", "10.0.0.5"))
-    await control.create_instance(store, third, None)
+    await create_instance(store, third, None)
     assert await store.find("10.0.0.5", "a") == [uuid(3)]
 
 
@@ -204,20 +205,20 @@ async def test_what_a_guest_used_is_free_once_it_is_removed(
     store: BusyStore, asked: object
 ) -> None:
     await fill(store, host())
-    await control.create_instance(store, guest(1, asked), None)
+    await create_instance(store, guest(1, asked), None)
     between = await use_of(store)
-    await control.create_instance(store, guest(2, asked), None)
-    await control.delete_instance(store, uuid(2))
+    await create_instance(store, guest(2, asked), None)
+    await delete_instance(store, uuid(2))
     assert await use_of(store) == between
-    await control.delete_instance(store, uuid(1))
+    await delete_instance(store, uuid(1))
     assert await use_of(store) == host()
     for number in (1, 2):
         with pytest.raises(NotFound, match=uuid(number)):
-            await control.instance(store, uuid(number))
+            await get_instance(store, uuid(number))
 
 
 async def test_an_unknown_guest_is_not_found(store: BusyStore) -> None:
-    for use_case in (control.instance, control.delete_instance):
+    for use_case in (get_instance, delete_instance):
         with pytest.raises(NotFound, match=f"instance {uuid()}: "):
             await use_case(store, uuid())
 
@@ -229,27 +230,27 @@ async def test_mixed_is_refused_until_every_host_knows_it(store: BusyStore) -> N
     await fill(store, host("h1"), host("old-1", service_version=1), host("h2", service_version=3))
     for name in (None, "h1", "old-1"):
         with pytest.raises(Conflict, match="old-1") as error:
-            await control.create_instance(store, guest(1, MIXED), name)
+            await create_instance(store, guest(1, MIXED), name)
         assert "h1" not in str(error.value)
-    await control.create_instance(store, guest(2, PAIR), "old-1")
-    await control.create_instance(store, guest(3, FLOATING), "old-1")
-    assert len(await control.instances(store)) == 2
+    await create_instance(store, guest(2, PAIR), "old-1")
+    await create_instance(store, guest(3, FLOATING), "old-1")
+    assert len(await list_instances(store)) == 2
     for number in (2, 3):
-        await control.delete_instance(store, uuid(number))
-    await control.remove_host(store, "old-1")
-    assert (await control.create_instance(store, guest(1, MIXED), None)).layout.cells
+        await delete_instance(store, uuid(number))
+    await remove_host(store, "old-1")
+    assert (await create_instance(store, guest(1, MIXED), None)).layout.cells
 
 
 # ---- transactions that lose ----
 
 USE_CASES: dict[str, Callable[[Store], Awaitable[object]]] = {
-    "add_host": lambda store: control.add_host(store, host("new")),
-    "remove_host": lambda store: control.remove_host(store, "empty"),
-    "create_instance": lambda store: control.create_instance(store, guest(2), None),
-    "delete_instance": lambda store: control.delete_instance(store, uuid()),
-    "hosts": control.hosts,
-    "host": lambda store: control.host(store, "h1"),
-    "instances": control.instances,
+    "add_host": lambda store: add_host(store, host("new")),
+    "remove_host": lambda store: remove_host(store, "empty"),
+    "create_instance": lambda store: create_instance(store, guest(2), None),
+    "delete_instance": lambda store: delete_instance(store, uuid()),
+    "hosts": list_hosts,
+    "host": lambda store: get_host(store, "h1"),
+    "instances": list_instances,
 }
 
 
@@ -257,7 +258,7 @@ USE_CASES: dict[str, Callable[[Store], Awaitable[object]]] = {
 async def in_use(store: BusyStore) -> BusyStore:
     """Two hosts and a guest, on one of them."""
     await fill(store, host("empty"), host("h1"))
-    await control.create_instance(store, guest(), "h1")
+    await create_instance(store, guest(), "h1")
     store.begun = 0
     return store
 
@@ -295,9 +296,7 @@ async def test_what_lost_sees_what_the_other_has_done(store: BusyStore) -> None:
                 yield tx
                 if self.busy:
                     self.busy -= 1
-                    await control.create_instance(
-                        store, guest(2, FLOATING, addresses=address), None
-                    )
+                    await create_instance(store, guest(2, FLOATING, addresses=address), None)
                     self._tables = store._tables
                     raise Stale
 
@@ -305,12 +304,12 @@ async def test_what_lost_sees_what_the_other_has_done(store: BusyStore) -> None:
     overtaken._tables = store._tables
     overtaken.busy = 1
     with pytest.raises(Conflict, match=uuid(2)):
-        await control.create_instance(overtaken, guest(1, FLOATING, addresses=address), None)
+        await create_instance(overtaken, guest(1, FLOATING, addresses=address), None)
 
 
 async def test_other_errors_are_not_tried_again(in_use: BusyStore) -> None:
     with pytest.raises(NotFound):
-        await control.remove_host(in_use, "nowhere")
+        await remove_host(in_use, "nowhere")
     assert in_use.begun == 1
 
 
@@ -318,12 +317,12 @@ async def test_many_at_once_take_no_pcpu_twice(store: BusyStore) -> None:
     """Each transaction of the store in memory works on its own copy, so most of them lose."""
     await fill(store, host("h1"), host("h2"))
     done = await asyncio.gather(
-        *(control.create_instance(store, guest(number), None) for number in range(15)),
+        *(create_instance(store, guest(number), None) for number in range(15)),
         return_exceptions=True,
     )
     placed = [one for one in done if isinstance(one, PlacedInstance)]
     assert {type(one) for one in done} <= {PlacedInstance, DoesNotFit, Conflict}
-    assert sorted(p.uuid for p in placed) == [p.uuid for p in await control.instances(store)]
+    assert sorted(p.uuid for p in placed) == [p.uuid for p in await list_instances(store)]
     for name in ("h1", "h2"):
         taken = [cell.pcpus for p in placed if p.host == name for cell in p.layout.cells]
         union = EMPTY

@@ -1,14 +1,14 @@
-"""The quick question whether a guest cell fits a room, and the rules in words, agree."""
+"""The quick question whether a guest cell fits a vacancy, and the rules in words, agree."""
 
 from __future__ import annotations
 
 import pytest
 
-from mdsvc.demand import fits, variants
-from mdsvc.flavor import Flavor, Image, request
+from mdsvc.fitting.demand import fits, variants
+from mdsvc.fitting.reasons import RULES
+from mdsvc.fitting.vacancy import ranked
 from mdsvc.forms import from_builtins
-from mdsvc.reasons import RULES
-from mdsvc.rooms import ranked
+from mdsvc.policy.flavor import Flavor, Image, request
 from mdsvc.topology import Host
 from tests.reference.generate import cases
 
@@ -22,8 +22,8 @@ def test_fits_says_what_the_rules_say(seed: int) -> None:
         wanted = request(from_builtins(flavor_form, Flavor), image)
         for demands in variants(wanted):
             for demand in demands:
-                for room in ranked(host):
-                    holds = not any(rule.short(demand, room) for rule in RULES)
-                    assert fits(demand, room) is holds, (demand, room)
+                for vacancy in ranked(host):
+                    holds = not any(rule.short(demand, vacancy) for rule in RULES)
+                    assert fits(demand, vacancy) is holds, (demand, vacancy)
                     asked[holds] += 1
     assert min(asked.values()) > 200, "both answers are tried"

@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from mdsvc import use
 from mdsvc.cpuset import EMPTY, CpuSet
+from mdsvc.discovery.capabilities import host_from_capabilities
 from mdsvc.errors import DoesNotFit
-from mdsvc.flavor import Flavor, Request, request
 from mdsvc.forms import to_json
 from mdsvc.layout import Layout, fit
-from mdsvc.libvirt import host_from_capabilities
+from mdsvc.placing import usage
+from mdsvc.policy.flavor import Flavor, Request, request
 from mdsvc.topology import Host, HostCell
 from tests.reference.checker import check
 from tests.strategies import plain
@@ -229,7 +229,7 @@ def filled(random: Random, host: Host) -> tuple[Host, list[Guest]]:
         refused = 0
         assert new_faults(host, wanted, layout) == [], asked
         guests.append((asked, layout))
-        host = use.place(host, layout, asked)
+        host = usage.place(host, layout, asked)
         assert [*faults(host, guests)] == [], asked
     return host, guests
 
@@ -239,7 +239,7 @@ def drained(random: Random, host: Host, guests: list[Guest]) -> Host:
     random.shuffle(guests)
     while guests:
         asked, layout = guests.pop()
-        host = use.remove(host, layout, asked)
+        host = usage.remove(host, layout, asked)
         assert [*faults(host, guests)] == [], asked
     return host
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from mdsvc.cpuset import CpuSet
 from mdsvc.errors import BadInput, InvalidRequest
-from mdsvc.flavor import Flavor, Image, Request
 from mdsvc.forms import from_builtins
+from mdsvc.policy.flavor import Flavor, Image, Request
 from tests.strategies import QUICK, THOROUGH, asked, read_row, shown_request
 
 # ---- R1 ----

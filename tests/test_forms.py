@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdsvc.errors import BadInput
-from mdsvc.flavor import Flavor, Image, Request
 from mdsvc.forms import MAX_DEPTH, from_builtins, from_json, to_builtins, to_json
 from mdsvc.instance import Instance
 from mdsvc.layout import Layout, fit
+from mdsvc.placing.what_if import Question
+from mdsvc.policy.flavor import Flavor, Image, Request
 from mdsvc.topology import Host
-from mdsvc.what_if import Question
 from tests.reference.facts import Json
 from tests.strategies import (
     INSTANCE,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mdsvc.cpuset import CpuSet
 from mdsvc.errors import InvalidRequest
-from mdsvc.guest_numa import MAX_NODES, Nodes, nodes
+from mdsvc.policy.guest_numa import MAX_NODES, Nodes, nodes
 from tests.strategies import QUICK, asked, read_row, shown_request
 
 TWO = "numa_nodes=2 numa_cpus.0=0-3 numa_cpus.1=4-7"

@@ -16,14 +16,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mdsvc.demand import Demand, fits
 from mdsvc.errors import DoesNotFit
-from mdsvc.flavor import Request, ThreadPolicy
+from mdsvc.fitting.cores import Cores
+from mdsvc.fitting.demand import Demand, fits
+from mdsvc.fitting.l3 import joined
+from mdsvc.fitting.vacancy import Vacancy, broken, pick, ranked, spanned, vacancies
 from mdsvc.forms import to_json
 from mdsvc.layout import Layout, fit
-from mdsvc.rooms import Room, broken, pick, ranked, rooms, spanned
-from mdsvc.rooms.cores import Cores
-from mdsvc.rooms.domains import joined
+from mdsvc.policy.flavor import Request, ThreadPolicy
 from mdsvc.topology import MAX_L3
 from tests.reference.facts import Json, cells_of, format_cpus
 from tests.reference.generate import Case
@@ -121,16 +121,16 @@ TAKEN: list[Row] = [
 ]
 
 
-def room_of(form: Json) -> Room:
-    return rooms(host_of(host_form(form)))[0]
+def vacancy_of(form: Json) -> Vacancy:
+    return vacancies(host_of(host_form(form)))[0]
 
 
 @pytest.mark.parametrize("row", TAKEN, ids=lambda row: row[0])
 def test_which_domains_are_taken(row: Row) -> None:
     _, domains, pinned, policy, vcpus, reserved, taken = row
-    room = room_of(cell_of(*domains, pinned=pinned))
-    picked = pick(room, policy, vcpus, reserved)
-    emulator = {cpu for cpu in room.cell.cpus if picked.reserved >> cpu & 1}
+    vacancy = vacancy_of(cell_of(*domains, pinned=pinned))
+    picked = pick(vacancy, policy, vcpus, reserved)
+    emulator = {cpu for cpu in vacancy.cell.cpus if picked.reserved >> cpu & 1}
     assert format_cpus({*picked.pcpus, *emulator}) == taken
     assert len(emulator) == reserved
 
@@ -168,11 +168,11 @@ def test_domains_that_only_together_break_no_core_are_found(row: Any) -> None:
     """The largest domains do not have the right threads."""
     _, domains, policy, vcpus, reserved, expected = row
     form = sized(*domains)
-    picked = pick(room_of(form), policy, vcpus, reserved)
+    picked = pick(vacancy_of(form), policy, vcpus, reserved)
     taken = {*picked.pcpus, *(cpu for cpu in range(99) if picked.reserved >> cpu & 1)}
     [cell] = cells_of(host_form(form))
     assert {at for at, domain in enumerate(cell.l3) if domain & taken} == expected
-    cost(room_of(form), policy, vcpus, reserved)
+    cost(vacancy_of(form), policy, vcpus, reserved)
 
 
 @pytest.mark.parametrize(("known", "home"), [(True, 1), (False, 0)])
@@ -234,10 +234,10 @@ def test_what_is_picked_is_in_as_few_domains_as_any_choice_is(
         ),
         default=None,
     )
-    room = room_of(form)
-    assert fits(demand(vcpus, policy, reserved), room) is (best is not None)
+    vacancy = vacancy_of(form)
+    assert fits(demand(vcpus, policy, reserved), vacancy) is (best is not None)
     if best is not None:
-        assert cost(room, policy, vcpus, reserved) == best
+        assert cost(vacancy, policy, vcpus, reserved) == best
 
 
 def demand(vcpus: int, policy: ThreadPolicy | None, reserved: int) -> Demand:
@@ -252,23 +252,25 @@ def demand(vcpus: int, policy: ThreadPolicy | None, reserved: int) -> Demand:
     )
 
 
-def cost(room: Room, policy: ThreadPolicy | None, vcpus: int, reserved: int) -> tuple[int, int]:
+def cost(
+    vacancy: Vacancy, policy: ThreadPolicy | None, vcpus: int, reserved: int
+) -> tuple[int, int]:
     """What the picked pCPUs cost, as the reference counts it; it must be what was said before."""
-    [cell] = cells_of(host_form(form_of(room)))
-    picked = pick(room, policy, vcpus, reserved)
+    [cell] = cells_of(host_form(form_of(vacancy)))
+    picked = pick(vacancy, policy, vcpus, reserved)
     pins = frozenset(picked.pcpus)
     taken = pins | {cpu for cpu in cell.free if picked.reserved >> cpu & 1}
     assert len(taken) == vcpus + reserved
     found = broken_cores(cell, taken), further_domains(cell, pins, taken)
     assert found == (
-        broken(room, policy, vcpus, reserved),
-        spanned(room, policy, vcpus, reserved) - 1,
+        broken(vacancy, policy, vcpus, reserved),
+        spanned(vacancy, policy, vcpus, reserved) - 1,
     )
     return found
 
 
-def form_of(room: Room) -> Json:
-    form: Json = json.loads(to_json(room.cell))
+def form_of(vacancy: Vacancy) -> Json:
+    form: Json = json.loads(to_json(vacancy.cell))
     return form
 
 
@@ -296,21 +298,21 @@ def test_no_fewer_domains_would_do(
     form: Json, vcpus: int, policy: ThreadPolicy | None, reserved: int
 ) -> None:
     """Every choice of domains is tried, as if it was a cell of its own."""
-    room = room_of(form)
-    vcpus = 1 + vcpus % max(1, room.free)
-    if not fits(demand(vcpus, policy, reserved), room):
+    vacancy = vacancy_of(form)
+    vcpus = 1 + vcpus % max(1, vacancy.free)
+    if not fits(demand(vcpus, policy, reserved), vacancy):
         return
-    cores, domains = cost(room, policy, vcpus, reserved)
-    for fewer in combinations(room.domains, domains):
-        alone = room_of(form | {"pinned": format_cpus(_others(room, fewer))})
+    cores, domains = cost(vacancy, policy, vcpus, reserved)
+    for fewer in combinations(vacancy.domains, domains):
+        alone = vacancy_of(form | {"pinned": format_cpus(_others(vacancy, fewer))})
         if fewer and fits(demand(vcpus, policy, reserved), alone):
             assert broken(alone, policy, vcpus, reserved) > cores
 
 
-def _others(room: Room, domains: Sequence[Cores]) -> set[int]:
+def _others(vacancy: Vacancy, domains: Sequence[Cores]) -> set[int]:
     """The CPUs that are not free in these domains."""
-    free = {cpu for cpu in room.cell.cpus if joined(domains).free_mask >> cpu & 1}
-    return {*room.cell.cpus} - free
+    free = {cpu for cpu in vacancy.cell.cpus if joined(domains).free_mask >> cpu & 1}
+    return {*vacancy.cell.cpus} - free
 
 
 def test_the_most_domains_that_a_cell_can_have_are_searched_at_once() -> None:
@@ -322,9 +324,9 @@ def test_the_most_domains_that_a_cell_can_have_are_searched_at_once() -> None:
         first += size
     count = len(cores) // MAX_L3
     domains = [" ".join(cores[at : at + count]) for at in range(0, count * MAX_L3, count)]
-    room = room_of(cell_of(*domains, pinned="0"))
+    vacancy = vacancy_of(cell_of(*domains, pinned="0"))
     started = process_time()
-    assert spanned(room, None, 3333, 0) < MAX_L3
+    assert spanned(vacancy, None, 3333, 0) < MAX_L3
     assert process_time() - started < 5
 
 
@@ -355,6 +357,7 @@ def test_rooms_that_differ_in_their_domains_alone_are_ranked_apart_from_labels()
     split, one = cell_of("0-1", "2-3", id=0), cell_of("4-5 6-7", id=1)
     other = cell_of("0-1 2-3", id=0), cell_of("4-5", "6-7", id=1)
     orders = [
-        [room.l3 for room in ranked(host_of(host_form(*cells)))] for cells in ((split, one), other)
+        [vacancy.l3 for vacancy in ranked(host_of(host_form(*cells)))]
+        for cells in ((split, one), other)
     ]
     assert orders[0] == orders[1]

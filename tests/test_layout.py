@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdsvc.errors import DoesNotFit
-from mdsvc.flavor import Request
 from mdsvc.forms import to_builtins, to_json
 from mdsvc.layout import Layout, fit
+from mdsvc.policy.flavor import Request
 from mdsvc.topology import Host
 from tests.reference.checker import check
 from tests.reference.facts import Cell, Json, cells_of, format_cpus, parse_cpus

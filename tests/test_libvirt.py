@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdsvc.cpuset import EMPTY, CpuSet
+from mdsvc.discovery.capabilities import MAX_XML, host_from_capabilities
 from mdsvc.errors import BadInput
-from mdsvc.libvirt import host_from_capabilities
-from mdsvc.libvirt.capabilities import MAX_XML
 from mdsvc.topology import Host, HostCell
 
 TOPOLOGIES = Path(__file__).parents[2] / "shared" / "topologies"

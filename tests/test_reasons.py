@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdsvc import rooms
-from mdsvc.demand import Demand, fits
 from mdsvc.errors import DoesNotFit
+from mdsvc.fitting.demand import Demand, fits
+from mdsvc.fitting.reasons import RULES
+from mdsvc.fitting.vacancy import vacancies
 from mdsvc.forms import to_json
 from mdsvc.layout import fit
-from mdsvc.reasons import RULES
 from tests.reference.exhaustive import best_broken
 from tests.reference.facts import Cell, Json, cells_of
 from tests.reference.generate import Case, cases, unequal_cases
@@ -154,8 +154,8 @@ def test_the_rules_in_words_and_the_quick_test_agree(case: Case, reserved: int) 
     for cell in request.cells:
         demand = Demand.of(request, cell)
         demand = demand.with_emulator() if reserved and demand.dedicated else demand
-        for room in rooms.rooms(host_of(case[0])):
-            assert fits(demand, room) is not any(rule.short(demand, room) for rule in RULES)
+        for vacancy in vacancies(host_of(case[0])):
+            assert fits(demand, vacancy) is not any(rule.short(demand, vacancy) for rule in RULES)
 
 
 # ---- examples ----

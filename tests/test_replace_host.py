@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from mdsvc import control
+from mdsvc.control.hosts import add_host, get_host, list_hosts, replace_host
+from mdsvc.control.instances import create_instance, delete_instance
 from mdsvc.cpuset import CpuSet
 from mdsvc.errors import Conflict
 from mdsvc.forms import from_builtins
@@ -34,25 +35,25 @@ GUESTS: dict[str, dict[str, str]] = {
 @pytest.fixture
 async def store() -> MemoryStore:
     made = MemoryStore()
-    await control.add_host(made, from_builtins(FORM, Host))
+    await add_host(made, from_builtins(FORM, Host))
     for uuid, specs in GUESTS.items():
         flavor = {"vcpus": 2, "memory_mb": 64, "extra_specs": specs}
         form = {"uuid": uuid, "project_id": "p", "name": "g", "flavor": flavor}
-        await control.create_instance(made, from_builtins(form, Instance), None)
+        await create_instance(made, from_builtins(form, Instance), None)
     return made
 
 
 async def test_a_newer_service_version_changes_nothing_else(store: MemoryStore) -> None:
-    before, _ = await control.host(store, "h1")
+    before, _ = await get_host(store, "h1")
     newer = from_builtins({**FORM, "service_version": 2}, Host)
-    assert await control.replace_host(store, newer) == replace(before, service_version=2)
-    assert (await control.host(store, "h1"))[0] == replace(before, service_version=2)
+    assert await replace_host(store, newer) == replace(before, service_version=2)
+    assert (await get_host(store, "h1"))[0] == replace(before, service_version=2)
 
 
 async def test_a_host_that_is_not_there_is_registered() -> None:
     store, host = MemoryStore(), from_builtins(FORM, Host)
-    assert await control.replace_host(store, host) == host
-    assert [found.name for found in await control.hosts(store)] == ["h1"]
+    assert await replace_host(store, host) == host
+    assert [found.name for found in await list_hosts(store)] == ["h1"]
 
 
 @pytest.mark.parametrize(
@@ -69,16 +70,16 @@ async def test_a_host_that_is_not_there_is_registered() -> None:
 async def test_what_a_guest_stands_on_cannot_be_taken_away(
     store: MemoryStore, change: dict[str, Any]
 ) -> None:
-    before, guests = await control.host(store, "h1")
+    before, guests = await get_host(store, "h1")
     assert CpuSet.parse("2-3") <= before.cells[0].pinned
     with pytest.raises(Conflict, match="could not stay in its place"):
-        await control.replace_host(store, from_builtins({**FORM, **change}, Host))
-    assert await control.host(store, "h1") == (before, guests)
+        await replace_host(store, from_builtins({**FORM, **change}, Host))
+    assert await get_host(store, "h1") == (before, guests)
 
 
 async def test_after_a_change_guests_come_and_go_as_before(store: MemoryStore) -> None:
     wider = from_builtins({**FORM, "cpu_allocation_ratio": 4.0}, Host)
-    await control.replace_host(store, wider)
+    await replace_host(store, wider)
     for uuid in GUESTS:
-        await control.delete_instance(store, uuid)
-    assert (await control.host(store, "h1"))[0] == wider
+        await delete_instance(store, uuid)
+    assert (await get_host(store, "h1"))[0] == wider

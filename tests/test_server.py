@@ -19,7 +19,9 @@ from pathlib import Path
 
 import pytest
 
-from mdsvc import control, server
+from mdsvc import server
+from mdsvc.control.hosts import add_host
+from mdsvc.control.instances import create_instance, delete_instance
 from mdsvc.errors import BadInput
 from mdsvc.forms import from_builtins
 from mdsvc.instance import Instance
@@ -73,8 +75,8 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 async def _fill(url: str) -> None:
     store = await open_store(url)
-    await control.add_host(store, from_builtins(host(), Host))
-    await control.create_instance(store, from_builtins(GUEST, Instance), None)
+    await add_host(store, from_builtins(host(), Host))
+    await create_instance(store, from_builtins(GUEST, Instance), None)
     await store.close()
 
 
@@ -192,7 +194,7 @@ async def test_what_another_process_changes_is_seen(start: Start, url: str) -> N
     running = await start()
     assert (await running.guests[0](META_DATA)).status == 200
     store = await open_store(url)
-    await control.delete_instance(store, UUID)
+    await delete_instance(store, UUID)
     await store.close()
     await asyncio.sleep(0.3)  # what was read a moment ago is kept for 0.2 s
     assert (await running.guests[0](META_DATA)).status == 404

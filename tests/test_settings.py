@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdsvc.errors import BadInput
-from mdsvc.settings import Listen, Settings, load
+from mdsvc.listening.sockets import Listen
+from mdsvc.settings import Settings, load
 from tests.strategies import ODD_TEXTS, QUICK
 
 SAMPLES: dict[str, tuple[str, str, str]] = {

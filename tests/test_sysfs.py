@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from mdsvc.cpuset import EMPTY, CpuSet
+from mdsvc.discovery.sysfs import local_host
 from mdsvc.errors import BadInput
-from mdsvc.sysfs import local_host
 from mdsvc.topology import Host, HostCell
 
 PAGE_KB = os.sysconf("SC_PAGE_SIZE") // 1024

@@ -13,14 +13,14 @@ from msgspec.structs import replace
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
-from mdsvc import tables
-from mdsvc.drawing import host_map
-from mdsvc.flavor import Flavor
 from mdsvc.forms import from_builtins
 from mdsvc.instance import Instance, PlacedInstance, place_instance
 from mdsvc.layout import Layout
+from mdsvc.placing.usage import place
+from mdsvc.policy.flavor import Flavor
+from mdsvc.terminal import tables
+from mdsvc.terminal.host_map import host_map
 from mdsvc.topology import Host
-from mdsvc.use import place
 
 DATA = Path(__file__).parent / "data"
 ESCAPE = re.compile("\x1b\\[[0-9;]*m")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdsvc.forms import to_json
-from mdsvc.what_if import answer
+from mdsvc.placing.what_if import answer
 from tests.reference.facts import Json
 from tests.reference.generate import Case, cases
 from tests.strategies import (

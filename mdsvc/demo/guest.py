@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mdsvc.demo.network import enter
 from mdsvc.errors import MdsvcError
-from mdsvc.networks import enter
 
 _PYTHON = "/usr/bin/python3"
 _SECONDS = 60

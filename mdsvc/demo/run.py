@@ -18,18 +18,19 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
-from mdsvc import control
 from mdsvc.app import open_store
+from mdsvc.control.hosts import add_host, get_host
+from mdsvc.control.instances import create_instance
 from mdsvc.cpuset import CpuSet
 from mdsvc.demo import sample
 from mdsvc.demo.guest import boot, cloud_init
-from mdsvc.drawing import host_map
+from mdsvc.demo.network import METADATA_IPV4, can_make_namespaces, guest_network
+from mdsvc.discovery.sysfs import local_host
 from mdsvc.instance import Address, PlacedInstance
-from mdsvc.networks import METADATA_IPV4, can_make_namespaces, guest_network
 from mdsvc.server import listeners
 from mdsvc.settings import Settings
 from mdsvc.store import Store
-from mdsvc.sysfs import local_host
+from mdsvc.terminal.host_map import host_map
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
@@ -120,8 +121,8 @@ async def _run(console: Console, url: str, place: _Place, stay: bool) -> None:
 async def _fill(console: Console, store: Store, place: _Place) -> PlacedInstance:
     cpus = local_host("this-machine").cpus
     first = CpuSet.of([min(cpus)])  # for the machine itself and shared vCPUs
-    mine = await control.add_host(store, local_host("this-machine", first, cpus - first))
-    big = await control.add_host(store, sample.big_host())
+    mine = await add_host(store, local_host("this-machine", first, cpus - first))
+    big = await add_host(store, sample.big_host())
     _step(
         console,
         "Registering hosts",
@@ -129,9 +130,9 @@ async def _fill(console: Console, store: Store, place: _Place) -> PlacedInstance
         f"dedicated {mine.cpu_dedicated_set or 'none'}",
         f"{big.name}: a sample, CPUs {big.cpus} in {len(big.cells)} NUMA cells",
     )
-    placed = [await control.create_instance(store, g, big.name) for g in sample.neighbours()]
+    placed = [await create_instance(store, g, big.name) for g in sample.neighbours()]
     asking = msgspec.structs.replace(sample.asking_guest(), addresses=(place.address,))
-    placed.append(await control.create_instance(store, asking, big.name))
+    placed.append(await create_instance(store, asking, big.name))
     _step(console, "Placing guests", *(_placed_line(guest) for guest in placed))
     return placed[-1]
 
@@ -184,7 +185,7 @@ async def _from_http(url: str) -> dict[str, str]:
 async def _show(
     console: Console, store: Store, guest: PlacedInstance, learned: Mapping[str, str]
 ) -> None:
-    host, guests = await control.host(store, guest.host)
+    host, guests = await get_host(store, guest.host)
     console.print()
     console.print(host_map(host, guests))
     panels = [

@@ -5,8 +5,8 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from mdsvc.cpuset import CpuSet
-from mdsvc.flavor import Flavor
 from mdsvc.instance import Address, Instance, KeyPair
+from mdsvc.policy.flavor import Flavor
 from mdsvc.topology import Host, HostCell, PagePool
 
 NETWORK = "demo-net"

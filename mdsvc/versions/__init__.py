@@ -18,7 +18,7 @@ from mdsvc.versions import (
     v2020_10_14,
     v2025_04_04,
 )
-from mdsvc.versions.version import ABSENT, Entropy, Options, Version, View
+from mdsvc.versions.version import ABSENT, CpusFormat, Entropy, Options, Version, View
 
 _CHANGES = (
     v2012_08_10.VERSION,
@@ -52,6 +52,7 @@ __all__ = [
     "LATEST",
     "LISTED",
     "VERSIONS",
+    "CpusFormat",
     "Entropy",
     "Options",
     "Version",

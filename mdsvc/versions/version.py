@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-from mdsvc.instance import Disk, Nic, PlacedInstance, Share
-from mdsvc.settings import CpusFormat, VersionList
+from mdsvc.instance import Disk, Nic, PlacedInstance, Share, VersionList
+
+CpusFormat = Literal["cpuset", "list"]
+"""How `dedicated_cpus` is written: as a CPU set string, or as Nova's list of integers."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):

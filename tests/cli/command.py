@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from mdsvc.cli import cli
-from mdsvc.console import run
+from mdsvc.terminal.console import run
 
 ROOT = Path(__file__).parents[2]
 MDSVC = Path(sys.executable).with_name("mdsvc")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from mdsvc import console
+from mdsvc.terminal import console
 from tests.cli.command import Mdsvc
 from tests.cli.conftest import Dump
 from tests.cli.values import Json, flavor, guest, host, plain

@@ -11,13 +11,14 @@ from typing import Any, Protocol
 
 import pytest
 
-from mdsvc import control
+from mdsvc.control.hosts import add_host
+from mdsvc.control.instances import create_instance
 from mdsvc.demo import sample
 from mdsvc.demo.guest import boot as boot_cloud_init
 from mdsvc.demo.guest import cloud_init
+from mdsvc.demo.network import METADATA_IPV4, can_make_namespaces, guest_network
 from mdsvc.forms import from_builtins
 from mdsvc.instance import Address, Instance
-from mdsvc.networks import METADATA_IPV4, can_make_namespaces, guest_network
 from mdsvc.server import listeners
 from mdsvc.settings import Settings
 from mdsvc.store.memory import MemoryStore
@@ -108,9 +109,9 @@ def boot(packages: Path, network: tuple[str, str], answers: list[tuple[str, int]
 
     async def it(form: Json | None = None, **settings: Any) -> Booted:
         store = MemoryStore()
-        await control.add_host(store, sample.big_host())
+        await add_host(store, sample.big_host())
         new = {**(form or guest()), "addresses": [{"network": "net-a", "ip": HERE.ip, "mac": MAC}]}
-        await control.create_instance(store, from_builtins(new, Instance), None)
+        await create_instance(store, from_builtins(new, Instance), None)
         chosen = Settings(
             guest=(f"{METADATA_IPV4}:80",),
             operator="127.0.0.1:0",

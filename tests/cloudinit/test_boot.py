@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from mdsvc.demo.guest import boot as boot_cloud_init
+from mdsvc.demo.network import METADATA_IPV4
 from mdsvc.errors import MdsvcError
-from mdsvc.networks import METADATA_IPV4
 from mdsvc.server import listeners
 from mdsvc.settings import Settings
 from mdsvc.store.memory import MemoryStore

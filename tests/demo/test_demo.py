@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mdsvc.networks import can_make_namespaces
+from mdsvc.demo.network import can_make_namespaces
 from tests.cli.command import MDSVC, environment
 
 needs_root = pytest.mark.skipif(not can_make_namespaces(), reason="namespaces need root")

@@ -10,8 +10,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from mdsvc import ec2
-from mdsvc.documents import Answer, Documents
+from mdsvc.documents import Answer, Documents, ec2
 from mdsvc.forms import from_json
 from mdsvc.instance import PlacedInstance
 from mdsvc.versions import VERSIONS, Options

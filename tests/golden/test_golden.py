@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mdsvc import ec2
+from mdsvc.documents import ec2
 from mdsvc.versions import VERSIONS, Options
 from tests.golden.documents import FROZEN, Reader, frozen
 from tests.golden.renew import changes, renew

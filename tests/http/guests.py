@@ -7,10 +7,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from mdsvc.flavor import request
 from mdsvc.forms import from_builtins, from_json
 from mdsvc.instance import Address, Instance, PlacedInstance, place_instance
 from mdsvc.layout import fit
+from mdsvc.policy.flavor import request
 from mdsvc.topology import Host
 
 RICH_UUID = "1f1c2a0e-6a56-4c1c-9a35-0d7f3c7b6f52"

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from multidict import CIMultiDict
 
 from mdsvc.errors import NotFound, Unidentified
-from mdsvc.identity import AddressIdentity
+from mdsvc.identity.address import AddressIdentity
 from mdsvc.instance import Address, PlacedInstance
 from tests.http.conftest import Serve
 from tests.http.fakes import FakeStore

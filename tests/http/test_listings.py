@@ -8,8 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from mdsvc.documents import Documents
-from mdsvc.instance import PlacedInstance
-from mdsvc.settings import VersionList
+from mdsvc.instance import PlacedInstance, VersionList
 from mdsvc.versions import Options
 from tests.http.conftest import Serve
 from tests.http.fakes import FakeStore

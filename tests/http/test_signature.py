@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from multidict import CIMultiDict
 
 from mdsvc.errors import BadInput, Forged
-from mdsvc.identity import NeutronIdentity
+from mdsvc.identity.neutron import NeutronIdentity
 from mdsvc.settings import load
 from tests.http.conftest import Serve
 from tests.http.fakes import FakeStore, SealedStore

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import product
 
-from mdsvc.flavor import request
 from mdsvc.forms import from_builtins
 from mdsvc.instance import Instance, PlacedInstance, place_instance
 from mdsvc.layout import fit
+from mdsvc.policy.flavor import request
 from mdsvc.topology import Host
 from tests.reference.facts import Json
 

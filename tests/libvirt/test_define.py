@@ -7,9 +7,10 @@ from typing import cast
 
 import pytest
 
+from mdsvc.discovery.capabilities import host_from_capabilities
+from mdsvc.discovery.sysfs import local_host
 from mdsvc.instance import PlacedInstance
-from mdsvc.libvirt import VirtType, domain_xml, host_from_capabilities
-from mdsvc.sysfs import local_host
+from mdsvc.libvirt import VirtType, domain_xml
 from mdsvc.topology import Host
 from tests.libvirt.checks import CHECKS, parse
 from tests.libvirt.daemon import Libvirtd

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from mdsvc.cpuset import CpuSet
+from mdsvc.discovery.sysfs import local_host
 from mdsvc.instance import PlacedInstance
 from mdsvc.libvirt import domain_xml
-from mdsvc.sysfs import local_host
 from mdsvc.topology import Host
 from tests.libvirt.checks import emulator_pin, parse, pins
 from tests.libvirt.daemon import Libvirtd

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from mdsvc.errors import InvalidRequest
-from mdsvc.flavor import Flavor, Image, request
+from mdsvc.policy.flavor import Flavor, Image, request
 
 from .cases import Case
 from .client import Json, Oracle

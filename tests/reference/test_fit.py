@@ -8,10 +8,10 @@ from itertools import chain
 
 import pytest
 
-from mdsvc import flavor as policy
 from mdsvc.errors import DoesNotFit
 from mdsvc.forms import from_builtins, to_json
 from mdsvc.layout import fit
+from mdsvc.policy import flavor as policy
 from mdsvc.topology import Host
 
 from .checker import check

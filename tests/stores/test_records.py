@@ -14,9 +14,9 @@ from msgspec.structs import replace
 from mdsvc.errors import BadInput
 from mdsvc.forms import to_builtins
 from mdsvc.instance import Address, Base64, File, PlacedInstance
+from mdsvc.placing.usage import place
 from mdsvc.store.records import GUEST, HOST, BadRecord, pack, unpack
 from mdsvc.topology import Host, PagePool
-from mdsvc.use import place
 
 from .values import guest, host
 

@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy import update
 
 from mdsvc.errors import BadInput, MdsvcError
-from mdsvc.store import Stale, schema
-from mdsvc.store.sql import open_sql
+from mdsvc.store import Stale
+from mdsvc.store.sql import open_sql, sqlite, tables
+from mdsvc.store.sql.engines import Engines
 
 from .values import count_up, fill, floating, guest, host, run, uuid
 
@@ -31,7 +32,7 @@ async def test_a_generation_that_moved_on_is_stale(url: str) -> None:
     async with store.transaction() as tx:
         found = await tx.host("h1")
         assert found
-        await tx._connection.execute(update(schema.HOSTS).values(generation=7))
+        await tx._connection.execute(update(tables.HOSTS).values(generation=7))
         with pytest.raises(Stale, match="host h1 has changed"):
             await tx.update_host(found)
     await store.close()
@@ -40,7 +41,7 @@ async def test_a_generation_that_moved_on_is_stale(url: str) -> None:
 async def test_a_lock_that_is_never_released_is_stale(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schema, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
     store = await open_sql(f"sqlite:///{tmp_path}/store.db")
     await fill(store, host(), guest(1))
     holder = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
@@ -61,14 +62,14 @@ async def test_opening_waits_for_who_makes_the_file(
 ) -> None:
     tries = []
 
-    async def prepare(engines: schema.Engines) -> None:
+    async def prepare(engines: Engines) -> None:
         tries.append(engines)
         if len(tries) < 3:
             raise Stale
         await real(engines)
 
-    real = schema.prepare
-    monkeypatch.setattr(schema, "prepare", prepare)
+    real = tables.prepare
+    monkeypatch.setattr(tables, "prepare", prepare)
     store = await open_sql(url)
     assert len(tries) == 3
     await store.ready()
@@ -78,7 +79,7 @@ async def test_opening_waits_for_who_makes_the_file(
 async def test_opening_a_file_that_stays_locked_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schema, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
     holder = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     with pytest.raises(BadInput, match=r"--store sqlite:.*store\.db: .*database is locked"):
@@ -91,7 +92,7 @@ async def test_readers_cannot_write(url: str) -> None:
     await fill(store, host())
     async with store._engines.reads.connect() as connection:
         with pytest.raises(Exception, match="readonly"):
-            await connection.execute(update(schema.HOSTS).values(generation=7))
+            await connection.execute(update(tables.HOSTS).values(generation=7))
     await store.close()
 
 

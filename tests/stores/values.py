@@ -8,9 +8,9 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from mdsvc.cpuset import CpuSet
-from mdsvc.flavor import Flavor, request
 from mdsvc.instance import Address, Instance, PlacedInstance, place_instance
 from mdsvc.layout import fit
+from mdsvc.policy.flavor import Flavor, request
 from mdsvc.store import Stale, Store, Transaction
 from mdsvc.topology import Host, HostCell
 

@@ -9,14 +9,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from mdsvc import control
-from mdsvc.choice import choose
-from mdsvc.flavor import request
+from mdsvc.control.hosts import add_host
+from mdsvc.control.instances import create_instance
 from mdsvc.forms import from_builtins
 from mdsvc.instance import Instance, place_instance
+from mdsvc.placing.choice import choose
+from mdsvc.placing.usage import place, remove
+from mdsvc.policy.flavor import request
 from mdsvc.store.opening import open_store
 from mdsvc.topology import Host
-from mdsvc.use import place, remove
 from tests.cli.command import MDSVC, environment
 from tests.cli.values import UUID, guest, host
 
@@ -81,8 +82,8 @@ class Server:
 
     async def _fill(self, dedicated: str) -> None:
         store = await open_store(self._url)
-        await control.add_host(store, from_builtins(HOST, Host))
-        await control.create_instance(store, from_builtins(form(dedicated), Instance), None)
+        await add_host(store, from_builtins(HOST, Host))
+        await create_instance(store, from_builtins(form(dedicated), Instance), None)
         await store.close()
 
     async def _change(self, dedicated: str) -> None:

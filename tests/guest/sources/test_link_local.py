@@ -15,11 +15,12 @@ from mdguest.sources import connection, link_local
 from mdguest.sources.connection import routes
 from mdguest.sources.server import Server
 
-from mdsvc import control
+from mdsvc.control.hosts import add_host
+from mdsvc.control.instances import create_instance
 from mdsvc.demo import sample
+from mdsvc.demo.network import can_make_namespaces
 from mdsvc.forms import from_builtins
 from mdsvc.instance import Instance
-from mdsvc.networks import can_make_namespaces
 from mdsvc.server import listeners
 from mdsvc.settings import Settings
 from mdsvc.store.memory import MemoryStore
@@ -200,9 +201,9 @@ async def test_a_guest_that_has_ipv6_alone_reaches_mdsvc(link: tuple[str, str]) 
     """Also where another of its interfaces leads nowhere."""
     server, guest = link
     store = MemoryStore()
-    await control.add_host(store, sample.big_host())
+    await add_host(store, sample.big_host())
     known = form(addresses=[{"network": "net-a", "ip": "fe80::5"}])
-    await control.create_instance(store, from_builtins(known, Instance), None)
+    await create_instance(store, from_builtins(known, Instance), None)
     settings = Settings(guest=("[fe80::a9fe:a9fe%eth0]:80",), operator="127.0.0.1:0", netns=server)
     async with asyncio.timeout(20), listeners(settings, store):
         command = ("ip", "netns", "exec", guest, sys.executable, "-c", ASK)

@@ -1,0 +1,209 @@
+"""What libvirt tells of a host: the XML that ``virsh capabilities`` prints → Host.
+
+One function per element. CPU numbers are host CPUs. Memory is read in whatever unit the XML names
+(libvirt itself writes KiB) and kept in MiB, rounded down. Each error is a BadInput that names the
+element and says what was expected there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
+from xml.etree import ElementTree as ET
+from xml.etree.ElementTree import Element
+
+from mdsvc.cpuset import EMPTY, MAX_CPU, CpuSet
+from mdsvc.discovery import found_host, parts_of
+from mdsvc.errors import BadInput
+from mdsvc.topology import Host, HostCell, PagePool
+
+MAX_XML = 16 * 2**20
+"""Bytes; a host of 4096 CPUs in 256 cells takes 4 MiB."""
+
+_MAX_CELL, _MAX_PAGES, _MAX_KB = 65535, 2**40, 2**50
+
+
+def host_from_capabilities(
+    xml: str | bytes, name: str, shared: CpuSet | None = None, dedicated: CpuSet | None = None
+) -> Host:
+    """The host that a ``<capabilities>`` document describes, or its ``<host>`` or ``<topology>``.
+
+    ``shared`` and ``dedicated`` become ``cpu_shared_set`` and ``cpu_dedicated_set``; without
+    either every CPU is shared, as in Nova. Offline CPUs are left out. Raises BadInput.
+    """
+    root = _document(xml)
+    cells = _topology(_topology_of(root), _l3_of(root))
+    return found_host(name, cells, shared, dedicated)
+
+
+# ---- the document ----
+
+
+class _WithoutDoctype(ET.TreeBuilder):
+    """libvirt writes no document type; where there is one, it can only do harm by its entities."""
+
+    def doctype(self, name: str, _public: str | None, _system: str | None) -> None:
+        raise BadInput(f"<!DOCTYPE {_shown(name)}>: expected no document type in libvirt's XML")
+
+
+def _document(xml: str | bytes) -> Element:
+    """The root element. Entities that XML itself does not know are refused."""
+    if len(xml) > MAX_XML:
+        raise BadInput(f"expected at most {MAX_XML >> 20} MiB of XML, got {len(xml) >> 20} MiB")
+    builder = _WithoutDoctype()
+    try:
+        return ET.fromstring(xml, ET.XMLParser(target=builder))  # noqa: S314 - no DTD, no entities
+    except (ET.ParseError, LookupError, ValueError) as error:
+        raise BadInput(f"expected XML as `virsh capabilities` prints it: {error}") from None
+
+
+def _topology_of(root: Element) -> Element:
+    """The host's ``<topology>``. That of the ``<cpu>``, which has no cells, is another."""
+    paths = {"capabilities": "host/topology", "host": "topology", "topology": "."}
+    if root.tag not in paths:
+        raise BadInput(f"<{_shown(root.tag)}>: expected <capabilities>, or its <host>, as the root")
+    topology = root.find(paths[root.tag])
+    if topology is None:
+        raise BadInput(f"<{root.tag}>: expected a host with <topology> in it")
+    return topology
+
+
+def _l3_of(root: Element) -> list[CpuSet]:
+    """The CPUs of each L3 cache, wherever they are; none where libvirt tells of no caches."""
+    path = "host/cache" if root.tag == "capabilities" else "cache"
+    return [_bank(bank) for bank in root.iterfind(f"{path}/bank[@level='3'][@type='both']")]
+
+
+def _bank(bank: Element) -> CpuSet:
+    try:
+        return CpuSet.parse(bank.get("cpus", ""))
+    except ValueError as error:
+        raise BadInput(f"<bank id='{_shown(bank.get('id'))}'> cpus: {error}") from None
+
+
+# ---- its elements ----
+
+
+def _topology(topology: Element, caches: Sequence[CpuSet]) -> tuple[HostCell, ...]:
+    cells = topology.findall("cells/cell")
+    if not cells:
+        raise BadInput("<topology>: expected <cells> with at least one <cell>")
+    knows_threads = topology.find("cells/cell/cpus/cpu[@siblings]") is not None
+    threads = [_threads(cell, knows_threads) for cell in cells]
+    return tuple(map(_cell, cells, threads, _nearest(threads), repeat(caches)))
+
+
+def _threads(cell: Element, knows_threads: bool) -> dict[int, Element]:
+    """The online CPUs. libvirt names an offline one by its id alone; very old ones, every CPU."""
+    where = f"{_place(cell)}<cpu>"
+    cpus = {_attribute(cpu, "id", where, MAX_CPU): cpu for cpu in cell.findall("cpus/cpu")}
+    return {at: cpu for at, cpu in cpus.items() if not knows_threads or "siblings" in cpu.attrib}
+
+
+def _nearest(cells: Sequence[Iterable[int]]) -> list[CpuSet]:
+    """Each CPU in one cell only: the smallest that names it, and of equal ones the first.
+
+    Where cells lie within one another, a CPU is near to the memory of each.
+    """
+    nearest, taken = [CpuSet.of(cpus) for cpus in cells], EMPTY
+    for at in sorted(range(len(nearest)), key=lambda at: len(nearest[at])):
+        nearest[at] -= taken
+        taken |= nearest[at]
+    return nearest
+
+
+def _place(cell: Element) -> str:
+    return f"<cell id='{_attribute(cell, 'id', '<cell>', _MAX_CELL)}'>"
+
+
+def _cell(
+    cell: Element, threads: Mapping[int, Element], cpus: CpuSet, caches: Sequence[CpuSet]
+) -> HostCell:
+    where = _place(cell)
+    pages = [_pages(element, where) for element in cell.findall("pages")]
+    try:
+        return HostCell(
+            id=int(cell.attrib["id"]),
+            socket=_socket([threads[cpu] for cpu in cpus]),
+            memory_mb=_memory(cell.find("memory"), pages, where) // 1024,
+            cpus=cpus,
+            siblings=_cores(threads, cpus, where),
+            l3=parts_of(caches, cpus),
+            pages=tuple(pages),
+        )
+    except ValueError as error:
+        raise BadInput(f"{where} {error}") from None
+
+
+def _memory(memory: Element | None, pages: Sequence[PagePool], where: str) -> int:
+    """A cell's memory, in KiB: that of its pages, where they alone are told."""
+    if memory is None:
+        return sum(pool.total * pool.size_kb for pool in pages)
+    what = f"{where}<memory>"
+    return _in_kb(_number(memory.text, what, _MAX_KB), memory.get("unit"), what)
+
+
+def _pages(pages: Element, where: str) -> PagePool:
+    """The pages of one size. A pool of none stays: it says which size is the smallest."""
+    what = f"{where}<pages>"
+    size_kb = _in_kb(_attribute(pages, "size", what, _MAX_KB), pages.get("unit"), f"{what} size")
+    if not size_kb:
+        raise BadInput(f"{what} size: expected 1 KiB or more")
+    return PagePool(size_kb=size_kb, total=_number(pages.text, what, _MAX_PAGES))
+
+
+def _cores(threads: Mapping[int, Element], cpus: CpuSet, where: str) -> tuple[CpuSet, ...]:
+    """The groups of threads, each once, without the threads that are offline."""
+    cores: dict[CpuSet, None] = {}
+    for cpu in cpus:
+        try:
+            named = CpuSet.parse(threads[cpu].get("siblings", ""))
+        except ValueError as error:
+            raise BadInput(f"{where}<cpu id='{cpu}'> siblings: {error}") from None
+        cores[(named | CpuSet.of([cpu])) & cpus] = None
+    return tuple(cores)
+
+
+def _socket(threads: Sequence[Element]) -> int | None:
+    """The socket of a cell; None where libvirt tells none, no sensible one, or several."""
+    sockets = {cpu.get("socket_id", "") for cpu in threads}
+    only = sockets.pop() if len(sockets) == 1 else ""
+    return int(only) if re.fullmatch("[0-9]{1,5}", only) and int(only) <= _MAX_CELL else None
+
+
+# ---- numbers and units ----
+
+_BYTES = {"b": 1, "byte": 1, "bytes": 1} | {
+    prefix + suffix: int(base**power)
+    for power, prefix in enumerate("kmgtpe", start=1)
+    for suffix, base in (("", 1024), ("b", 1000), ("ib", 1024))
+}
+
+
+def _in_kb(count: int, unit: str | None, what: str) -> int:
+    """An amount in libvirt's units (virScaleInteger) in KiB, rounded down; without one, KiB."""
+    scale = _BYTES.get((unit or "KiB").lower())
+    if scale is None:
+        raise BadInput(f"{what} unit: expected one like KiB, MiB or bytes, got {_shown(unit)!r}")
+    scaled = count * scale // 1024
+    if scaled > _MAX_KB:
+        raise BadInput(f"{what}: expected at most {_MAX_KB} KiB, got {count} {unit}")
+    return scaled
+
+
+def _attribute(element: Element, name: str, what: str, most: int) -> int:
+    return _number(element.get(name), f"{what} {name}", most)
+
+
+def _number(text: str | None, what: str, most: int) -> int:
+    digits = (text or "").strip(" \t\r\n")
+    if not re.fullmatch("[0-9]{1,18}", digits) or int(digits) > most:
+        shown = "nothing" if text is None else repr(_shown(text))
+        raise BadInput(f"{what}: expected a whole number of 0 to {most}, got {shown}")
+    return int(digits)
+
+
+def _shown(text: object) -> str:
+    """Foreign text for a message: cut where it is long."""
+    return str(text) if len(str(text)) <= 60 else f"{str(text)[:57]}..."

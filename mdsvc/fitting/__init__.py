@@ -1,0 +1,1 @@
+"""The fitter, behind its one door, ``mdsvc.layout``."""

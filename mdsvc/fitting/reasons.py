@@ -1,0 +1,212 @@
+"""Why a guest does not fit: which rule fails where, what was needed, and what was there.
+
+Each rule is one row of a table. ``demand.fits`` asks the same in the quickest form; a test holds
+the two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import floor
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+
+from mdsvc.fitting.assignment import blocking
+from mdsvc.fitting.demand import Demand, fits, memory_mb, pools
+from mdsvc.fitting.vacancy import Vacancy, ranked
+from mdsvc.policy.flavor import Request
+from mdsvc.topology import Host
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """One rule: needed and available, in ``unit``; it holds when needed is not more."""
+
+    name: str
+    unit: str
+    needed: Callable[[Demand], int]
+    available: Callable[[Demand, Vacancy], int]
+
+    def short(self, demand: Demand, vacancy: Vacancy) -> int:
+        """How much is missing, 0 when the rule holds."""
+        needed = self.needed(demand)
+        return max(0, needed - self.available(demand, vacancy)) if needed else 0
+
+
+def _by_policy(demand: Demand, vacancy: Vacancy) -> int:
+    return vacancy.isolated if demand.threads == "isolate" else vacancy.pairable
+
+
+def _needed_by_policy(demand: Demand) -> int:
+    """`require` speaks of vCPUs only; `isolate` gives the emulator a core of its own too."""
+    return {
+        "require": demand.dedicated,
+        "isolate": demand.dedicated + demand.reserved,
+    }.get(demand.threads or "", 0)
+
+
+def _memory(demand: Demand, vacancy: Vacancy) -> int:
+    """Dedicated guests never overcommit, and none against itself (R15)."""
+    return memory_mb(demand, vacancy)
+
+
+def _paged_memory(demand: Demand, vacancy: Vacancy) -> int:
+    """The most of the demand that one pool could hold in whole pages."""
+    memory_kb = demand.memory_mb * 1024
+    held = (
+        min(pool.free_kb, memory_kb // pool.size_kb * pool.size_kb)
+        for pool in pools(demand, vacancy)
+    )
+    return max(held, default=0) // 1024
+
+
+RULES = (
+    Rule(
+        "dedicated_cpus",
+        "free dedicated pCPUs",
+        lambda demand: demand.dedicated + demand.reserved,
+        lambda demand, vacancy: vacancy.free,
+    ),
+    Rule("thread_policy", "pCPUs by the thread policy", _needed_by_policy, _by_policy),
+    Rule(
+        "shared_cpus",
+        "shared vCPUs",
+        lambda demand: demand.shared,
+        lambda demand, vacancy: vacancy.shared_most,
+    ),
+    Rule("memory", "MiB of memory", lambda demand: demand.memory_mb, _memory),
+    Rule(
+        "pages",
+        "MiB in pages of that size",
+        lambda demand: demand.memory_mb if demand.page_size is not None else 0,
+        _paged_memory,
+    ),
+)
+
+
+_MOST = 4096
+"""Reasons that are given; a big guest on a big host has more, and the nearest come first."""
+
+Reason = dict[str, Any]
+"""``rule`` and ``message`` always; ``needed``, ``available``, ``short`` where they are numbers;
+``guest_cell`` and ``host_cell``, or ``guest_cells`` and ``host_cells``, where it is about these."""
+
+
+def whole_host_reasons(host: Host, request: Request) -> list[Reason]:
+    """The rules that no choice of cells can change."""
+    reasons: list[Reason] = []
+    if request.cpu_policy == "mixed" and not host.knows_mixed:
+        message = f"host {host.name} has service version {host.service_version}, which does not "
+        reasons.append({"rule": "service_version", "message": f"{message}know mixed guests (R17)"})
+    reasons += _floating_reasons(host, request)
+    return reasons
+
+
+def is_refused(host: Host, request: Request) -> bool:
+    """Whether some rule of the whole host forbids the guest."""
+    if request.cpu_policy == "mixed" and not host.knows_mixed:
+        return True
+    floats = not request.cells or host.floating_vcpus or host.floating_memory_mb
+    return bool(floats and _floating_reasons(host, request))
+
+
+def _floating_reasons(host: Host, request: Request) -> list[Reason]:
+    """Guests without a NUMA topology float over what all cells have left together, so they need
+    that much, and must not lose it to others. None takes more than the host has (R15).
+    """
+    cells, floats = host.cells, not request.cells
+    ratio = host.cpu_allocation_ratio
+    memory_ratio = host.ram_allocation_ratio if request.cpu_policy == "shared" else 1
+    vcpus = request.vcpus if floats else sum(len(cell.shared) for cell in request.cells)
+    reasons = []
+    if floats or host.floating_vcpus:
+        left = sum(max(0, len(host.shared(c)) * ratio - c.shared_used) for c in cells)
+        most_there = floor(left) - host.floating_vcpus
+        most = min(most_there, len(host.cpu_shared_set)) if floats else most_there
+        reasons += _shortage("shared_cpus", "shared vCPUs", vcpus, most)
+    if floats or host.floating_memory_mb:
+        left = sum(max(0, c.memory_mb * memory_ratio - c.memory_used_mb) for c in cells)
+        most_there = floor(left) - host.floating_memory_mb
+        most = min(most_there, sum(cell.memory_mb for cell in cells)) if floats else most_there
+        reasons += _shortage("memory", "MiB of memory", request.memory_mb, most)
+    return reasons
+
+
+def explain(host: Host, request: Request) -> list[Reason]:
+    """Why the request does not fit on the host, nearest to fitting first."""
+    vacancies = ranked(host)
+    demands = [Demand.of(request, cell) for cell in request.cells]
+    whole = sorted(whole_host_reasons(host, request), key=_share)
+    reasons = whole or _stuck(demands, vacancies)
+    if not reasons:  # each cell has its place, but the isolated emulator thread has none
+        reasons = _pairs(dict(enumerate(d.with_emulator() for d in demands)), vacancies)
+    return reasons[:_MOST]
+
+
+def _stuck(demands: Sequence[Demand], vacancies: Sequence[Vacancy]) -> list[Reason]:
+    """Guest cells that fit nowhere, pair by pair; else the set of cells that block each other."""
+    possible = [[fits(demand, vacancy) or None for vacancy in vacancies] for demand in demands]
+    nowhere = {at: demands[at] for at, row in enumerate(possible) if not any(row)}
+    if nowhere:
+        return _pairs(nowhere, vacancies)
+    blocked = blocking(possible)
+    return [_blocked(*blocked, vacancies)] if blocked else []
+
+
+def _pairs(demands: dict[int, Demand], vacancies: Sequence[Vacancy]) -> list[Reason]:
+    """The rules that fail, pair by pair; first the pair of which the least share is missing."""
+    pairs = [
+        (sum(map(_share, failing)), at, vacancy.cell.id, failing)
+        for at, demand in demands.items()
+        for vacancy in vacancies
+        if (failing := _failing(at, demand, vacancy))
+    ]
+    pairs.sort(key=itemgetter(slice(3)))
+    return [reason for *_, failing in pairs for reason in failing]
+
+
+def _failing(at: int, demand: Demand, vacancy: Vacancy) -> list[Reason]:
+    emulator = " with the emulator thread" if demand.reserved else ""
+    where = f"guest cell {at}{emulator} on host cell {vacancy.cell.id}: "
+    return [
+        {"guest_cell": at, "host_cell": vacancy.cell.id, **reason}
+        for rule in RULES
+        if rule.short(demand, vacancy)
+        for reason in _shortage(
+            rule.name, rule.unit, rule.needed(demand), rule.available(demand, vacancy), where
+        )
+    ]
+
+
+def _share(reason: Reason) -> float:
+    """Which share of what is needed is missing; none where it is not about an amount."""
+    return reason["short"] / reason["needed"] if "short" in reason else 0.0
+
+
+def _shortage(rule: str, unit: str, needed: int, there: int, where: str = "") -> list[Reason]:
+    there = max(0, there)
+    short = needed - there
+    if short <= 0:
+        return []
+    message = f"{where}needs {needed} {unit}, {there} there, {short} short"
+    numbers = {"needed": needed, "available": there, "short": short}
+    return [{"rule": rule, **numbers, "message": message}]
+
+
+def _blocked(guests: Sequence[int], columns: Sequence[int], vacancies: Sequence[Vacancy]) -> Reason:
+    hosts = sorted(vacancies[column].cell.id for column in columns)
+    message = f"guest {_listed(guests)} can only use host {_listed(hosts)}"
+    return {
+        "rule": "assignment",
+        "guest_cells": list(guests),
+        "host_cells": hosts,
+        "message": f"{message}, and each needs one of its own",
+    }
+
+
+def _listed(cells: Sequence[int]) -> str:
+    """``cell 1``, ``cells 0 and 2``, ``cells 0, 1 and 2``."""
+    if len(cells) == 1:
+        return f"cell {cells[0]}"
+    return f"cells {', '.join(map(str, cells[:-1]))} and {cells[-1]}"

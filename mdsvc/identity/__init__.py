@@ -1,0 +1,28 @@
+"""Which guest is asking: by its ``address``, or by what ``neutron``'s agent says and signs."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from multidict import MultiMapping
+
+from mdsvc.errors import NotFound
+from mdsvc.instance import PlacedInstance
+from mdsvc.store import GuestStore
+
+
+class Identity(Protocol):
+    """Finds the guest that asks, or raises Unidentified, Forged or NotFound."""
+
+    async def guest(
+        self, store: GuestStore, peer: str, headers: MultiMapping[str]
+    ) -> PlacedInstance:
+        """The guest behind a peer's IP address and a request's headers."""
+
+
+async def known_guest(store: GuestStore, uuid: str) -> PlacedInstance:
+    """The guest of that UUID. Raises NotFound."""
+    guest = await store.instance(uuid)
+    if guest is None:
+        raise NotFound(f"there is no instance {uuid}")
+    return guest

@@ -1,0 +1,53 @@
+"""The guest that Neutron's metadata agent names, in headers that it has signed."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+
+from multidict import MultiMapping
+
+from mdsvc.errors import Forged, NotFound, Unidentified
+from mdsvc.identity import known_guest
+from mdsvc.instance import PlacedInstance
+from mdsvc.store import GuestStore
+
+
+class NeutronIdentity:
+    """The guest named by headers that the agent has signed with a shared secret."""
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        if not secrets or "" in secrets:
+            raise ValueError("a shared secret is needed, and none may be empty")
+        self._secrets = [secret.encode() for secret in secrets]
+
+    async def guest(
+        self, store: GuestStore, peer: str, headers: MultiMapping[str]
+    ) -> PlacedInstance:
+        """By the headers; the signature is checked, in constant time, before any look-up."""
+        uuid = _only(headers, "X-Instance-ID")
+        project = _only(headers, "X-Tenant-ID")
+        signature = _only(headers, "X-Instance-ID-Signature")
+        if not self._is_signed(_bytes(uuid), _bytes(signature)):
+            raise Forged("X-Instance-ID-Signature is not the instance id's")
+        guest = await known_guest(store, uuid.lower())
+        if _bytes(guest.project_id) != _bytes(project):
+            raise NotFound(f"project {project} has no instance {uuid}")
+        return guest
+
+    def _is_signed(self, uuid: bytes, signature: bytes) -> bool:
+        expected = (hmac.new(s, uuid, hashlib.sha256).hexdigest() for s in self._secrets)
+        return any(hmac.compare_digest(known.encode(), signature) for known in expected)
+
+
+def _only(headers: MultiMapping[str], name: str) -> str:
+    values = headers.getall(name, [])
+    if len(values) != 1 or not values[0].strip() or "," in values[0]:
+        raise Unidentified(f"{name}: expected this header exactly once")
+    return values[0].strip()
+
+
+def _bytes(text: str) -> bytes:
+    """Header text as it came over the wire."""
+    return text.encode("utf-8", "surrogateescape")

@@ -1,0 +1,1 @@
+"""Where the server listens: sockets, in this network namespace or another."""

@@ -1,0 +1,83 @@
+"""Listening sockets, in this network namespace or another.
+
+A socket stays in the namespace it was made in, so one server can listen in many of them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+from pyroute2 import netns
+
+from mdsvc.errors import BadInput
+
+_LISTEN = re.compile(
+    r"(?:\[(?P<v6>[0-9A-Fa-f:.]+(?:%[^\]]+)?)\]|(?P<v4>[^:\[\]]+)):(?P<port>[0-9]{1,5})"
+)
+
+
+class Listen(msgspec.Struct, frozen=True):
+    """Where a listener is: an address, IPv6 without its brackets, and a TCP port (0 = any)."""
+
+    address: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str, field: str = "address") -> Listen:
+        """Read ``ADDR:PORT``, ``[ADDR6]:PORT`` or ``[ADDR6%INTERFACE]:PORT``."""
+        match = _LISTEN.fullmatch(text)
+        if not match or int(match["port"]) > 65535:
+            expected = "expected ADDR:PORT like 127.0.0.1:8775 or [::1]:8775"
+            raise ValueError(f"{field}: {expected}, got {text!r}")
+        return cls(match["v6"] or match["v4"], int(match["port"]))
+
+    def __str__(self) -> str:
+        address = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{address}:{self.port}"
+
+
+def listen(where: Listen, namespace: str | None = None) -> socket.socket:
+    """A listening TCP socket, in the named namespace if one is given. Raises BadInput."""
+    try:
+        with _inside(namespace):
+            return _socket(where)
+    except (OSError, OverflowError, UnicodeError) as error:
+        place = f" in namespace {namespace}" if namespace else ""
+        raise BadInput(f"cannot listen on {where}{place}: {error}") from None
+
+
+def _socket(where: Listen) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        where.address, where.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+        sock.listen(1024)
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+@contextmanager
+def _inside(namespace: str | None) -> Iterator[None]:
+    """This thread, for a moment, in the named namespace."""
+    if namespace is None:
+        yield
+        return
+    netns.pushns()
+    try:
+        netns.setns(namespace, flags=os.O_RDONLY)  # the default makes what is missing
+        yield
+    finally:
+        netns.popns()

@@ -1,0 +1,1 @@
+"""What a flavor and an image ask for: every rule of CPU policy."""

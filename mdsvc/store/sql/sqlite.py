@@ -1,0 +1,92 @@
+"""SQLite: one file, one writer at a time, and readers that neither wait nor are waited for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, event
+from sqlalchemy.engine import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from mdsvc.errors import BadInput
+from mdsvc.store.sql.engines import EXPECTED, Engines
+
+BUSY_SECONDS = 10
+"""For how long one writer waits for another one before it gives up, and is run again."""
+
+READERS = 4
+"""Connections, each a thread, that answer guests at the same time."""
+
+
+def engines(url: URL) -> Engines:
+    """The engines of a SQLite file. Raises BadInput."""
+    _check_file(url)
+    options: dict[str, Any] = {
+        "url": url.set(drivername="sqlite+aiosqlite"),
+        "connect_args": {"timeout": BUSY_SECONDS},
+        "max_overflow": 0,
+    }
+    reads = create_async_engine(
+        **options, isolation_level="AUTOCOMMIT", pool_size=READERS, pool_reset_on_return=None
+    )
+    # One connection: a store's own writers wait for it in the order in which they came, and only
+    # those of other processes for the lock, which they look at again and again.
+    writes = create_async_engine(**options, pool_size=1)
+    event.listen(reads.sync_engine, "connect", _prepare_reader)
+    event.listen(writes.sync_engine, "connect", _prepare_writer)
+    event.listen(writes.sync_engine, "begin", _begin)
+    event.listen(writes.sync_engine, "invalidate", _release)
+    return Engines(reads, writes)
+
+
+def _check_file(url: URL) -> None:
+    """Say what is wrong with the path; SQLite only says that it cannot open the file."""
+    name = url.database or ""
+    if url.host or url.query or "\0" in name or name in ("", ":memory:"):
+        raise BadInput(f"expected the path of a file: {EXPECTED}")
+    path = Path(name)
+    if not path.parent.is_dir():
+        raise BadInput(f"expected a file in a directory, but there is no directory {path.parent}")
+    if path.exists() and not path.is_file():
+        raise BadInput(f"expected a file, but {path} is none")
+    for needed in (path, path.parent):
+        if needed.exists() and not os.access(needed, os.W_OK):
+            raise BadInput(f"expected a file that can be written to, but {needed} cannot")
+    path.touch(mode=0o600)  # what guests are given, and their passwords, is for its owner alone
+
+
+def _prepare_reader(connection: Any, _record: object) -> None:
+    _run(connection, "PRAGMA query_only = ON")
+
+
+def _prepare_writer(connection: Any, _record: object) -> None:
+    """Write-ahead log: readers see the last commit while a writer works, and neither waits.
+
+    FULL syncs the log with each commit. NORMAL would keep the file whole too, but could lose the
+    last commits with the power: a pCPU that a guest runs on would look free.
+    """
+    connection.isolation_level = None  # sqlite3 begins no transaction of its own
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        _run(connection, f"PRAGMA {pragma}")
+
+
+def _run(connection: Any, statement: str) -> None:
+    cursor = connection.cursor()
+    cursor.execute(statement)
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    """The write lock comes first: what the transaction reads cannot change under it any more."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _release(connection: Any, _record: object, _error: object) -> None:
+    """Undo before a connection is closed in the middle of its work, as a cancelled task's is.
+
+    Closing alone would keep the write lock for as long as anything refers to a cursor, and the
+    traceback of the cancellation does.
+    """
+    connection.rollback()
