@@ -14,6 +14,9 @@ from mdsvc.cpuset import EMPTY, CpuSet, union
 MIB, GIB = 2**10, 2**20
 """In KiB."""
 
+NO_HUGE = ((2 * MIB, 0), (GIB, 0))
+"""The huge pages that x86 knows, and none of them set aside."""
+
 Distances = tuple[tuple[int, ...], ...]
 """For each cell how far it is to each: 10 to its own memory."""
 

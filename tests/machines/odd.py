@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from mdsvc.cpuset import CpuSet
 from tests.machines.caching import by_cell, by_core
-from tests.machines.facts import GIB, MIB, Cache, Cell, Machine
+from tests.machines.facts import GIB, MIB, NO_HUGE, Cache, Cell, Machine
 from tests.machines.numbering import cells_of, some, strides, threads_adjacent, threads_last
-
-NO_HUGE = ((2 * MIB, 0), (GIB, 0))
 
 
 def nested() -> Machine:

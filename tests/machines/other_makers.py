@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from tests.machines.caching import by_core
-from tests.machines.facts import GIB, MIB, Cell, Machine
+from tests.machines.facts import GIB, MIB, NO_HUGE, Cell, Machine
 from tests.machines.numbering import apart, cells_of, strides, threads_adjacent
-
-NO_HUGE = ((2 * MIB, 0), (GIB, 0))
 
 
 def altix() -> Machine:
