@@ -11,7 +11,10 @@ _CCD_ORDER = (0, 4, 8, 2, 6, 10, 3, 7, 11, 1, 5, 9)
 
 
 def epyc_9654(cells: int, huge_2m: int, huge_1g: int) -> Machine:
-    """Two sockets; firmware splits each into cells as it is told to (NPS4, or L3 as NUMA)."""
+    """Two sockets; firmware splits each into cells as it is told to (NPS4, or L3 as NUMA).
+
+    Memory and pages are made up.
+    """
     cores = 192 // cells
 
     def die(at: Place) -> int:

@@ -43,6 +43,7 @@ def power8_without_smt() -> Machine:
 
 
 def power8_with_smt() -> Machine:
+    """Eight threads a core. Memory and pages are made up."""
     cells = cells_of(
         (0, 1),
         5,
@@ -82,7 +83,10 @@ def z_guest() -> Machine:
 
 
 def altra() -> Machine:
-    """80 cores of one thread; their common cache is none that the kernel knows of."""
+    """80 cores of one thread; their common cache is none that the kernel knows of.
+
+    Memory and pages are made up.
+    """
     huge = ((64, 0), (2 * MIB, 0), (32 * MIB, 0), (GIB, 64))
     cells = cells_of([0], 80, 1, strides(core=1), memory_kb=256 * GIB, huge=huge)
     return Machine(cells, arch="aarch64", caches=by_core(cells, 64, MIB))
