@@ -132,7 +132,11 @@ class Facts:
     masks: Mapping[Knob, CpuSet] = field(default_factory=dict)
     """The kernel's other masks, by the knob that sets them: workqueues, queues, watchdog."""
     irqbalance: CpuSet | None = None
-    """What irqbalance keeps its hands off; None where it does not run."""
+    """What irqbalance keeps its hands off; None where none answers."""
+    deaf_irqbalance: CpuSet | None = None
+    """What an irqbalance that runs and cannot be told was started to keep off; None: there is none
+    such.
+    """
     tasks: tuple[Task, ...] = ()
     journalled: Mapping[Knob, str | None] = field(default_factory=dict)
     """What the knobs in the journal read now; those that are gone are left out."""

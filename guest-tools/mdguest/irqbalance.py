@@ -1,7 +1,8 @@
 """Talking to a running irqbalance: it sees neither cpuset partitions nor changes of its own file.
 
 The socket's requests are in irqbalance's README: ``setup`` answers with the settings, ``settings
-cpus 2 3`` bans CPUs 2 and 3 at the next scan, at most ``SLEEP`` seconds later.
+cpus 2-3,5`` bans these CPUs at the next scan, at most ``SLEEP`` seconds later. It takes a list, and
+reads no further than the first space.
 """
 
 from __future__ import annotations
@@ -10,18 +11,19 @@ import contextlib
 import re
 from typing import TYPE_CHECKING
 
-from mdguest.cpuset import CpuSet
+from mdguest.cpuset import EMPTY, CpuSet
 
 if TYPE_CHECKING:
     from mdguest.system import System
 
 SOCKETS = "/run/irqbalance/irqbalance*.sock"
+VARIABLE = "IRQBALANCE_BANNED_CPULIST"
 SCAN_SECONDS = 15
 """How long a running irqbalance may take to act: its default interval of 10 s, and some."""
 
 
 def banned(system: System) -> CpuSet | None:
-    """The CPUs that irqbalance puts no interrupt on; None where none runs."""
+    """The CPUs that irqbalance puts no interrupt on; None where none answers."""
     for path in system.glob(SOCKETS):
         try:
             answer = system.ask(path, "setup")
@@ -33,9 +35,22 @@ def banned(system: System) -> CpuSet | None:
     return None
 
 
+def banned_at_start(system: System, pid: int) -> CpuSet:
+    """What the irqbalance of that process was started to keep off, where its environment says."""
+    try:
+        variables = system.read(f"/proc/{pid}/environ").split("\0")
+    except OSError:
+        return EMPTY
+    lists = [text.partition("=")[2] for text in variables if text.startswith(f"{VARIABLE}=")]
+    try:
+        return CpuSet.parse(lists[-1]) if lists else EMPTY
+    except ValueError:
+        return EMPTY
+
+
 def ban(system: System, cpus: CpuSet) -> None:
     """Have every running irqbalance keep off these CPUs."""
-    request = f"settings cpus {' '.join(map(str, cpus)) or 'NULL'}"
+    request = f"settings cpus {cpus or 'NULL'}"
     for path in system.glob(SOCKETS):
         with contextlib.suppress(ConnectionError):  # one that was killed
             system.ask(path, request)

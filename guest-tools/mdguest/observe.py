@@ -58,6 +58,7 @@ def observe(system: System, journalled: Iterable[Knob] = (), files: Iterable[str
     pool = _group(system, path, units)
     groups = tuple(_group(system, folder, units) for folder in top if folder != path)
     online = _list(system, f"{CPUS}/online")
+    tasks, bans = tuple(_tasks(system, online)), irqbalance.banned(system)
     return Facts(
         online=online,
         present=_list(system, f"{CPUS}/present") or online,
@@ -77,8 +78,9 @@ def observe(system: System, journalled: Iterable[Knob] = (), files: Iterable[str
         files={path: knobs.read_file(system, path) for path in files},
         irqs=tuple(_irqs(system)),
         masks=_masks(system),
-        irqbalance=irqbalance.banned(system),
-        tasks=tuple(_tasks(system, online)),
+        irqbalance=bans,
+        deaf_irqbalance=_deaf(system, tasks) if bans is None else None,
+        tasks=tasks,
         journalled=_journalled(system, journalled, _known(systemd, [pool, *groups], online)),
     )
 
@@ -228,6 +230,12 @@ def _room(system: System, group: str, rooms: dict[str, CpuSet]) -> CpuSet:
             system, group.rpartition("/")[0], rooms
         )
     return rooms[group]
+
+
+def _deaf(system: System, tasks: Iterable[Task]) -> CpuSet | None:
+    """What an irqbalance without a socket that answers was started to keep off."""
+    running = [task for task in tasks if task.name == "irqbalance" and not task.kernel]
+    return irqbalance.banned_at_start(system, running[0].tid) if running else None
 
 
 def _journalled(

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mdguest.irqbalance import SCAN_SECONDS
+from mdguest.irqbalance import SCAN_SECONDS, SOCKETS
 
 if TYPE_CHECKING:
     from mdguest.facts import Facts
@@ -29,7 +29,7 @@ def problems(made: Plan, facts: Facts, state: State, now: float | None = None) -
     """What is wrong; empty where the dedicated CPUs are isolated as well as this guest can."""
     age = (time.time() if now is None else now) - state.applied_at
     found = [_problem(step) for step in made.changes if not _pending(step, age)]
-    return [*found, *_pool(made, facts)]
+    return [*found, *_pool(made, facts), *_irqbalance(made, facts)]
 
 
 def _pending(step: Step, age: float) -> bool:
@@ -39,6 +39,15 @@ def _pending(step: Step, age: float) -> bool:
 
 def _problem(step: Step) -> Problem:
     return Problem(step.title, step.shown(step.now), step.shown(step.want), step.why)
+
+
+def _irqbalance(made: Plan, facts: Facts) -> list[Problem]:
+    """One that runs and does not answer will move interrupts to the dedicated CPUs again."""
+    if not made.mode or facts.deaf_irqbalance is None or made.dedicated <= facts.deaf_irqbalance:
+        return []
+    found = f"it keeps off CPU {facts.deaf_irqbalance or 'none'}, and cannot be told"
+    why = f"its socket ({SOCKETS}) is missing or dead; see mdguest render irqbalance"
+    return [Problem("irqbalance", found, f"it keeps off CPU {made.dedicated}", why)]
 
 
 def _pool(made: Plan, facts: Facts) -> list[Problem]:

@@ -103,8 +103,15 @@ def interrupts(scene: Scene) -> Iterator[Step]:
         base = scene.base(knob, irq.cpus)
         if base & scene.cpus.dedicated:
             why = "a device's interrupt stops the program on the CPU that takes it"
-            want = str(scene.cpus.cut(base))
-            yield Step(knob, str(irq.cpus), want, why, f"irq {irq.number} ({irq.name})")
+            want = scene.cpus.cut(base)
+            if _is_balanced(scene) and irq.cpus and irq.cpus <= scene.cpus.housekeeping:
+                want = irq.cpus  # irqbalance chose one of them, and will choose again
+            yield Step(knob, str(irq.cpus), str(want), why, f"irq {irq.number} ({irq.name})")
+
+
+def _is_balanced(scene: Scene) -> bool:
+    """Whether an irqbalance places the interrupts."""
+    return scene.facts.irqbalance is not None or scene.facts.deaf_irqbalance is not None
 
 
 MASK_WHY = {
@@ -295,7 +302,8 @@ def kubelet(scene: Scene) -> Iterator[Step]:
     yield Step(Knob("file", KUBELET_FILE), now, render("kubelet", split).rstrip("\n"), why)
 
 
-_KERNEL = (interrupts, masks, irqbalance)
+_KERNEL = (irqbalance, interrupts, masks)
+"""irqbalance first, so that it does not put back what is moved after."""
 
 WANTS: dict[str, tuple[Want, ...]] = {
     "partition": (siblings, *_KERNEL, pool, partition, subsets, tasks),

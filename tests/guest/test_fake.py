@@ -318,10 +318,13 @@ def test_managed_interrupts_cannot_be_moved(kernel: str, number: int) -> None:
 def test_irqbalance_does_at_its_next_scan_what_it_is_told() -> None:
     made = guest()
     assert made.irqbalance is not None
-    made.ask(made.irqbalance.socket, "settings cpus 2 3")
+    made.ask(made.irqbalance.socket, "settings cpus 2-3")
     assert made.ask(made.irqbalance.socket, "setup").endswith("BANNED 0")
     made.irqbalance.scan()
     assert made.ask(made.irqbalance.socket, "setup").endswith("BANNED c")
+    made.ask(made.irqbalance.socket, "settings cpus 1 3")
+    made.irqbalance.scan()
+    assert made.ask(made.irqbalance.socket, "setup").endswith("BANNED 2"), "up to the space"
 
 
 def test_a_missing_file_cannot_be_written() -> None:

@@ -137,13 +137,17 @@ class Irqbalance:
     socket: str = "/run/irqbalance/irqbalance431.sock"
     banned: CpuSet = EMPTY
     told: CpuSet | None = None
+    speechless: bool = False
+    """Whether it answers without a word of what it bans."""
 
     def ask(self, request: str) -> str:
         if request == "setup":
             irqs = "IRQ 24 LOAD 0 DIFF 0 COUNT 0 CLASS 4 "
+            if self.speechless:
+                return "SLEEP 10 "
             return f"SLEEP 10 {irqs}BANNED {hexadecimal(self.banned, self.possible)}"
-        words = request.removeprefix("settings cpus ").split()
-        self.told = self.default if words == ["NULL"] else CpuSet.of(map(int, words))
+        first = request.removeprefix("settings cpus ").split(" ")[0]  # it reads no further
+        self.told = self.default if first == "NULL" else CpuSet.parse(first)
         return ""
 
     def scan(self) -> None:
