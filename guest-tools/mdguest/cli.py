@@ -63,8 +63,11 @@ def _apply(system: System, settings: Settings, arguments: Parsed) -> int:
         return _nothing_said(arguments, found.source)
     if found.stale:
         _say(f"{found.stale}; the last good layout stays in force")
-    outcome = control.apply_layout(system, found, settings, _say if arguments.verbose else _silent)
+    say = _say if arguments.verbose else _silent
+    outcome = control.apply_layout(system, found, settings, say, careful=arguments.careful)
     made = outcome.plan
+    for claim in made.claims:
+        _say(f"warning: {claim.line}")
     changed = f"{len(outcome.done)} changes" if outcome.done else "nothing had to change"
     what = f"CPU {made.dedicated} isolated" if made.mode else "no CPU is isolated"
     notes = "".join(f"\nnote: {note}" for note in made.notes)
@@ -83,7 +86,7 @@ def _verify(system: System, settings: Settings, arguments: Parsed) -> int:
     from mdguest.status import status
 
     document = status(_view(system, settings, arguments))
-    lines = text.problem_lines(document)
+    lines = text.problem_lines(document) + text.displaced_lines(document)
     isolated = document["isolated_cpus"]
     good = f"CPU {isolated} isolated, as it should be" if isolated else "no CPU is to be isolated"
     _emit(arguments, document, "\n".join(lines) if lines else good)
@@ -175,6 +178,7 @@ def _render(system: System, settings: Settings, arguments: Parsed) -> int:
 def _doctor(system: System, settings: Settings, arguments: Parsed) -> int:
     from mdguest import text
     from mdguest.doctor import abilities
+    from mdguest.status import displaced
 
     seen = _look(system, settings, arguments)
     found = abilities(system, seen.facts)
@@ -183,6 +187,7 @@ def _doctor(system: System, settings: Settings, arguments: Parsed) -> int:
     document = {
         "abilities": [ability._asdict() for ability in found],
         "refused": seen.refused,
+        "displaced": displaced(seen.plan),
         "notes": list(seen.plan.notes),
         "reboot": list(seen.plan.reboot),
     }

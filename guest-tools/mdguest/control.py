@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mdguest import lock, sources, state
 from mdguest.apply import Outcome, Say, apply, memory
+from mdguest.claims import Claim
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.errors import BadInput, Refused, Trouble, Unreachable
 from mdguest.facts import Facts
@@ -93,12 +94,18 @@ def look(system: System, asked: CpuSet, settings: Settings) -> View:
         return replace(seen, asked=asked, problems=[problem], refused=str(trouble))
 
 
-def apply_layout(system: System, found: Layout, settings: Settings, say: Say) -> Outcome:
-    """Bring the guest to a layout.
+def apply_layout(
+    system: System, found: Layout, settings: Settings, say: Say, *, careful: bool = False
+) -> Outcome:
+    """Bring the guest to a layout; if ``careful``, not over the heads of programs that run now on
+    CPUs of it that they chose themselves.
 
-    Raises Trouble where something is not as it should be afterwards.
+    Raises Refused where these would lose their CPUs, Trouble where something is not as it should be
+    afterwards.
     """
     with lock.held():
+        if careful and not state.load(system).isolated:
+            _spare(view(system, found.dedicated or EMPTY, settings).plan)
         outcome = apply(system, found, settings, say)
         state.save(system, replace(state.load(system), undone=False, stale=found.stale))
         if not found.stale:
@@ -107,27 +114,45 @@ def apply_layout(system: System, found: Layout, settings: Settings, say: Say) ->
     return outcome
 
 
-def heal(system: System, settings: Settings, say: Say) -> Outcome | None:
-    """Put right what others changed since the last apply; None where nothing was, or is applied.
+def _spare(made: Plan) -> None:
+    running = [claim for claim in made.claims if claim.running]
+    if running:
+        lines = "".join(f"\n  {claim.line}" for claim in running)
+        raise Refused(
+            f"CPU {made.dedicated} is not isolated yet, as programs run there that would lose it:"
+            f"{lines}\nMend these, or run mdguest apply to isolate all the same."
+        )
+
+
+class Healing(NamedTuple):
+    """What ``heal`` found, and did; ``outcome`` is None where nothing had to be put right."""
+
+    claims: tuple[Claim, ...] = ()
+    outcome: Outcome | None = None
+
+
+def heal(system: System, settings: Settings, say: Say) -> Healing:
+    """Put right what others changed since the last apply, if there was one.
 
     What the kernel refused then is not tried again. Raises Trouble as ``apply_layout``.
     """
     with lock.held():
         remembered = state.load(system)
         if not remembered.mode or remembered.undone:
-            return None
+            return Healing()
         settings = applied(settings, remembered)
         asked = CpuSet.parse(remembered.dedicated)
-        found = view(system, asked, settings).problems
+        seen = view(system, asked, settings)
+        found = seen.problems
         if not found:
-            return None
+            return Healing(seen.plan.claims)
         others = f", and {len(found) - 1} more" if len(found) > 1 else ""
         first = found[0]
         say(f"healing: {first.what}: {first.found}, expected {first.expected}{others}")
         outcome = apply(system, Layout(asked, remembered.source), settings, say, anew=False)
         state.save(system, replace(state.load(system), stale=remembered.stale))
     _raise_failures(outcome)
-    return outcome
+    return Healing(outcome.plan.claims, outcome)
 
 
 def undo(system: System, settings: Settings, say: Say) -> Outcome:

@@ -42,6 +42,11 @@ class Group:
         return self.path.rpartition("/")[2]
 
     @property
+    def below(self) -> str:
+        """Its path below the root: ``/system.slice/cron.service``."""
+        return self.path[len(CGROUP) :]
+
+    @property
     def is_partition(self) -> bool:
         """Whether it has its CPUs to itself: a valid cpuset partition."""
         return self.partition in ("root", "isolated")
@@ -61,6 +66,8 @@ class Task:
     """Its cgroup, below the root: ``/system.slice/cron.service``."""
     room: CpuSet = EMPTY
     """What its cgroup would let it use."""
+    parent: int = 0
+    """The process that started it, or, of a thread, its process."""
 
     @property
     def chosen(self) -> bool:
@@ -84,6 +91,16 @@ class Irq:
     number: int
     name: str
     cpus: CpuSet
+
+
+class Affine(NamedTuple):
+    """A unit with CPUAffinity=: systemd gives each of its processes this affinity."""
+
+    name: str
+    cpus: CpuSet
+    slice: str
+    group: str
+    """Its cgroup, below the root; empty where it does not run."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +143,9 @@ class Facts:
     pool: Group | None = None
     subsets: tuple[Group, ...] = ()
     """Directly below the pool: what ``run`` has given away, and services of the pool."""
+    nested: tuple[Group, ...] = ()
+    """Deeper down, outside the pool: those that were given a cpuset."""
+    affine: tuple[Affine, ...] = ()
     files: Mapping[str, str | None] = field(default_factory=dict)
     """The files of ours: their text, or None."""
     irqs: tuple[Irq, ...] = ()

@@ -18,7 +18,7 @@ examples:
   mdguest undo                                  put everything back
 
 Settings: /etc/default/mdguest, then MDGUEST_SOURCE, MDGUEST_MODE, MDGUEST_PARTITION,
-MDGUEST_HOUSEKEEPING, MDGUEST_INTERVAL, then flags.
+MDGUEST_HOUSEKEEPING, MDGUEST_INTERVAL, MDGUEST_IGNORE, then flags.
 Exit status: 0 done, 1 failed, 2 bad usage or input, 3 refused or not as it should be,
 4 not found."""
 
@@ -66,7 +66,12 @@ INTERVAL = _flag(
     metavar="SECONDS",
     help="between two looks at a source that cannot be waited on, at least 15 (default: 60)",
 )
-LAYOUT = (SOURCE, MODE, PARTITION, HOUSEKEEPING)
+IGNORE = _flag(
+    "--ignore",
+    metavar="PATTERNS",
+    help="units, cgroups or programs that may ask for dedicated CPUs in vain: docker-*.scope,qemu*",
+)
+LAYOUT = (SOURCE, MODE, PARTITION, HOUSEKEEPING, IGNORE)
 
 COMMANDS = {
     "plan": Command(
@@ -85,6 +90,11 @@ COMMANDS = {
                 "--last-good",
                 action="store_true",
                 help="the layout that was applied last, or else a config drive's: for early boot",
+            ),
+            _flag(
+                "--careful",
+                action="store_true",
+                help="change nothing where a program that runs would lose CPUs that it asked for",
             ),
             VERBOSE,
             JSON,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mdguest import irqbalance, knobs
 from mdguest.cpuset import EMPTY, CpuSet
-from mdguest.facts import CGROUP, Facts, Group, Irq, Knob, Systemd, Task
+from mdguest.facts import CGROUP, Affine, Facts, Group, Irq, Knob, Systemd, Task
 
 if TYPE_CHECKING:
     from mdguest.system import System
@@ -45,10 +45,8 @@ _NO_SETAFFINITY = 0x04000000
 
 
 def observe(system: System, journalled: Iterable[Knob] = (), files: Iterable[str] = ()) -> Facts:
-    """The facts as they are now.
-
-    ``journalled`` are knobs that were changed before, to be read again; ``files`` are paths that
-    mdguest may want to write.
+    """The facts as they are now. ``journalled`` are knobs that were changed before, to be read
+    again; ``files`` are paths that mdguest may want to write.
     """
     booted = system.exists("/run/systemd/system")  # by systemd: sd_booted(3)
     path = f"{CGROUP}/{POOL if booted else RAW_POOL}"
@@ -74,6 +72,8 @@ def observe(system: System, journalled: Iterable[Knob] = (), files: Iterable[str
         systemd=systemd,
         groups=groups,
         pool=pool if system.exists(path) or pool.asked or pool.dropin else None,
+        nested=tuple(_nested(system, path, units)),
+        affine=tuple(_affine(system)) if booted else (),
         subsets=tuple(_group(system, folder, units) for folder in below),
         files={path: knobs.read_file(system, path) for path in files},
         irqs=tuple(_irqs(system)),
@@ -118,6 +118,62 @@ def _siblings(system: System) -> tuple[CpuSet, ...]:
         for path in system.glob(f"{CPUS}/cpu[0-9]*/topology/thread_siblings_list")
     }
     return tuple(sorted(lists, key=lambda cpus: next(iter(cpus), -1)))
+
+
+def _nested(system: System, pool: str, units: Units) -> Iterator[Group]:
+    """Cgroups below those at the top that were given CPUs of their own."""
+    for path in _deeper(system, CGROUP):
+        if (
+            path != pool
+            and not path.startswith(f"{pool}/")
+            and _list(system, f"{path}/cpuset.cpus")
+        ):
+            yield _group(system, path, units)
+
+
+def _deeper(system: System, path: str) -> Iterator[str]:
+    """Every cgroup that is at least two steps below the root, and has a cpuset."""
+    pattern = f"{path}/*"
+    while True:
+        pattern += "/*"
+        found = system.glob(f"{pattern}/cpuset.cpus")
+        if not found:
+            return
+        yield from (file.rpartition("/")[0] for file in found)
+
+
+UNIT_FILES = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system")
+CONTROL_FILES = ("/etc/systemd/system.control", knobs.RUNTIME, knobs.TRANSIENT)
+
+
+def _affine(system: System) -> Iterator[Affine]:
+    """The loaded units with CPUAffinity=. systemd is asked only of those whose files have it: to be
+    asked of all takes it long.
+    """
+    names = sorted(set(_units_that_say(system, "CPUAffinity=")))
+    if not names:
+        return
+    wanted = "--property=Id,CPUAffinity,Slice,ControlGroup"
+    out = system.run("systemctl", "show", wanted, *names).out
+    for block in out.split("\n\n"):
+        shown = dict(line.partition("=")[::2] for line in block.splitlines())
+        with contextlib.suppress(ValueError):  # ``numa`` instead of a list
+            cpus = CpuSet.parse(shown.get("CPUAffinity", "").replace(" ", ","))
+            if cpus:
+                yield Affine(shown["Id"], cpus, shown["Slice"], shown["ControlGroup"])
+
+
+def _units_that_say(system: System, setting: str) -> Iterator[str]:
+    """Units one of whose files has the setting; of a template, all its instances."""
+    patterns = [f"{folder}/{name}" for folder in (*UNIT_FILES, *CONTROL_FILES) for name in _FILES]
+    for path in (path for pattern in patterns for path in system.glob(pattern)):
+        if setting in _text(system, path):
+            folder, _, name = path.rpartition("/")
+            unit = folder.rpartition("/")[2].removesuffix(".d") if name.endswith(".conf") else name
+            yield unit.replace("@.", "@*.")
+
+
+_FILES = ("*.service", "*.scope", "*.service.d/*.conf", "*.scope.d/*.conf")
 
 
 Units = Mapping[str, Mapping[str, str]]
@@ -214,8 +270,10 @@ def _task(system: System, path: str, rooms: dict[str, CpuSet]) -> Task | None:
     kernel = bool(flags & _KERNEL_THREAD)
     group = "/" if kernel else _cgroup(system, path)
     started, cpus = knobs.start_time(stat), system.affinity(int(tid))
+    process = int(path.split("/")[2])
+    parent = process if process != int(tid) else int(rest.split(" ")[1])
     room = _room(system, group.rstrip("/"), rooms)
-    return Task(f"{tid}:{started}", name, cpus, kernel, group, room)
+    return Task(f"{tid}:{started}", name, cpus, kernel, group, room, parent)
 
 
 def _cgroup(system: System, stat: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mdguest.claims import Claim, claims
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.errors import Refused
 from mdguest.memory import Memory
@@ -43,6 +44,9 @@ class Plan:
     gone: tuple[Knob, ...] = ()
     """Knobs that were changed, and are no longer there."""
 
+    claims: tuple[Claim, ...] = ()
+    """Who asked for these CPUs outside the pool, and does not get them."""
+
     @property
     def changes(self) -> tuple[Step, ...]:
         return tuple(step for step in self.steps if step.needed)
@@ -75,6 +79,7 @@ def plan(asked: CpuSet, facts: Facts, settings: Settings, memory: Memory) -> Pla
         (*cpus.notes, *notes, *_notes(scene, memory)),
         tuple(_reboot(cpus, facts, memory)),
         _gone(facts, memory),
+        claims(scene),
     )
 
 

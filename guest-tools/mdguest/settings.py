@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 FILE = "/etc/default/mdguest"
 MODES = ("partition", "kubernetes", "fence", "raw")
 PARTITIONS = ("isolated", "root")
-NAMES = ("source", "mode", "partition", "housekeeping", "interval")
+NAMES = ("source", "mode", "partition", "housekeeping", "interval", "ignore")
 """The settings, as flags; in capitals and after MDGUEST_, as variables."""
 
 
@@ -34,12 +34,19 @@ class Settings:
     none would, or a CPU list that always stays."""
     interval: float = 60.0
     """Seconds between two looks at a source that cannot be waited on, at least 15."""
+    ignore: str = ""
+    """Units, cgroups or programs that may ask for dedicated CPUs in vain, as shell patterns with
+    commas between them."""
     flags: frozenset[str] = frozenset()
     """The names of those that a flag gave: they hold also where others were applied."""
 
     def reserved(self) -> CpuSet:
         """The CPUs that stay for housekeeping always."""
         return EMPTY if self.housekeeping in KEEP_ONE else CpuSet.parse(self.housekeeping)
+
+    def ignored(self) -> tuple[str, ...]:
+        """The patterns of ``ignore``."""
+        return tuple(pattern.strip() for pattern in self.ignore.split(",") if pattern.strip())
 
 
 KEEP_ONE = ("first", "last")

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from mdguest.plan import Plan
     from mdguest.steps import Step
 
-STATES = ("off", "isolated", "degraded", "broken")
-"""Nothing is isolated; all is well; a fence stands in for a partition; something is not right."""
+STATES = ("off", "isolated", "degraded", "displaced", "broken")
+"""Nothing is isolated; all is well; a fence stands in for a partition; somebody outside
+the pool who asked for its CPUs has shared ones; something is not right.
+"""
 
 
 def status(view: View) -> dict[str, Any]:
@@ -34,9 +36,26 @@ def status(view: View) -> dict[str, Any]:
         "immovable_irqs": state.immovable,
         "subsets": [{"name": held.name, "cpus": str(held.cpus)} for held in subsets(view.facts)],
         "problems": [asdict(problem) for problem in view.problems],
+        "displaced": displaced(made),
         "notes": list(made.notes),
         "reboot": list(made.reboot),
     }
+
+
+def displaced(made: Plan) -> list[dict[str, Any]]:
+    """Who asked for the dedicated CPUs outside the pool, and what mends it."""
+    return [
+        {
+            "unit": claim.where,
+            "threads": list(claim.threads),
+            "by": claim.how,
+            "cpus": str(claim.cpus),
+            "dedicated": str(claim.dedicated),
+            "mend": claim.remedy,
+            "message": claim.line,
+        }
+        for claim in made.claims
+    ]
 
 
 def _state(view: View) -> str:
@@ -44,6 +63,8 @@ def _state(view: View) -> str:
         return "broken"
     if not view.plan.mode:
         return "off"
+    if view.plan.claims:
+        return "displaced"
     return "degraded" if view.state.refused else "isolated"
 
 
@@ -85,6 +106,7 @@ def plan_document(made: Plan, layout: Layout | None) -> dict[str, Any]:
         "housekeeping_cpus": str(made.housekeeping),
         "steps": [_step(step) for step in made.changes],
         "right_already": len(made.steps) - len(made.changes),
+        "displaced": displaced(made),
         "source": layout.source if layout else None,
         "stale": (layout.stale if layout else "") or None,
         "notes": list(made.notes),
@@ -108,6 +130,7 @@ METRICS = {
     "mdguest_dedicated_cpus": "CPUs that the metadata calls dedicated",
     "mdguest_isolated_cpus": "CPUs that are isolated and online",
     "mdguest_problems": "Things that are not as they should be",
+    "mdguest_displaced": "Units and programs outside the pool that asked for dedicated CPUs",
     "mdguest_stale": "1 while the layout could not be read and the last good one stands",
     "mdguest_subset_cpus": "CPUs of the pool that a program holds",
     "mdguest_applied_timestamp_seconds": "When the layout was applied last",
@@ -126,6 +149,7 @@ def prometheus(view: View) -> str:
         "mdguest_dedicated_cpus": [("", len(view.asked))],
         "mdguest_isolated_cpus": [("", len(view.plan.dedicated & view.facts.online))],
         "mdguest_problems": [("", len(view.problems))],
+        "mdguest_displaced": [("", len(view.plan.claims))],
         "mdguest_stale": [("", int(bool(view.state.stale)))],
         "mdguest_subset_cpus": [
             (f'{{name="{_label(held.name)}"}}', len(held.cpus)) for held in subsets(view.facts)

@@ -31,6 +31,7 @@ def plan_text(document: dict[str, Any], made: Plan) -> str:
     else:
         lines.append(f"isolate   nothing: {made.because}")
     lines += ["", *_steps(made)]
+    lines += _list("Gets shared CPUs instead", (claim.line for claim in made.claims))
     lines += _list("Note", made.notes) + _list("Only a reboot would add", made.reboot)
     return "\n".join(lines)
 
@@ -80,6 +81,7 @@ def status_text(status: dict[str, Any]) -> str:
     lines = columns([(title, str(status[key] or "-")) for key, title in names.items()])
     held = [f"{subset['name']}: CPU {subset['cpus']}" for subset in status["subsets"]]
     lines += _list("Held", held) + _list("Problems", problem_lines(status))
+    lines += _list("Has shared CPUs instead", displaced_lines(status))
     lines += _list("Note", status["notes"]) + _list("Only a reboot would add", status["reboot"])
     return "\n".join(lines)
 
@@ -88,6 +90,7 @@ def doctor_text(abilities: Sequence[Sequence[str]], document: dict[str, Any]) ->
     """What this guest can do; what is in the way; what a reboot would add."""
     refused = [document["refused"]] if document["refused"] else []
     lines = columns(abilities) + _list("Cannot be isolated here", refused)
+    lines += _list("Gets shared CPUs instead", displaced_lines(document))
     return "\n".join(lines + _list("Only a reboot would add", document["reboot"]))
 
 
@@ -96,3 +99,8 @@ def problem_lines(status: dict[str, Any]) -> list[str]:
         f"{problem['what']}: {problem['found']}, expected {problem['expected']}: {problem['why']}"
         for problem in status["problems"]
     ]
+
+
+def displaced_lines(document: dict[str, Any]) -> list[str]:
+    """One line for each who asked for dedicated CPUs outside the pool."""
+    return [claim["message"] for claim in document["displaced"]]

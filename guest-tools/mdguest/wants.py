@@ -225,7 +225,7 @@ def tasks(scene: Scene) -> Iterator[Step]:
 
 
 def _outside(scene: Scene, task: Task, settled: bool) -> Iterator[Step]:
-    base = _wish(scene, task, scene.cpus.cut, *(cpus.cut for cpus in scene.before))
+    base = chosen_by(scene, task)
     touches = task.cpus & scene.cpus.dedicated
     if base is None and touches and (settled or (task.kernel and _fenced(scene))):
         base = task.cpus
@@ -255,6 +255,16 @@ def _wish(scene: Scene, task: Task, *clips: Callable[[CpuSet], CpuSet]) -> CpuSe
     if not task.chosen:
         return None
     return scene.facts.usual(task) if _is_the_kernels(scene, task) else task.cpus
+
+
+def asked_of(scene: Scene, group: Group) -> CpuSet:
+    """The CPUs that a cgroup was given before the isolation; none where nobody gave it any."""
+    return scene.base(_allowed(group), group.asked or group.cpus or EMPTY)
+
+
+def chosen_by(scene: Scene, task: Task) -> CpuSet | None:
+    """The affinity that a task outside the pool chose, or was given, before the isolation."""
+    return _wish(scene, task, scene.cpus.cut, *(cpus.cut for cpus in scene.before))
 
 
 def _is_the_kernels(scene: Scene, task: Task) -> bool:

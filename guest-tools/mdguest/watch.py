@@ -27,6 +27,7 @@ from mdguest.observe import POOL, RAW_POOL
 from mdguest.status import status
 
 if TYPE_CHECKING:
+    from mdguest.claims import Claim
     from mdguest.layout import Layout
     from mdguest.settings import Settings
     from mdguest.system import System
@@ -82,6 +83,7 @@ class Watch:
         self._layout: Layout | None = None
         self._told = ""
         self._heals: list[float] = []
+        self._named: set[str] = set()
         self._glance: tuple[str, ...] = ()
         self._looked_at = 0.0
 
@@ -182,7 +184,8 @@ class Watch:
             return
         self._say(f"layout: CPU {found.dedicated or 'none'} dedicated, says {found.source}")
         settings = control.applied(self._settings, remembered)
-        control.apply_layout(self._system, found, settings, self._say)
+        outcome = control.apply_layout(self._system, found, settings, self._say, careful=True)
+        self._name(outcome.plan.claims)
         self._report()
 
     def _stale(self, trouble: Trouble) -> None:
@@ -206,9 +209,17 @@ class Watch:
             raise
         self._glance, self._looked_at = _glance(self._system), now
         self._told = ""
-        if healed is not None:
+        self._name(healed.claims)
+        if healed.outcome is not None:
             self._heals.append(now)
             self._report()
+
+    def _name(self, claims: tuple[Claim, ...]) -> None:
+        """Say who asks for dedicated CPUs outside the pool, each once while it does."""
+        lines = {claim.line for claim in claims}
+        for line in sorted(lines - self._named):
+            self._say(f"warning: {line}")
+        self._named = lines
 
     def _is_time(self) -> bool:
         now = time.monotonic()

@@ -20,7 +20,7 @@ class Scene(NamedTuple):
 
 def crowded(kernel: str, **options: Any) -> FakeGuest:
     """A neighbour that claims all CPUs, one that systemd does not know, one without settings."""
-    made = guest(kernel, **options)
+    made = guest(kernel, worker="3", **options)
     if made.systemd is None:
         return made
     made.set_property("user.slice", "AllowedCPUs=0-3")
@@ -36,7 +36,7 @@ LEFT_OUT = ("cron", "(sd-pam)", "rcu_preempt", "kswapd0", "ksoftirqd/1", "ksofti
 
 def lean(kernel: str, claimed: bool = True, **options: Any) -> FakeGuest:
     """One of each kind, so that killing it at every step takes little time."""
-    made = guest(kernel, **options)
+    made = guest(kernel, worker="3", **options)
     for task in [task for task in made.tasks if task.name in LEFT_OUT]:
         made.end(task)
     made.devices.irqs = [irq for irq in made.devices.irqs if irq.number in (25, 26)]

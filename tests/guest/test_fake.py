@@ -21,7 +21,7 @@ older = pytest.mark.parametrize("kernel", ["6.1", "6.12"])
 
 
 def partitioned(kernel: str = "6.1", cpus: str = "2-3", kind: str = "isolated") -> FakeGuest:
-    made = guest(kernel)
+    made = guest(kernel, worker="3")
     assert made.systemd is not None
     made.run("systemctl", "start", "dedicated.slice")
     made.run("systemctl", "set-property", "--runtime", "dedicated.slice", f"AllowedCPUs={cpus}")

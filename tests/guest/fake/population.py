@@ -30,8 +30,11 @@ def guest(
     nohz_full: str = "",
     numa: tuple[str, ...] = (),
     cores: tuple[str, ...] = (),
+    worker: str = "",
 ) -> FakeGuest:
-    """A guest after boot. ``systemd``: its version, None without one, -1 for what is usual."""
+    """A guest after boot. ``systemd``: its version, None without one, -1 for what is usual;
+    ``worker``: the CPUs that a thread of a service has chosen, the first one if not said.
+    """
     present = CpuSet.parse(cpus)
     boot = [f"isolcpus={isolcpus}"] * bool(isolcpus) + [f"nohz_full={nohz_full}"] * bool(nohz_full)
     shape = Shape(
@@ -52,7 +55,11 @@ def guest(
     if irqbalance:
         default = shape.isolcpus | shape.nohz_full
         made.irqbalance = Irqbalance(default, shape.possible, banned=default)
-    _programs(made)
+    return _populated(made, CpuSet.parse(worker) or CpuSet.of(list(shape.online)[:1]))
+
+
+def _populated(made: FakeGuest, worker: CpuSet) -> FakeGuest:
+    _programs(made, worker)
     _threads(made)
     _devices(made)
     return made
@@ -67,7 +74,7 @@ def _bare(kernel: str, shape: Shape, cgroup2: bool) -> FakeGuest:
     return FakeGuest(KERNELS[kernel], shape, tasks, tree, Devices(tree), disk, cgroup2=cgroup2)
 
 
-def _programs(made: FakeGuest) -> None:
+def _programs(made: FakeGuest, worker: CpuSet) -> None:
     systemd = made.systemd
     if systemd is None:
         made.spawn("init")
@@ -85,8 +92,7 @@ def _programs(made: FakeGuest) -> None:
         systemd.add(name, parent)
     made.spawn("cron", "/system.slice/cron.service")
     leader = made.spawn("db (main) R 1", "/system.slice/db.service")
-    last = CpuSet.of(list(made.shape.online)[-1:])
-    made.spawn("db) worker", "/system.slice/db.service", last, pid=leader.pid)
+    made.spawn("db) worker", "/system.slice/db.service", worker, pid=leader.pid)
     made.spawn("(sd-pam)", "/user.slice/user@0.service")
 
 

@@ -220,7 +220,9 @@ class Systemd:
             self.trim()
 
     def trim(self) -> None:
-        needing = [unit.group for unit in self.units.values() if unit.active and unit.allowed]
+        active = [unit for unit in self.units.values() if unit.active]
+        needing = [unit.group for unit in active if unit.allowed]
+        needing += [f"{unit.group}/its-own" for unit in active if unit.delegated]
         owned = ["", *(unit.group for unit in self.units.values() if unit.active)]
         for group in list(self.tree.root.walk()):
             needed = any(path.startswith(f"{group.path}/") for path in needing)

@@ -37,6 +37,7 @@ class Task:
     flags: int = 0
     start: int = 0
     state: str = "S"
+    parent: int = 1
 
     @property
     def kernel(self) -> bool:
@@ -48,7 +49,23 @@ class Task:
 
     def stat(self) -> str:
         """proc(5), /proc/pid/stat: field 9 is the flags, field 22 the start time."""
-        before = [self.state, 1, 1, 1, 0, -1, self.flags, *[0] * 6, 3, 1, 20, 0, 1, 0, self.start]
+        before = [
+            self.state,
+            self.parent,
+            1,
+            1,
+            0,
+            -1,
+            self.flags,
+            *[0] * 6,
+            3,
+            1,
+            20,
+            0,
+            1,
+            0,
+            self.start,
+        ]
         return f"{self.tid} ({self.name}) " + " ".join(map(str, [*before, *[0] * 30]))
 
     def refit(self, room: CpuSet, kernel: Kernel) -> None:

@@ -30,7 +30,10 @@ class Unit:
     fragment: str = ""
     allowed: CpuSet = EMPTY
     partition: str = ""
+    affinity: str = ""
     refuses_stop: bool = False
+    delegated: bool = False
+    """Whose cgroups below are somebody else's: a container's, or a user's own systemd's."""
     transient: bool = False
     """Made by systemd-run, and gone with its last process."""
 
@@ -41,6 +44,7 @@ class Unit:
         said = dict(_settings(disk, self))
         self.allowed = CpuSet.parse(said.get("AllowedCPUs", "").replace(" ", ","))
         self.partition = said.get("CPUSetPartition", "")
+        self.affinity = said.get("CPUAffinity", "")
         self.refuses_stop = said.get("RefuseManualStop") == "yes"
 
     def shown(self, known: bool, native: bool) -> dict[str, str]:
@@ -53,6 +57,8 @@ class Unit:
             "ActiveState": state,
             "AllowedCPUs": str(self.allowed).replace(",", " "),
             "ControlGroup": self.group if self.active else "",
+            "CPUAffinity": self.affinity,
+            "Slice": self.group.split("/")[-2] or "-.slice",
             "RefuseManualStop": "yes" if self.refuses_stop else "no",
         }
         return {**shown, "CPUSetPartition": self.partition} if native else shown

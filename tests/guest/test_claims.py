@@ -1,0 +1,186 @@
+"""Whoever asked for dedicated CPUs outside the pool is named: before, after, and later on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from mdguest import control
+from mdguest.cpuset import CpuSet
+from mdguest.errors import Refused
+from mdguest.layout import Layout
+from mdguest.settings import Settings
+
+from tests.guest.fake import FakeGuest, guest
+from tests.guest.use import SOURCE, isolate, plan, problems, state_of, undo, view
+
+each_kernel = pytest.mark.parametrize("kernel", ["5.15", "6.1", "6.12", "7.2"])
+
+
+def named(made: FakeGuest, **settings: str) -> list[tuple[str, str, str]]:
+    """Who is displaced, how it asked, and for which CPUs."""
+    claims = plan(made, "2-3", **settings).claims
+    return sorted((claim.where, claim.how, str(claim.cpus)) for claim in claims)
+
+
+def pinned_thread(made: FakeGuest) -> None:
+    assert made.systemd
+    made.systemd.add("ovs-vswitchd.service", "/system.slice")
+    leader = made.spawn("ovs-vswitchd", "/system.slice/ovs-vswitchd.service")
+    group = "/system.slice/ovs-vswitchd.service"
+    made.spawn("pmd-c03/id:7", group, CpuSet.parse("3"), pid=leader.pid)
+
+
+def service_below_a_slice(made: FakeGuest) -> None:
+    assert made.systemd
+    made.systemd.add("dpdk.service", "/system.slice")
+    made.set_property("dpdk.service", "AllowedCPUs=2-3")
+    made.spawn("testpmd", "/system.slice/dpdk.service")
+
+
+def docker(made: FakeGuest) -> None:
+    assert made.systemd
+    made.systemd.add("docker-4e1f.scope", "/system.slice")
+    made.set_property("docker-4e1f.scope", "AllowedCPUs=2-3")
+    made.spawn("nginx", "/system.slice/docker-4e1f.scope")
+
+
+def podman(made: FakeGuest) -> None:
+    """The runtime sets a cpuset of its own below the scope that systemd gave it."""
+    assert made.systemd
+    made.systemd.add("machine.slice")
+    _delegated(made, "libpod-9a.scope", "/machine.slice", "container")
+
+
+def session(made: FakeGuest) -> None:
+    assert made.systemd
+    made.systemd.add("user-1000.slice")
+    _delegated(made, "user@1000.service", "/user.slice/user-1000.slice", "app.slice/run-7.scope")
+
+
+def _delegated(made: FakeGuest, unit: str, parent: str, below: str) -> None:
+    assert made.systemd
+    owner = made.systemd.add(unit, parent)
+    owner.delegated = True
+    group = made.tree.make(f"{owner.group}/{below}")
+    made.systemd._enable(group.parent)
+    made.tree.write_cpus(group, "2-3")
+    made.spawn("nginx", group.path)
+
+
+def affine_unit(made: FakeGuest) -> None:
+    assert made.systemd
+    text = "[Service]\nExecStart=/usr/bin/vpp\nCPUAffinity=2-3\n"
+    made.disk.put("/etc/systemd/system/vpp.service", text)
+    made.systemd.add("vpp.service", "/system.slice")
+    made.spawn("vpp_main", "/system.slice/vpp.service", CpuSet.parse("2-3"))
+
+
+CASES = {
+    "thread": (pinned_thread, ("ovs-vswitchd.service", "affinity", "3")),
+    "service": (service_below_a_slice, ("dpdk.service", "AllowedCPUs=", "2-3")),
+    "docker": (docker, ("docker-4e1f.scope", "AllowedCPUs=", "2-3")),
+    "podman": (podman, ("libpod-9a.scope", "cpuset.cpus", "2-3")),
+    "session": (session, ("run-7.scope", "AllowedCPUs=", "2-3")),
+    "unit": (affine_unit, ("vpp.service", "CPUAffinity=", "2-3")),
+}
+each_case = pytest.mark.parametrize(("make", "claim"), CASES.values(), ids=CASES)
+
+
+@each_kernel
+@each_case
+@pytest.mark.parametrize("mode", ["partition", "fence", "kubernetes"])
+def test_they_are_named_before_and_after_and_until_the_undo(
+    make: Callable[[FakeGuest], None], claim: tuple[str, str, str], kernel: str, mode: str
+) -> None:
+    made = guest(kernel)
+    make(made)
+    assert named(made, mode=mode) == [claim]
+    outcome = isolate(made, "2-3", mode=mode)
+    assert [found.where for found in outcome.plan.claims] == [claim[0]]
+    assert named(made, mode=mode) == [claim]
+    assert problems(made, "2-3") == []
+    assert state_of(made, "2-3") == "displaced"
+    isolate(made, "2-3", mode=mode)
+    assert named(made, mode=mode) == [claim], "a second apply forgets nobody"
+    undo(made)
+    assert state_of(made, "") == "off"
+
+
+@each_case
+def test_what_comes_after_the_isolation_is_named_too(
+    make: Callable[[FakeGuest], None], claim: tuple[str, str, str]
+) -> None:
+    made = guest("7.2")
+    isolate(made, "2-3")
+    assert named(made) == []
+    make(made)
+    if claim[1] != "affinity":  # the kernel clips it, or refuses it, and says so to the program
+        assert named(made) == [claim]
+
+
+@each_case
+def test_the_pool_itself_and_what_is_ignored_are_not_named(
+    make: Callable[[FakeGuest], None], claim: tuple[str, str, str]
+) -> None:
+    made = guest()
+    make(made)
+    assert named(made, ignore=f"nothing, {claim[0]}") == []
+    assert state_of(made, "2-3", ignore=claim[0]) == "broken", "not applied yet"
+    isolate(made, "2-3", ignore=claim[0])
+    program = made.spawn("testpmd", "/dedicated.slice/dpdk.service", CpuSet.parse("3"))
+    assert state_of(made, "2-3", ignore=claim[0]) == "isolated"
+    made.end(program)
+
+
+@each_case
+def test_a_careful_apply_changes_nothing_over_their_heads(
+    make: Callable[[FakeGuest], None], claim: tuple[str, str, str]
+) -> None:
+    made = guest()
+    make(made)
+    made.count_anew()
+    with pytest.raises(Refused, match="not isolated yet") as refused:
+        control.apply_layout(made, layout("2-3"), Settings(), lambda _: None, careful=True)
+    assert claim[0] in str(refused.value)
+    assert "dedicated.slice" in str(refused.value) or "mdguest run" in str(refused.value)
+    assert not made.exists("/run/mdguest/journal")
+    control.apply_layout(made, layout("2-3"), Settings(), lambda _: None)
+    assert state_of(made, "2-3") == "displaced"
+    control.apply_layout(made, layout("2-3"), Settings(), lambda _: None, careful=True)
+
+
+def layout(cpus: str) -> Layout:
+    return Layout(CpuSet.parse(cpus), SOURCE)
+
+
+# ---- no false alarm ----
+
+
+@each_kernel
+@pytest.mark.parametrize("mode", ["partition", "fence", "kubernetes"])
+def test_an_ordinary_guest_displaces_nobody(kernel: str, mode: str) -> None:
+    made = guest(kernel)
+    made.set_property("user.slice", "AllowedCPUs=0-3")
+    made.spawn("every", "/system.slice/cron.service", CpuSet.parse("0-3"))
+    made.spawn("shared", "/system.slice/cron.service", CpuSet.parse("0"))
+    made.spawn_kernel("kswapd7", CpuSet.parse("3"))
+    assert named(made, mode=mode) == []
+    isolate(made, "2-3", mode=mode)
+    assert named(made, mode=mode) == []
+    assert not view(made, "2-3", mode=mode).plan.claims
+
+
+def test_what_a_process_has_from_its_parent_is_named_once() -> None:
+    made = guest()
+    shell = made.spawn("bash", "/user.slice/user@0.service", CpuSet.parse("3"))
+    child = made.spawn("make", "/system.slice/cron.service", CpuSet.parse("3"))
+    child.parent = shell.tid
+    assert named(made) == [("user@0.service", "affinity", "3")]
+
+
+def test_isolcpus_is_nobodys_choice() -> None:
+    made = guest(isolcpus="3")
+    assert named(made) == []
+    isolate(made, "2-3")
+    assert named(made) == []
