@@ -204,6 +204,20 @@ def _tell_irqbalance(system: System, journal: Journal, outcome: Outcome) -> None
                 journal.back(step.knob)
 
 
+def _intent(old: state.State, layout: Layout, settings: Settings, first: Plan) -> state.State:
+    """What is about to be: on record before the first change."""
+    return replace(
+        old,
+        dedicated=str(layout.dedicated or EMPTY),
+        source=layout.source,
+        mode=first.mode or old.mode,
+        asked_mode=settings.mode or "",
+        partition=settings.partition,
+        housekeeping=settings.housekeeping,
+        isolating=str(first.dedicated),
+    )
+
+
 def apply(
     system: System, layout: Layout, settings: Settings, say: Say, *, anew: bool = True
 ) -> Outcome:
@@ -219,16 +233,7 @@ def apply(
     remembered = memory(Journal(system), old)
     replan = partial(planned, system, asked, settings)
     first = replan(remembered)  # refusals come before any change
-    intent = replace(
-        old,
-        dedicated=str(asked),
-        source=layout.source,
-        mode=first.mode or old.mode,
-        partition=settings.partition,
-        housekeeping=settings.housekeeping,
-        isolating=str(first.dedicated),
-    )
-    state.save(system, intent)
+    intent = state.save(system, _intent(old, layout, settings, first))
     outcome = converge(system, first, replan, remembered, say)
     state.save(
         system,

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mdguest import lock, sources, state
 from mdguest.apply import Outcome, Say, apply, memory
-from mdguest.claims import Claim
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.errors import BadInput, Refused, Trouble, Unreachable
 from mdguest.facts import Facts
@@ -68,7 +67,8 @@ def applied(settings: Settings, remembered: state.State) -> Settings:
     if not remembered.mode:
         return settings
     then = {
-        "mode": settings.mode or (None if remembered.refused else remembered.mode),
+        "mode": settings.mode or remembered.asked_mode or None,
+        "kept": None if remembered.refused else remembered.mode,
         "partition": "root" if remembered.partition == "root" else "isolated",
         "housekeeping": remembered.housekeeping,
     }
@@ -127,7 +127,8 @@ def _spare(made: Plan) -> None:
 class Healing(NamedTuple):
     """What ``heal`` found, and did; ``outcome`` is None where nothing had to be put right."""
 
-    claims: tuple[Claim, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """What only others can put right: displaced programs, a kubelet, an irqbalance."""
     outcome: Outcome | None = None
 
 
@@ -143,16 +144,22 @@ def heal(system: System, settings: Settings, say: Say) -> Healing:
         settings = applied(settings, remembered)
         asked = CpuSet.parse(remembered.dedicated)
         seen = view(system, asked, settings)
-        found = seen.problems
+        found = [problem for problem in seen.problems if problem.heals]
+        warnings = _warnings(seen)
         if not found:
-            return Healing(seen.plan.claims)
+            return Healing(warnings)
         others = f", and {len(found) - 1} more" if len(found) > 1 else ""
         first = found[0]
         say(f"healing: {first.what}: {first.found}, expected {first.expected}{others}")
         outcome = apply(system, Layout(asked, remembered.source), settings, say, anew=False)
         state.save(system, replace(state.load(system), stale=remembered.stale))
     _raise_failures(outcome)
-    return Healing(outcome.plan.claims, outcome)
+    return Healing(warnings, outcome)
+
+
+def _warnings(seen: View) -> tuple[str, ...]:
+    others = [problem.line for problem in seen.problems if not problem.heals]
+    return (*(claim.line for claim in seen.plan.claims), *others)
 
 
 def undo(system: System, settings: Settings, say: Say) -> Outcome:

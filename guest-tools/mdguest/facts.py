@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from mdguest.cpuset import EMPTY, CpuSet, union
+from mdguest.kubernetes import CpuManager
 
 CGROUP = "/sys/fs/cgroup"
 
@@ -139,7 +140,10 @@ class Facts:
     """The root's cgroup.subtree_control."""
     systemd: Systemd | None = None
     groups: tuple[Group, ...] = ()
-    """Directly below the root, without the pool."""
+    """Directly below the root, without the pool; of one with pods deeper down its parts."""
+    pods: tuple[str, ...] = ()
+    """The cgroups of Kubernetes' pods."""
+    cpu_managers: tuple[CpuManager, ...] = ()
     pool: Group | None = None
     subsets: tuple[Group, ...] = ()
     """Directly below the pool: what ``run`` has given away, and services of the pool."""

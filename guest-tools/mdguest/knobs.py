@@ -168,8 +168,9 @@ def write_property(system: System, target: str, value: str | None) -> None:
 
 
 def _is_populated(system: System, unit: str) -> bool:
+    group = _shown(system, unit, "ControlGroup")["ControlGroup"]
     try:
-        return "populated 1" in system.read(f"{CGROUP}/{unit}/cgroup.events")
+        return "populated 1" in system.read(f"{CGROUP}{group}/cgroup.events")
     except OSError:
         return False
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from mdguest import irqbalance, knobs
+from mdguest import irqbalance, knobs, kubernetes
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.facts import CGROUP, Affine, Facts, Group, Irq, Knob, Systemd, Task
 
@@ -20,8 +20,6 @@ RAW_POOL = "dedicated"
 
 UNITS = (".slice", ".scope", ".service", ".mount", ".socket", ".swap")
 """The kinds of systemd units that have a cgroup."""
-
-KUBELETS = ("kubelet.service", "k3s.service", "k3s-agent.service", "rke2-agent.service")
 
 PROPERTIES = "Id,LoadState,FragmentPath,ActiveState,AllowedCPUs,CPUSetPartition"
 """What is asked of every unit that matters: systemctl(1), show."""
@@ -49,8 +47,8 @@ def observe(system: System, journalled: Iterable[Knob] = (), files: Iterable[str
     again; ``files`` are paths that mdguest may want to write.
     """
     booted = system.exists("/run/systemd/system")  # by systemd: sd_booted(3)
-    path = f"{CGROUP}/{POOL if booted else RAW_POOL}"
-    top, below = _folders(system, CGROUP), _folders(system, path)
+    path, pods = f"{CGROUP}/{POOL if booted else RAW_POOL}", tuple(_pods(system))
+    top, below = list(_top(system, CGROUP, pods)), _folders(system, path)
     units = _units(system, [path, *top, *below]) if booted else {}
     systemd = _systemd(system, units) if booted else None
     pool = _group(system, path, units)
@@ -71,6 +69,8 @@ def observe(system: System, journalled: Iterable[Knob] = (), files: Iterable[str
         controllers=_text(system, f"{CGROUP}/cgroup.subtree_control"),
         systemd=systemd,
         groups=groups,
+        pods=pods,
+        cpu_managers=_cpu_managers(system, systemd, tasks),
         pool=pool if system.exists(path) or pool.asked or pool.dropin else None,
         nested=tuple(_nested(system, path, units)),
         affine=tuple(_affine(system)) if booted else (),
@@ -103,6 +103,35 @@ def _list(system: System, path: str) -> CpuSet:
 
 def _folders(system: System, path: str) -> list[str]:
     return [found.rpartition("/")[0] for found in system.glob(f"{path}/*/cgroup.procs")]
+
+
+def _cpu_managers(
+    system: System, systemd: Systemd | None, tasks: Iterable[Task]
+) -> tuple[kubernetes.CpuManager, ...]:
+    if systemd is None or not systemd.kubelets:
+        return ()
+    running = [task.tid for task in tasks if task.name.startswith(("kubelet", "kubelite"))]
+    return tuple(kubernetes.managers(system, systemd.kubelets, running))
+
+
+def _pods(system: System) -> Iterator[str]:
+    """The cgroups that Kubernetes has its pods in, wherever they are."""
+    for depth in range(1, kubernetes.DEEPEST + 1):
+        for path in system.glob(f"{CGROUP}{'/*' * (depth - 1)}/kubepods*/cgroup.procs"):
+            folder = path.rpartition("/")[0]
+            if not kubernetes.is_of_pods(folder.rpartition("/")[0]):
+                yield folder
+
+
+def _top(system: System, path: str, pods: Iterable[str]) -> Iterator[str]:
+    """The cgroups below the root; of one that has pods deeper down its parts, as it is no
+    neighbour of theirs.
+    """
+    for folder in _folders(system, path):
+        if any(pod.startswith(f"{folder}/") for pod in pods):
+            yield from _top(system, folder, pods)
+        else:
+            yield folder
 
 
 def _cells(system: System) -> Iterator[CpuSet]:
@@ -184,7 +213,7 @@ def _units(system: System, paths: Iterable[str]) -> Units:
     """What systemd says of the units of these cgroups, of the pool and of every kubelet."""
     names = [path.rpartition("/")[2] for path in paths]
     owned = [name for name in names if name.endswith(UNITS)]
-    asked = dict.fromkeys((POOL, *KUBELETS, *owned))
+    asked = dict.fromkeys((POOL, *kubernetes.UNITS, *owned))
     out = system.run("systemctl", "show", f"--property={PROPERTIES}", *asked).out
     blocks = (
         dict(line.partition("=")[::2] for line in block.splitlines()) for block in out.split("\n\n")
@@ -204,7 +233,7 @@ def _systemd(system: System, units: Units) -> Systemd:
         pool_active=pool.get("ActiveState") == "active",
         pool_partition=pool.get("CPUSetPartition", ""),
         kubelets=tuple(
-            unit for unit in KUBELETS if units.get(unit, {}).get("LoadState") == "loaded"
+            unit for unit in kubernetes.UNITS if units.get(unit, {}).get("LoadState") == "loaded"
         ),
     )
 
@@ -302,7 +331,7 @@ def _journalled(
     found = {}
     for knob in wanted:
         with contextlib.suppress(OSError, ValueError):  # gone: nothing to put back
-            if not _is_reverted(system, knob):
+            if knob in known or not _is_reverted(system, knob):
                 found[knob] = known[knob] if knob in known else knobs.read(system, knob)
     return found
 

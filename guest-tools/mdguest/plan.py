@@ -87,7 +87,7 @@ def _check_neighbours(scene: Scene) -> None:
     """Somebody else's partition would be left without CPUs, or take the rest of the guest's."""
     for group in scene.facts.groups:
         theirs = (group.effective or EMPTY) & scene.cpus.dedicated
-        if group.is_partition and theirs and not is_exempt(scene, f"/{group.name}"):
+        if group.is_partition and theirs and not is_exempt(scene, group.below):
             raise Refused(
                 f"CPU {theirs} cannot be isolated: it is in {group.name}, a cpuset partition of "
                 f"its own ({group.partition}); make that a member, or give it other CPUs, first"
@@ -112,7 +112,7 @@ def _mode(facts: Facts, settings: Settings, memory: Memory) -> tuple[str, str]:
             "/sys/fs/cgroup is not a version 2 hierarchy with the cpuset controller, which "
             "isolation needs; boot with systemd.unified_cgroup_hierarchy=1, or mount cgroup2 there"
         )
-    mode, because = _asked(settings) or _suitable(facts)
+    mode, because = _asked(settings) or _kept(facts, settings) or _suitable(facts)
     if mode == "raw" and facts.systemd:
         raise Refused(
             "mode raw: systemd runs this guest, and takes the cpuset controller away from cgroups "
@@ -129,12 +129,24 @@ def _asked(settings: Settings) -> tuple[str, str] | None:
     return (settings.mode, "as asked for") if settings.mode else None
 
 
+def _kept(facts: Facts, settings: Settings) -> tuple[str, str] | None:
+    """The mode that is in force goes on, though another would be chosen now; but a kubelet that has
+    come since gets its own, once nothing runs in the pool.
+    """
+    if settings.kept is None:
+        return None
+    idle = not (facts.pool and facts.pool.populated)
+    if idle and settings.kept != "kubernetes" and _suitable(facts)[0] == "kubernetes":
+        return None
+    return settings.kept, "as it was applied"
+
+
 def _suitable(facts: Facts) -> tuple[str, str]:
     if not facts.systemd:
         return "raw", "no systemd runs this guest"
-    pods = [group.name for group in facts.groups if group.name.startswith("kubepods")]
-    if pods or facts.systemd.kubelets:
-        return "kubernetes", f"{(*pods, *facts.systemd.kubelets)[0]} is here"
+    here = (*facts.pods, *facts.systemd.kubelets)
+    if here:
+        return "kubernetes", f"{here[0].rpartition('/')[2]} is here"
     return "partition", "systemd and cgroup version 2 are here"
 
 

@@ -37,6 +37,8 @@ class Settings:
     ignore: str = ""
     """Units, cgroups or programs that may ask for dedicated CPUs in vain, as shell patterns with
     commas between them."""
+    kept: str | None = None
+    """The mode that is in force, where none was asked for."""
     flags: frozenset[str] = frozenset()
     """The names of those that a flag gave: they hold also where others were applied."""
 

@@ -26,6 +26,8 @@ class State:
     source: str = ""
     mode: str = ""
     """The mode that was applied; empty where nothing is."""
+    asked_mode: str = ""
+    """The mode that was asked for; empty where it was the one that suited the guest."""
     partition: str = ""
     housekeeping: str = "first"
     isolated: str = ""

@@ -8,6 +8,7 @@ from typing import Callable, NamedTuple
 from mdguest import knobs
 from mdguest.cpuset import EMPTY, CpuSet, union
 from mdguest.facts import CGROUP, Facts, Group, Knob, Task
+from mdguest.kubernetes import is_of_pods
 from mdguest.observe import POOL, RAW_POOL, dropin
 from mdguest.settings import Settings
 from mdguest.share import Share
@@ -67,7 +68,7 @@ def siblings(scene: Scene) -> Iterator[Step]:
 def fence(scene: Scene) -> Iterator[Step]:
     """Every neighbour keeps to the housekeeping CPUs."""
     for group in scene.facts.groups:
-        if not is_exempt(scene, f"/{group.name}") and not group.is_partition:
+        if not is_exempt(scene, group.below) and not group.is_partition:
             base = scene.base(_allowed(group), group.asked or group.cpus or EMPTY)
             why = "everything but the pool keeps to the housekeeping CPUs"
             yield from _set_group(scene, group, scene.cpus.cut(base), why)
@@ -75,8 +76,9 @@ def fence(scene: Scene) -> Iterator[Step]:
 
 def is_exempt(scene: Scene, group: str) -> bool:
     """Whether a cgroup may use the dedicated CPUs."""
-    pools = (f"/{POOL}",) if scene.facts.systemd else (f"/{RAW_POOL}",)
-    return group.startswith(("/kubepods", *pools) if scene.mode == "kubernetes" else pools)
+    pool = f"/{POOL}" if scene.facts.systemd else f"/{RAW_POOL}"
+    of_pods = scene.mode == "kubernetes" and is_of_pods(group)
+    return of_pods or group == pool or group.startswith(f"{pool}/")
 
 
 def _allowed(group: Group) -> Knob:

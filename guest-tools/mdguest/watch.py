@@ -16,7 +16,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Callable
 
@@ -27,7 +27,6 @@ from mdguest.observe import POOL, RAW_POOL
 from mdguest.status import status
 
 if TYPE_CHECKING:
-    from mdguest.claims import Claim
     from mdguest.layout import Layout
     from mdguest.settings import Settings
     from mdguest.system import System
@@ -185,7 +184,7 @@ class Watch:
         self._say(f"layout: CPU {found.dedicated or 'none'} dedicated, says {found.source}")
         settings = control.applied(self._settings, remembered)
         outcome = control.apply_layout(self._system, found, settings, self._say, careful=True)
-        self._name(outcome.plan.claims)
+        self._name(claim.line for claim in outcome.plan.claims)
         self._report()
 
     def _stale(self, trouble: Trouble) -> None:
@@ -209,14 +208,14 @@ class Watch:
             raise
         self._glance, self._looked_at = _glance(self._system), now
         self._told = ""
-        self._name(healed.claims)
+        self._name(healed.warnings)
         if healed.outcome is not None:
             self._heals.append(now)
             self._report()
 
-    def _name(self, claims: tuple[Claim, ...]) -> None:
-        """Say who asks for dedicated CPUs outside the pool, each once while it does."""
-        lines = {claim.line for claim in claims}
+    def _name(self, warnings: Iterable[str]) -> None:
+        """Say what only others can put right, each once while it is so."""
+        lines = set(warnings)
         for line in sorted(lines - self._named):
             self._say(f"warning: {line}")
         self._named = lines

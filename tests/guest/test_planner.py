@@ -15,6 +15,7 @@ from mdguest.journal import Journal
 from mdguest.observe import observe
 from mdguest.plan import plan
 from mdguest.settings import Settings
+from mdguest.verify import Problem
 from mdguest.wants import FILES
 
 from tests.guest.fake import FakeGuest, snapshot
@@ -70,13 +71,18 @@ def test_planning_changes_nothing_and_says_the_same_twice(case: Case) -> None:
     assert changed(made, before) == {}
 
 
+def left(made: FakeGuest, case: Case, cpus: str) -> list[Problem]:
+    """What apply should have put right; pods in a guest with a pool are for others to mend."""
+    return [problem for problem in problems(made, cpus, **case.settings) if problem.heals]
+
+
 @settings(max_examples=20, deadline=None)
 @given(cases())
 def test_what_apply_says_is_done_is_done_and_stays(case: Case) -> None:
     made = case.make()
     outcome = applied(case, made, case.dedicated)
     assert outcome.failures == {}
-    assert problems(made, case.dedicated, **case.settings) == []
+    assert left(made, case, case.dedicated) == []
     assert isolate(made, case.dedicated, anew=False, **case.settings).done == []
 
 
@@ -99,7 +105,7 @@ def test_a_change_of_the_layout_stops_nobody_and_can_be_undone(case: Case) -> No
     applied(case, made, case.dedicated)
     outcome = applied(case, made, case.then)
     assert outcome.failures == {}
-    assert problems(made, case.then, **case.settings) == []
+    assert left(made, case, case.then) == []
     assert undo(made).failures == {}
     assert changed(made, before) == {}
     assert made.tasks.killed == []
