@@ -43,9 +43,7 @@ _NO_SETAFFINITY = 0x04000000
 
 
 def observe(system: System, journalled: Iterable[Knob] = (), files: Iterable[str] = ()) -> Facts:
-    """The facts as they are now. ``journalled`` are knobs that were changed before, to be read
-    again; ``files`` are paths that mdguest may want to write.
-    """
+    """The facts now. ``journalled`` knobs are read again; ``files`` may be written by mdguest."""
     booted = system.exists("/run/systemd/system")  # by systemd: sd_booted(3)
     path, pods = f"{CGROUP}/{POOL if booted else RAW_POOL}", tuple(_pods(system))
     top, below = list(_top(system, CGROUP, pods)), _folders(system, path)
