@@ -20,10 +20,10 @@ _BREAKS = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
 
 _ONE_LINE = "without control characters or line ends"
 
-Line = Annotated[str, rule(f"at most 255 characters, {_ONE_LINE}", f"[^{_BREAKS}]{{0,255}}")]
+Line = Annotated[str, rule(f"text of at most 255 characters {_ONE_LINE}", f"[^{_BREAKS}]{{0,255}}")]
 """Text that is served as one line of a list or leaf."""
 
-Label = Annotated[str, rule(f"1 to 255 characters, {_ONE_LINE}", f"[^{_BREAKS}]{{1,255}}")]
+Label = Annotated[str, rule(f"text of 1 to 255 characters {_ONE_LINE}", f"[^{_BREAKS}]{{1,255}}")]
 
 _BREAK = re.compile(f"[{_BREAKS}]")
 
@@ -83,7 +83,7 @@ KeyPairName = Annotated[
 ]
 """Nova's rule; a space at an end is lost where a client strips lines."""
 
-PublicKey = Annotated[str, rule("1 to 65535 characters", r"(?s:.{1,65535})")]
+PublicKey = Annotated[str, rule("text of 1 to 65535 characters", r"(?s:.{1,65535})")]
 
 _SSH_KEY = re.compile(rf"(?:\t|[^{_BREAKS}])+(?:\r?\n)?")
 

@@ -213,7 +213,7 @@ def test_keys_that_are_no_texts_are_bad_input() -> None:
         (
             {**INSTANCE, "meta": {"": "x"}},
             Instance,
-            "meta: each key: expected 1 to 255 characters, "
+            "meta: each key: expected text of 1 to 255 characters "
             "without control characters or line ends, got ''",
         ),
         ([], Flavor, "document: expected an object, got a list"),
