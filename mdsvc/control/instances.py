@@ -73,7 +73,7 @@ async def clear_password(store: Store, uuid: str) -> None:
     """Forget the guest's password, so that it can store one again."""
 
     async def use_case(tx: Transaction) -> None:
-        if await tx.instance(uuid) is None:
+        if await tx.get_instance(uuid) is None:
             raise NotFound(f"instance {uuid}: no such instance is stored")
         if not await tx.clear_password(uuid):
             raise NotFound(f"instance {uuid}: it has stored no password")
