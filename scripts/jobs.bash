@@ -59,14 +59,15 @@ unreachable='Connection ?(Error|Refused|broken|failed)|connection to .* failed|F
 unreachable+='|Temporary failure|Could not (resolve|connect)|timed? ?out|unreachable|Proxy ?Error|SSL ?Error|certificate'
 index="the index that pip uses (see: python3 -m pip config list)"
 remedies=(
-    'No space left|Disk quota' "make room on the disk"
+    'No space left|Disk quota|enough free space' "make room on the disk"
     'DO NOT MATCH THE HASHES' "a file is not the one that is pinned: have the one who runs $index mend it"
     'Could not get lock|Unable to (acquire|lock)' "wait until the other apt or dpkg has ended"
     'dpkg was interrupted|unmet dependencies|fix-broken' "mend Debian's packages (dpkg --configure -a; apt-get -f install)"
-    "No packages found|Unable to locate|Can't (find|select)|no installation candidate" "let apt know a Debian archive (/etc/apt) and run apt-get update as root"
-    '^(E|Err|W): ?.*(Failed to fetch|Unable to fetch|404)|^Err:' "see that Debian's archive (/etc/apt) can be reached"
+    '(Failed|Unable) to fetch|Temporary failure resolving|Could not resolve' "see that Debian's archive (/etc/apt) can be reached"
+    "No packages found|Unable to locate|Can't (find|select)|no installation candidate" "let apt know a Debian archive (/etc/apt), and run apt-get update as root"
     "$unreachable" "see that $index can be reached"
-    'No matching distribution|Could not find a version' "the pinned release is not to be had for this Python and machine: take Python 3.11 to 3.14, and another index than $index"
+    'from versions: none' "see that $index can be reached, and has this"
+    'No matching distribution' "the pinned release is not to be had for this Python and machine: take Python 3.11 to 3.14, or see that $index has it"
     'Permission denied|Read-only' "let this user write here"
     '' "look into the log"
 )
