@@ -77,7 +77,9 @@ def test_what_is_not_pinned_is_refused_and_each_layer_adds_what_is(
     assert len(refused.stdout.splitlines()) < A_SCREEN
 
     (project / RUN).write_text(lock)
-    run = set_up(project, PIP_USER="1", PIP_TARGET=str(project / "elsewhere"), PYTHONHOME="/nowhere")
+    run = set_up(
+        project, PIP_USER="1", PIP_TARGET=str(project / "elsewhere"), PYTHONHOME="/nowhere"
+    )
     assert run.returncode == 0, run.stdout
     assert "WARNING" not in run.stdout
     assert len(run.stdout.splitlines()) <= 3
@@ -138,7 +140,7 @@ def resolve(python: Path | str, index: Index, file: str, tmp_path: Path) -> None
     """Let pip follow every requirement, which scripts/setup does not: none leads past the lock."""
     lock, report = tmp_path / "lock.txt", tmp_path / "report.json"
     lock.write_text(index.lock(file))
-    flags = ["--dry-run", "--ignore-installed", "--require-hashes", "--report", report]
+    flags = ["--dry-run", "--ignore-installed", "--require-hashes", "--report", str(report)]
     done = subprocess.run(
         [python, "-m", "pip", "install", "--quiet", *flags, "--index-url", index.url, "-r", lock],
         env=environment(os.devnull), capture_output=True, text=True, timeout=LIMIT, check=False,
