@@ -5,7 +5,7 @@
 # To run. cloud-init is unpacked, never installed: installed, it would take this machine for a new
 # guest at its next boot, with new SSH host keys, users and host name. These are its libraries.
 packages=(
-    iproute2 python3
+    iproute2 mount python3
     python3-configobj python3-jinja2 python3-jsonpatch python3-jsonschema python3-netifaces
     python3-oauthlib python3-requests python3-serial python3-yaml
 )
