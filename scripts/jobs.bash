@@ -44,7 +44,7 @@ explain() {
     echo "setup: $(remedy "$1"), and run this again; all of it: $1"
 }
 
-noise='^== |^ *$|^(hint|note|DEPRECATION|N): |^WARNING: (Location|Retrying)|^ *\[?notice'
+noise='^== |^Looking in |^ *$|^(hint|note|DEPRECATION|N): |^WARNING: (Location|Retrying)|^ *\[?notice'
 
 # remedy LOG: of the table's first row that the log matches.
 remedy() {
