@@ -92,6 +92,9 @@ class Irq:
     number: int
     name: str
     cpus: CpuSet
+    """What it was told."""
+    astray: CpuSet = EMPTY
+    """The CPU that it comes to, where that is none of ``cpus``: no vector was left there."""
 
 
 class Affine(NamedTuple):
@@ -130,14 +133,20 @@ class Facts:
     numa: tuple[CpuSet, ...] = ()
     siblings: tuple[CpuSet, ...] = ()
     kernel: str = ""
+    container: str = ""
+    """``lxc``, ``docker``, ``systemd-nspawn``; empty where this is a machine of its own."""
     boot_isolated: CpuSet = EMPTY
     """``isolcpus=`` of the kernel command line."""
     nohz_full: CpuSet = EMPTY
     cmdline: str = ""
     cpuset: bool = False
     """Whether the one cgroup hierarchy is version 2 and has the cpuset controller."""
+    frozen: bool = False
+    """Whether the hierarchy is mounted read-only, as in a container."""
     controllers: str = ""
     """The root's cgroup.subtree_control."""
+    root: CpuSet | None = None
+    """The root's cpuset.cpus.effective; None in a container, whose root is a part of the host's."""
     systemd: Systemd | None = None
     groups: tuple[Group, ...] = ()
     """Directly below the root, without the pool; of one with pods deeper down its parts."""
@@ -171,6 +180,16 @@ class Facts:
         return self.online - union(
             group.effective or EMPTY for group in self.groups if group.is_partition
         )
+
+    @property
+    def lost(self) -> CpuSet:
+        """The CPUs that are online and belong to nobody: neither to the root nor to a partition."""
+        if self.root is None:
+            return EMPTY
+        pools = [self.pool] if self.pool else []
+        groups = (*self.groups, *self.nested, *self.subsets, *pools)
+        parts = union(group.effective or EMPTY for group in groups if group.is_partition)
+        return self.online - self.root - parts
 
     @property
     def everything(self) -> CpuSet:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mdguest import irqbalance, knobs, kubernetes
-from mdguest.cpuset import EMPTY, CpuSet
-from mdguest.facts import CGROUP, Affine, Facts, Group, Irq, Knob, Systemd, Task
+from mdguest import container, interrupts, irqbalance, knobs, kubernetes
+from mdguest.cpuset import CpuSet
+from mdguest.facts import CGROUP, Affine, Facts, Group, Knob, Systemd, Task
+from mdguest.reading import cpu_list as _list
+from mdguest.reading import text as _text
 
 if TYPE_CHECKING:
     from mdguest.system import System
@@ -52,18 +55,21 @@ def observe(system: System, journalled: Iterable[Knob] = (), files: Iterable[str
     pool = _group(system, path, units)
     groups = tuple(_group(system, folder, units) for folder in top if folder != path)
     online = _list(system, f"{CPUS}/online")
-    tasks, bans = tuple(_tasks(system, online)), irqbalance.banned(system)
-    return Facts(
+    tasks = tuple(_tasks(system, online))
+    facts = Facts(
         online=online,
         present=_list(system, f"{CPUS}/present") or online,
         possible=_list(system, f"{CPUS}/possible") or online,
         numa=tuple(_cells(system)),
         siblings=_siblings(system),
         kernel=_text(system, "/proc/sys/kernel/osrelease"),
+        container=container.name(system),
         boot_isolated=_list(system, f"{CPUS}/isolated"),
         nohz_full=_list(system, f"{CPUS}/nohz_full"),
         cmdline=_text(system, "/proc/cmdline"),
         cpuset="cpuset" in _text(system, f"{CGROUP}/cgroup.controllers").split(),
+        frozen=not system.is_writable(CGROUP),
+        root=_root(system),
         controllers=_text(system, f"{CGROUP}/cgroup.subtree_control"),
         systemd=systemd,
         groups=groups,
@@ -74,29 +80,30 @@ def observe(system: System, journalled: Iterable[Knob] = (), files: Iterable[str
         affine=tuple(_affine(system)) if booted else (),
         subsets=tuple(_group(system, folder, units) for folder in below),
         files={path: knobs.read_file(system, path) for path in files},
-        irqs=tuple(_irqs(system)),
-        masks=_masks(system),
-        irqbalance=bans,
-        deaf_irqbalance=_deaf(system, tasks) if bans is None else None,
         tasks=tasks,
         journalled=_journalled(system, journalled, _known(systemd, [pool, *groups], online)),
     )
+    return facts if facts.container else _with_the_kernels(system, facts)
 
 
-def _text(system: System, path: str) -> str:
-    """A file's text; empty where this kernel does not have it."""
-    try:
-        return system.read(path)
-    except OSError:
-        return ""
+def _with_the_kernels(system: System, facts: Facts) -> Facts:
+    """Beside the tasks, what is the kernel's: in a container all that is the host's."""
+    bans = irqbalance.banned(system)
+    return replace(
+        facts,
+        irqs=interrupts.read(system),
+        masks=_masks(system),
+        irqbalance=bans,
+        deaf_irqbalance=_deaf(system, facts.tasks) if bans is None else None,
+    )
 
 
-def _list(system: System, path: str) -> CpuSet:
-    """A list file's CPUs; none where the file is missing, or says ``(null)`` as nohz_full may."""
-    try:
-        return CpuSet.parse(_text(system, path))
-    except ValueError:
-        return EMPTY
+def _root(system: System) -> CpuSet | None:
+    """What is left to the root of the cgroups, which alone is no partition and has no such file."""
+    if system.exists(f"{CGROUP}/cpuset.cpus.partition"):
+        return None
+    path = f"{CGROUP}/cpuset.cpus.effective"
+    return _list(system, path) if system.exists(path) else None
 
 
 def _folders(system: System, path: str) -> list[str]:
@@ -148,14 +155,16 @@ def _siblings(system: System) -> tuple[CpuSet, ...]:
 
 
 def _nested(system: System, pool: str, units: Units) -> Iterator[Group]:
-    """Cgroups below those at the top that were given CPUs of their own."""
+    """Cgroups below those at the top that were given CPUs of their own, or took some."""
     for path in _deeper(system, CGROUP):
-        if (
-            path != pool
-            and not path.startswith(f"{pool}/")
-            and _list(system, f"{path}/cpuset.cpus")
-        ):
+        inside = path == pool or path.startswith(f"{pool}/")
+        if not inside and (_list(system, f"{path}/cpuset.cpus") or _is_remote(system, path)):
             yield _group(system, path, units)
+
+
+def _is_remote(system: System, path: str) -> bool:
+    """Whether it is a partition all the same, by cpuset.cpus.exclusive alone (Linux 6.7)."""
+    return _text(system, f"{path}/cpuset.cpus.partition") in ("root", "isolated")
 
 
 def _deeper(system: System, path: str) -> Iterator[str]:
@@ -257,14 +266,6 @@ def dropin(unit: str) -> str:
     """The file in which ``systemctl set-property --runtime`` keeps AllowedCPUs=."""
     folder = knobs.TRANSIENT if unit.endswith(".scope") else knobs.RUNTIME
     return f"{folder}/{unit}.d/50-AllowedCPUs.conf"
-
-
-def _irqs(system: System) -> Iterator[Irq]:
-    for path in system.glob("/proc/irq/[0-9]*/smp_affinity_list"):
-        number = path.split("/")[3]
-        name = _text(system, f"/sys/kernel/irq/{number}/actions")
-        if name:
-            yield Irq(int(number), name, _list(system, path))
 
 
 def _masks(system: System) -> dict[Knob, CpuSet]:

@@ -10,6 +10,7 @@ from mdguest.claims import Claim, claims
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.errors import Refused
 from mdguest.memory import Memory
+from mdguest.observe import POOL
 from mdguest.restore import restored
 from mdguest.share import Share, share
 from mdguest.wants import WANTS, Scene, displaced, held, is_exempt, subsets
@@ -107,6 +108,12 @@ def _gone(facts: Facts, memory: Memory) -> tuple[Knob, ...]:
 
 def _mode(facts: Facts, settings: Settings, memory: Memory) -> tuple[str, str]:
     """The mode and why: the one that was asked for, or the one that suits this guest."""
+    if facts.container and (facts.frozen or not facts.cpuset):
+        raise Refused(
+            f"this is a container ({facts.container}) that may not divide its CPUs: "
+            "/sys/fs/cgroup is read-only, or without the cpuset controller; run mdguest on its "
+            f"host, and start it with --cgroup-parent={POOL} there"
+        )
     if not facts.cpuset:
         raise Refused(
             "/sys/fs/cgroup is not a version 2 hierarchy with the cpuset controller, which "
@@ -151,7 +158,10 @@ def _suitable(facts: Facts) -> tuple[str, str]:
 
 
 def _is_immovable(step: Step, memory: Memory) -> bool:
-    return step.knob.kind == "irq" and step.knob.target.split("/")[3] in memory.immovable
+    if step.knob.kind != "irq":
+        return False
+    number = step.knob.target.split("/")[3]
+    return number in memory.immovable or number in memory.crowded
 
 
 def _notes(scene: Scene, memory: Memory) -> list[str]:
@@ -163,6 +173,11 @@ def _notes(scene: Scene, memory: Memory) -> list[str]:
         )
     if not scene.cpus.dedicated & scene.facts.online:
         notes.append(f"of the dedicated CPUs {scene.cpus.dedicated} none is online")
+    if scene.facts.container:
+        notes.append(
+            f"in a container ({scene.facts.container}): interrupts, workqueues and kernel threads "
+            "are its host's, and come to the dedicated CPUs unless mdguest runs there, too"
+        )
     if subsets in WANTS[scene.mode]:
         notes += _crowded(scene)
     return notes
@@ -177,6 +192,8 @@ def _crowded(scene: Scene) -> Iterator[str]:
 
 
 def _reboot(cpus: Share, facts: Facts, memory: Memory) -> list[str]:
+    if facts.container:
+        return []  # the command line is the host's
     wishes = []
     ticking = cpus.dedicated - facts.nohz_full
     if ticking:

@@ -188,6 +188,13 @@ class FakeGuest(System):
     def exists(self, path: str) -> bool:
         return self.index.exists(path)
 
+    def is_writable(self, path: str) -> bool:
+        return not (self.denied and path.startswith(self.denied))
+
+    def pause(self, seconds: float) -> None:
+        """Devices go on interrupting, those that do."""
+        self.devices.interrupt()
+
     def glob(self, pattern: str) -> list[str]:
         return self.index.glob(pattern)
 
