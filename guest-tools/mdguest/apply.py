@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Callable
 
-from mdguest import knobs, state
+from mdguest import knobs, lost, state
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.facts import Knob
 from mdguest.interrupts import no_vector
@@ -77,6 +77,7 @@ def converge(
 ) -> Outcome:
     """Change what the first plan says, and the next ones, until the facts are as they want them."""
     journal, outcome = Journal(system), Outcome(first)
+    lost.tidy(system)
     outcome.refused = remembered.refused
     outcome.immovable, outcome.crowded = dict(remembered.immovable), dict(remembered.crowded)
     tries: Counter[tuple[Knob, str | None]] = Counter()

@@ -10,6 +10,9 @@ from mdguest.cpuset import EMPTY, CpuSet, union
 from mdguest.kubernetes import CpuManager
 
 CGROUP = "/sys/fs/cgroup"
+POOL = "dedicated.slice"
+RAW_POOL = "dedicated"
+"""The pool's cgroup in a guest without systemd."""
 
 
 class Knob(NamedTuple):

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mdguest import container, interrupts, irqbalance, knobs, kubernetes
+from mdguest import container, interrupts, irqbalance, knobs, kubernetes, lost
 from mdguest.cpuset import CpuSet
-from mdguest.facts import CGROUP, Affine, Facts, Group, Knob, Systemd, Task
+from mdguest.facts import CGROUP, POOL, RAW_POOL, Affine, Facts, Group, Knob, Systemd, Task
 from mdguest.reading import cpu_list as _list
 from mdguest.reading import text as _text
 
@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from mdguest.system import System
 
 CPUS = "/sys/devices/system/cpu"
-POOL = "dedicated.slice"
-RAW_POOL = "dedicated"
-"""The pool's cgroup in a guest without systemd."""
-
 UNITS = (".slice", ".scope", ".service", ".mount", ".socket", ".swap")
 """The kinds of systemd units that have a cgroup."""
 
@@ -102,8 +98,7 @@ def _root(system: System) -> CpuSet | None:
     """What is left to the root of the cgroups, which alone is no partition and has no such file."""
     if system.exists(f"{CGROUP}/cpuset.cpus.partition"):
         return None
-    path = f"{CGROUP}/cpuset.cpus.effective"
-    return _list(system, path) if system.exists(path) else None
+    return _list(system, lost.ROOT) if system.exists(lost.ROOT) else None
 
 
 def _folders(system: System, path: str) -> list[str]:
@@ -133,6 +128,8 @@ def _top(system: System, path: str, pods: Iterable[str]) -> Iterator[str]:
     neighbour of theirs.
     """
     for folder in _folders(system, path):
+        if folder == lost.SPARE:
+            continue  # of a run that was killed: nobody's
         if any(pod.startswith(f"{folder}/") for pod in pods):
             yield from _top(system, folder, pods)
         else:

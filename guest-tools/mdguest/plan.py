@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 from mdguest.claims import Claim, claims
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.errors import Refused
+from mdguest.facts import POOL, Knob
+from mdguest.lost import ROOT
 from mdguest.memory import Memory
-from mdguest.observe import POOL
-from mdguest.restore import restored
+from mdguest.restore import OF_CPUSETS, restored
 from mdguest.share import Share, share
+from mdguest.steps import Step
 from mdguest.wants import WANTS, Scene, displaced, held, is_exempt, subsets
 
 if TYPE_CHECKING:
-    from mdguest.facts import Facts, Knob
+    from mdguest.facts import Facts
     from mdguest.settings import Settings
-    from mdguest.steps import Step
 
 STAND_INS = {"partition": "fence", "raw": "raw"}
 """What keeps everyone else off the CPUs where the kernel would not: in raw mode their affinities
@@ -76,7 +77,7 @@ def plan(asked: CpuSet, facts: Facts, settings: Settings, memory: Memory) -> Pla
         because,
         cpus.dedicated,
         cpus.housekeeping,
-        (*back, *wanted),
+        _with_lost(facts, (*back, *wanted)),
         (*cpus.notes, *notes, *_notes(scene, memory)),
         tuple(_reboot(cpus, facts, memory)),
         _gone(facts, memory),
@@ -96,10 +97,25 @@ def _check_neighbours(scene: Scene) -> None:
 
 
 def _nothing(because: str, facts: Facts, memory: Memory, notes: Iterable[str] = ()) -> Plan:
-    steps, more = restored(facts, memory, frozenset())
-    return Plan(
-        "", because, EMPTY, facts.online, tuple(steps), (*notes, *more), (), _gone(facts, memory)
-    )
+    back, more = restored(facts, memory, frozenset())
+    steps = _with_lost(facts, back)
+    return Plan("", because, EMPTY, facts.online, steps, (*notes, *more), (), _gone(facts, memory))
+
+
+def _with_lost(facts: Facts, steps: Iterable[Step]) -> tuple[Step, ...]:
+    """Before tasks get their affinities, CPUs that the kernel has lost, where nothing else that is
+    to be done may bring them back.
+    """
+    steps = tuple(steps)
+    pending = any(step.needed and step.knob.kind in OF_CPUSETS for step in steps)
+    if facts.root is None or not facts.lost or pending:
+        return steps
+    want = str(facts.root | facts.lost)
+    why = f"CPU {facts.lost} belongs to nobody since a partition was invalid"
+    name = "the root's cpuset.cpus.effective"
+    back = Step(Knob("root", ROOT), str(facts.root), want, why, name, journal=False)
+    tasks = [step for step in steps if step.knob.kind == "affinity"]
+    return (*(step for step in steps if step not in tasks), back, *tasks)
 
 
 def _gone(facts: Facts, memory: Memory) -> tuple[Knob, ...]:

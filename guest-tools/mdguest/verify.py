@@ -44,7 +44,6 @@ def problems(made: Plan, facts: Facts, state: State, now: float | None = None) -
     return [
         *found,
         *_pool(made, facts),
-        *_lost(facts),
         *(replace(problem, heals=False) for problem in others),
     ]
 
@@ -56,15 +55,6 @@ def _pending(step: Step, age: float) -> bool:
 
 def _problem(step: Step) -> Problem:
     return Problem(step.title, step.shown(step.now), step.shown(step.want), step.why)
-
-
-def _lost(facts: Facts) -> list[Problem]:
-    """CPUs that no program can use: Linux 6.12 may keep some of a partition that became invalid."""
-    if not facts.lost:
-        return []
-    found = f"CPU {facts.lost} belongs to nobody"
-    why = "the kernel lost it when a partition became invalid"
-    return [Problem("cpuset.cpus.effective of the root", found, f"CPU {facts.lost} in it", why)]
 
 
 def _astray(made: Plan, facts: Facts) -> list[Problem]:

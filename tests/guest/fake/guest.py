@@ -50,6 +50,8 @@ class FakeGuest(System):
     cgroup2: bool = True
     denied: tuple[str, ...] = ()
     """Beginnings of the paths that may not be opened."""
+    frozen: bool = False
+    """Whether the cgroups are mounted read-only."""
     uptime: float = 5.0
     """Seconds; each new task takes some."""
     changes: int = 0
@@ -189,7 +191,7 @@ class FakeGuest(System):
         return self.index.exists(path)
 
     def is_writable(self, path: str) -> bool:
-        return not (self.denied and path.startswith(self.denied))
+        return not (self.frozen and path.startswith(CGROUP))
 
     def pause(self, seconds: float) -> None:
         """Devices go on interrupting, those that do."""
