@@ -8,9 +8,8 @@ dissolved, while no neighbour names them.
 
 from __future__ import annotations
 
-import contextlib
 import errno
-from collections.abc import Iterator
+import json
 from typing import TYPE_CHECKING
 
 from mdguest.cpuset import CpuSet
@@ -20,6 +19,10 @@ from mdguest.reading import cpu_list, text
 if TYPE_CHECKING:
     from mdguest.system import System
 
+NOTE = "/run/mdguest/room.json"
+"""What neighbours named before room was made: paths, and what to write there."""
+
+CONTROLLERS = f"{CGROUP}/cgroup.subtree_control"
 ROOT = f"{CGROUP}/cpuset.cpus.effective"
 SPARE = f"{CGROUP}/mdguest-spare"
 """The cgroup that is there for a moment. One below the root is no way to keep anything: systemd may
@@ -38,54 +41,49 @@ def reclaim(system: System, wanted: CpuSet) -> None:
     """Give the root what it lacks of these CPUs; OSError where the kernel does not want to."""
     lost = wanted - cpu_list(system, ROOT)
     kept = cpu_list(system, f"{CGROUP}/cpuset.cpus.isolated")
-    kind = "isolated" if lost <= kept else "root"
-    with _controller(system), _without(system, lost), _spare(system):
-        system.write(f"{SPARE}/cpuset.cpus", str(lost))
-        system.write(f"{SPARE}/cpuset.cpus.partition", kind)
-        state = system.read(f"{SPARE}/cpuset.cpus.partition")
-        if state != kind:
-            raise OSError(errno.EIO, f"CPU {lost} cannot be had back: {state}; reboot")
+    try:
+        _make_room(system, lost)
+        _own(system, lost, "isolated" if lost <= kept else "root")
+    finally:
+        tidy(system)
 
 
 def tidy(system: System) -> None:
-    """Remove what a run that was killed in the midst of this has left."""
+    """Put back what making room has changed, be it by a run that was killed in the midst of it."""
     if system.exists(f"{SPARE}/cpuset.cpus.partition"):
         system.write(f"{SPARE}/cpuset.cpus.partition", "member")
     system.remove(SPARE)
+    if system.exists(NOTE):
+        for path, value in json.loads(system.read(NOTE)):
+            if system.exists(path):
+                system.write(path, value)
+        system.remove(NOTE)
 
 
-@contextlib.contextmanager
-def _controller(system: System) -> Iterator[None]:
-    """Cgroups below the root have cpusets meanwhile."""
-    path = f"{CGROUP}/cgroup.subtree_control"
-    had = "cpuset" in system.read(path).split()
-    if not had:
-        system.write(path, "+cpuset")
-    yield
-    if not had:
-        system.write(path, "-cpuset")
+def _make_room(system: System, lost: CpuSet) -> None:
+    """Cgroups below the root have cpusets, and none names these CPUs: it could not use them anyhow.
+
+    What to put back is on record before.
+    """
+    named = {
+        path: cpus
+        for path in system.glob(f"{CGROUP}/*/cpuset.cpus")
+        if (cpus := cpu_list(system, path)) & lost
+        and text(system, f"{path}.partition") not in ("root", "isolated")
+    }
+    without = "cpuset" not in system.read(CONTROLLERS).split()
+    back = [(path, str(cpus)) for path, cpus in named.items()]
+    system.save(NOTE, json.dumps([*back, *([(CONTROLLERS, "-cpuset")] if without else [])]))
+    if without:
+        system.write(CONTROLLERS, "+cpuset")
+    for path, cpus in named.items():
+        system.write(path, str(cpus - lost or cpu_list(system, ROOT)))
 
 
-@contextlib.contextmanager
-def _without(system: System, lost: CpuSet) -> Iterator[None]:
-    """No neighbour names these CPUs meanwhile; they could not use them anyhow."""
-    changed = []
-    for path in system.glob(f"{CGROUP}/*/cpuset.cpus"):
-        cpus = cpu_list(system, path)
-        if cpus & lost and text(system, f"{path}.partition") not in ("root", "isolated"):
-            system.write(path, str(cpus - lost or cpu_list(system, ROOT)))
-            changed.append((path, cpus))
-    try:
-        yield
-    finally:
-        for path, cpus in changed:
-            system.write(path, str(cpus))
-
-
-@contextlib.contextmanager
-def _spare(system: System) -> Iterator[None]:
+def _own(system: System, lost: CpuSet, kind: str) -> None:
     system.mkdir(SPARE)
-    try:
-        yield
-    finally:
-        tidy(system)
+    system.write(f"{SPARE}/cpuset.cpus", str(lost))
+    system.write(f"{SPARE}/cpuset.cpus.partition", kind)
+    state = system.read(f"{SPARE}/cpuset.cpus.partition")
+    if state != kind:
+        raise OSError(errno.EIO, f"CPU {lost} cannot be had back: {state}; reboot")

@@ -8,7 +8,7 @@ from mdguest.cpuset import CpuSet
 from mdguest.errors import Refused
 from mdguest.settings import Settings
 
-from tests.guest.fake import FakeGuest, guest, snapshot
+from tests.guest.fake import FakeGuest, Killed, guest, snapshot
 from tests.guest.fake.devices import Irq
 from tests.guest.use import changed, isolate, plan, problems, undo, view
 
@@ -128,6 +128,29 @@ def test_verify_says_that_a_cpu_belongs_to_nobody() -> None:
     assert "CPU 1 belongs to nobody" in found["the root's cpuset.cpus.effective"]
     assert healed(made).outcome is not None
     assert (root(made), problems(made, "2-3")) == ("0-1", [])
+
+
+def test_a_run_that_is_killed_on_the_way_back_leaves_nothing() -> None:
+    start = guest("6.12")
+    isolate(start, "2-3")
+    start.set_property("user.slice", "AllowedCPUs=0-1")
+    start.tree.lost = CpuSet.parse("1")
+    start.tree.settle()
+    for number in range(1, 40):
+        made = start.copy()
+        made.kill_at(number)
+        try:
+            isolate(made, "2-3")
+        except Killed:
+            made.revive()
+        else:
+            break
+        assert isolate(made, "2-3").failures == {}
+        assert (root(made), problems(made, "2-3")) == ("0-1", [])
+        assert made.read("/sys/fs/cgroup/user.slice/cpuset.cpus") == "0-1", number
+        assert not made.exists("/sys/fs/cgroup/mdguest-spare")
+        assert not made.exists("/run/mdguest/room.json")
+    assert number > 10
 
 
 def test_undo_has_a_lost_cpu_back() -> None:
