@@ -21,15 +21,20 @@ STATE = "/var/lib/kubelet/cpu_manager_state"
 CONFIG = "/var/lib/rancher/k3s/agent/etc/kubelet.conf.d"
 
 
+CLEAN = f"""
+systemctl stop k3s-agent kubepods.slice
+rm -rf {KUBELET} {STATE} {CONFIG}
+systemctl daemon-reload
+systemctl reset-failed
+"""
+
+
 @pytest.fixture(autouse=True)
 def undone(guest: Guest) -> Iterator[None]:
     """Each test begins in the same guest."""
     with guest.undone():
         yield
-    guest.run(
-        f"systemctl stop k3s-agent kubepods.slice; rm -rf {KUBELET} {STATE} {CONFIG}", check=False
-    )
-    guest.run("systemctl daemon-reload; systemctl reset-failed")
+        guest.run(CLEAN, check=False)
 
 
 @contextlib.contextmanager
@@ -50,10 +55,11 @@ def test_a_kubelet_that_comes_later_gets_its_mode(guest: Guest) -> None:
     guest.apply("2-3")
     with watching(guest) as watch:
         becomes_a_node(guest)
-        until(lambda: guest.json("status")["mode"] == "kubernetes")
+        until(lambda: guest.code("test -e /sys/fs/cgroup/dedicated.slice") == 1)
+        until(lambda: guest.problems == [])
         with guest.spawned(f"{POD} sleep inf") as [pod]:
             until(lambda: "kubepods" in guest.read(f"/proc/{pod}/cgroup"))
-            assert guest.affinity(pod) == "0-3"
+            until(lambda: guest.affinity(pod) == "0-3", seconds=30)
             assert guest.affinity(1) == "0-1"
             assert guest.problems == []
     assert watch.output.count("healing") == 1
