@@ -8,7 +8,7 @@ PYTEST := .venv/bin/pytest --numprocesses=auto --dist=loadfile --no-loadscope-re
 SLOW := cloudinit nova libvirt vm guest/packaging demo crash cli reference \
 	setup/test_a_month_ahead.py test_server.py test_fill_and_drain.py stores/test_processes.py
 # Of the tests in virtual machines, those that take too long for every change: make test-vm.
-LONG := $(foreach name,containers dataplane fence killed machine package watch,vm/test_$(name).py)
+LONG := $(foreach name,containers dataplane fence killed kubernetes machine package watch,vm/test_$(name).py)
 BENCHES := serve fit streams
 
 help: ## list these targets
