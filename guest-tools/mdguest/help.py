@@ -44,7 +44,8 @@ VERBOSE = _flag("--verbose", "-v", action="store_true", help="name each change o
 SOURCE = _flag(
     "--source",
     metavar="SOURCE",
-    help="metadata[:URL], config-drive[:DEVICE], cloud-init or file:PATH (default: each in turn)",
+    help="metadata[:URL], config-drive[:DEVICE], vendordata[:URL], cloud-init or file:PATH "
+    "(default: each in turn)",
 )
 MODE = _flag(
     "--mode",

@@ -25,6 +25,8 @@ SAID: dict[str, tuple[bytes, str | None]] = {
     "a list": (b"2-3", "2-3"),
     "a list and a newline": (b" 2, 3\r\n", "2-3"),
     "one CPU": (b"0", "0"),
+    "a list behind a byte order mark": (b"\xef\xbb\xbf2-3\r\n", "2-3"),
+    "JSON behind a byte order mark": (b'\xef\xbb\xbf{"dedicated_cpus": "2-3"}', "2-3"),
 }
 
 
@@ -45,6 +47,7 @@ GARBAGE = (
     b"two",
     b"2\n3",
     b"\xff",
+    b"\xef\xbb\xbf",
     b"{}" + b" " * (1 << 20),
 )
 
