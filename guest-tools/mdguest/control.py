@@ -212,7 +212,10 @@ def wanted(system: System, settings: Settings, *, anew: bool = False) -> CpuSet:
 
 def split(system: System, settings: Settings, *, anew: bool = False) -> Split:
     """How this guest's CPUs are divided, whether or not it can isolate them as it is now."""
+    found = known(system, settings, anew=anew)
+    if found.dedicated is None:
+        raise Refused(f"{found.source} says nothing of dedicated CPUs: there is nothing to render")
     facts = observe(system)
-    cpus = divide(dedicated(system, settings, anew=anew), facts, settings)
+    cpus = divide(found.dedicated, facts, settings)
     offline = cpus.dedicated - facts.online
     return Split(cpus.dedicated, cpus.housekeeping, facts.numa, settings.partition, offline)

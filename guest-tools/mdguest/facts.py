@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from mdguest.cpuset import EMPTY, CpuSet, union
 from mdguest.kubernetes import CpuManager
+from mdguest.lasting import Lasting
 
 CGROUP = "/sys/fs/cgroup"
 
@@ -150,6 +151,8 @@ class Facts:
     nested: tuple[Group, ...] = ()
     """Deeper down, outside the pool: those that were given a cpuset."""
     affine: tuple[Affine, ...] = ()
+    lasting: tuple[Lasting, ...] = ()
+    """Of the units at the top, those whose CPUs a file below /etc gives."""
     files: Mapping[str, str | None] = field(default_factory=dict)
     """The files of ours: their text, or None."""
     irqs: tuple[Irq, ...] = ()

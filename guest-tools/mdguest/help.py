@@ -149,8 +149,11 @@ COMMANDS = {
         "The subset comes back when the last process of CMD ends.",
         (
             _flag(
-                "--cpus", metavar="N|SET", help="how many, or which (default: all that are free)"
+                "--cpus",
+                metavar="N|SET",
+                help="how many, or a list or range of which (default: all that are free)",
             ),
+            _flag("--on", "--cpu", metavar="SET", help="which, be it a single one: --on 3"),
             _flag("--name", metavar="NAME", help="what status calls it (default: CMD-PID)"),
             _flag(
                 "--pin",
@@ -173,6 +176,7 @@ COMMANDS = {
         (
             "mdguest run --cpus 2 --name fw -- dpdk-testpmd -l {lcores} --no-pci",
             "mdguest run --cpus 4-7 --balance -- ./transcoder --threads 4",
+            "mdguest run --on 3 -- ./sampler",
         ),
     ),
     "render": Command(

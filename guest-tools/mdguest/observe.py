@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mdguest import irqbalance, knobs, kubernetes
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.facts import CGROUP, Affine, Facts, Group, Irq, Knob, Systemd, Task
+from mdguest.lasting import lasting
 
 if TYPE_CHECKING:
     from mdguest.system import System
@@ -72,6 +73,7 @@ def observe(system: System, journalled: Iterable[Knob] = (), files: Iterable[str
         pool=pool if system.exists(path) or pool.asked or pool.dropin else None,
         nested=tuple(_nested(system, path, units)),
         affine=tuple(_affine(system)) if booted else (),
+        lasting=tuple(lasting(system, [group.unit for group in groups if group.unit])),
         subsets=tuple(_group(system, folder, units) for folder in below),
         files={path: knobs.read_file(system, path) for path in files},
         irqs=tuple(_irqs(system)),

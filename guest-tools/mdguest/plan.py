@@ -156,16 +156,41 @@ def _is_immovable(step: Step, memory: Memory) -> bool:
 
 def _notes(scene: Scene, memory: Memory) -> list[str]:
     notes = []
-    if memory.immovable:
+    managed = _managed(memory)
+    if managed:
         notes.append(
-            f"managed, not movable: {', '.join(memory.immovable.values())}; such an interrupt "
+            f"managed, not movable: {', '.join(managed)}; such an interrupt "
             "comes to a dedicated CPU only for what a program there asks of the device"
         )
+    if TIMER in memory.immovable:
+        notes.append(
+            f"{memory.immovable[TIMER]} cannot be moved; the kernel hardly uses it after its start"
+        )
+    notes += _lasting(scene)
     if not scene.cpus.dedicated & scene.facts.online:
         notes.append(f"of the dedicated CPUs {scene.cpus.dedicated} none is online")
     if subsets in WANTS[scene.mode]:
         notes += _crowded(scene)
     return notes
+
+
+def _lasting(scene: Scene) -> Iterator[str]:
+    for found in scene.facts.lasting:
+        claimed = found.cpus & scene.cpus.dedicated
+        if claimed and not is_exempt(scene, f"/{found.unit}"):
+            mended = found.mended(scene.cpus.cut(found.cpus))
+            yield (
+                f"{found.unit} has CPU {claimed} by {found.path}, which comes back at each "
+                f"systemctl daemon-reload; to mend it: {mended}"
+            )
+
+
+TIMER = "0"
+"""The interrupt of a PC's timer, which is bound to its CPU, and is no device's."""
+
+
+def _managed(memory: Memory) -> list[str]:
+    return [name for number, name in memory.immovable.items() if number != TIMER]
 
 
 def _crowded(scene: Scene) -> Iterator[str]:
@@ -184,7 +209,7 @@ def _reboot(cpus: Share, facts: Facts, memory: Memory) -> list[str]:
             f"nohz_full={cpus.dedicated} rcu_nocbs={cpus.dedicated}: the timer tick and RCU "
             f"callbacks still run on CPU {ticking}"
         )
-    if memory.immovable and "managed_irq" not in facts.cmdline:
+    if _managed(memory) and "managed_irq" not in facts.cmdline:
         wishes.append(
             f"isolcpus=managed_irq,{cpus.dedicated}: interrupts that the kernel manages stay off"
         )

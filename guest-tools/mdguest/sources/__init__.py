@@ -51,13 +51,22 @@ SOURCES: Mapping[str, Source] = {
 }
 """In the order in which they are asked; vendor data are beside the server's or drive's own."""
 
+_FLAG = "--source"
+"""How messages name the choice."""
+
 FORMS = ", ".join(source.form for source in SOURCES.values())
 
 
-def check(choice: str | None) -> None:
-    """Raise BadInput where ``--source`` is none of the forms."""
+def check(choice: str | None, place: str = _FLAG) -> None:
+    """Raise BadInput, naming the ``place`` that says it, where the choice is none of the forms."""
     if choice is not None:
-        _chosen(choice)
+        try:
+            _chosen(choice)
+        except BadInput as error:
+            if place == _FLAG:
+                raise
+            said = str(error).removeprefix(_FLAG).lstrip(": ")
+            raise BadInput(f"{place}: {said}") from None
 
 
 def read(choice: str | None, system: System, patience: Patience = PATIENCE) -> Layout:
