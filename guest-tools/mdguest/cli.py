@@ -170,9 +170,14 @@ def _render(system: System, settings: Settings, arguments: Parsed) -> int:
     from mdguest import control, state
     from mdguest.render import named, render
 
-    named(arguments.what)
+    renderer = named(arguments.what)
+    if arguments.base is not None and arguments.what != "tuned":
+        raise BadInput(f"--base: it is for tuned, and not for {arguments.what}")
     settings = control.applied(settings, state.load(system))
-    text = render(arguments.what, control.split(system, settings, anew=_anew(arguments)))
+    cpus = control.split(system, settings, anew=_anew(arguments), base=arguments.base)
+    text = render(arguments.what, cpus)
+    for warning in renderer.warn(cpus):
+        _say(f"warning: {warning}")
     _emit(arguments, {"name": arguments.what, "text": text}, text.rstrip("\n"))
     return 0
 
@@ -183,7 +188,7 @@ def _doctor(system: System, settings: Settings, arguments: Parsed) -> int:
     from mdguest.status import displaced
 
     seen = _look(system, settings, arguments)
-    found = abilities(system, seen.facts)
+    found = abilities(system, seen.facts, seen.asked)
     marks = {True: "yes", False: "no", None: "?"}
     rows = [(marks[ability.able], ability.name, ability.says) for ability in found]
     document = {

@@ -11,6 +11,7 @@ from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.errors import BadInput, Refused, Trouble, Unreachable
 from mdguest.facts import Facts
 from mdguest.journal import Journal
+from mdguest.kubernetes import KUBELETS
 from mdguest.layout import Layout
 from mdguest.observe import observe
 from mdguest.plan import Plan, plan
@@ -210,12 +211,29 @@ def wanted(system: System, settings: Settings, *, anew: bool = False) -> CpuSet:
     )
 
 
-def split(system: System, settings: Settings, *, anew: bool = False) -> Split:
-    """How this guest's CPUs are divided, whether or not it can isolate them as it is now."""
+def split(
+    system: System, settings: Settings, *, anew: bool = False, base: str | None = None
+) -> Split:
+    """How this guest's CPUs are divided, whether or not it can isolate them as it is now.
+
+    Raises Refused where the source says nothing of dedicated CPUs.
+    """
     found = known(system, settings, anew=anew)
     if found.dedicated is None:
         raise Refused(f"{found.source} says nothing of dedicated CPUs: there is nothing to render")
     facts = observe(system)
     cpus = divide(found.dedicated, facts, settings)
-    offline = cpus.dedicated - facts.online
-    return Split(cpus.dedicated, cpus.housekeeping, facts.numa, settings.partition, offline)
+    here = facts.systemd.kubelets if facts.systemd else ()
+    return Split(
+        dedicated=cpus.dedicated,
+        housekeeping=cpus.housekeeping,
+        numa=facts.numa,
+        partition=settings.partition,
+        offline=cpus.dedicated - facts.online,
+        realtime=found.realtime & cpus.dedicated,
+        cmdline=facts.cmdline,
+        boot_banned=facts.boot_isolated | facts.nohz_full,
+        tickless=facts.tickless,
+        kubelets=tuple(kubelet for kubelet in KUBELETS if kubelet.unit in here),
+        base=base,
+    )

@@ -135,6 +135,10 @@ class Facts:
     """``isolcpus=`` of the kernel command line."""
     nohz_full: CpuSet = EMPTY
     cmdline: str = ""
+    tickless: bool | None = None
+    """Whether the kernel can stop its tick at all; None where nothing says."""
+    no_callbacks: CpuSet = EMPTY
+    """The CPUs whose RCU callbacks others can run."""
     cpuset: bool = False
     """Whether the one cgroup hierarchy is version 2 and has the cpuset controller."""
     controllers: str = ""

@@ -145,7 +145,8 @@ COMMANDS = {
     "run": Command(
         "run a program on dedicated CPUs that nobody else has",
         "Become CMD on a subset of the dedicated CPUs that no other run has. {cpus} in its\n"
-        "arguments becomes the CPU list (2-3), {lcores} what DPDK's -l takes (2,3).\n"
+        "arguments becomes the CPU list (2-3), {lcores} what DPDK's -l takes (2,3), or from CPU\n"
+        "128 on its --lcores (0@126,1@128); DPDK 25.11 and later take -R -l {cpus} as well.\n"
         "The subset comes back when the last process of CMD ends.",
         (
             _flag(
@@ -186,12 +187,22 @@ COMMANDS = {
             _flag(
                 "what",
                 metavar="WHAT",
-                help="kubelet, dpdk, cmdline, tuned, irqbalance, systemd, crio or nfd",
+                help="kubelet, crio, nfd, dra-driver-cpu, dpdk, ovs, vpp, systemd, docker, podman, "
+                "compose, cmdline, tuned or irqbalance",
+            ),
+            _flag(
+                "--base",
+                metavar="PROFILE",
+                help="the TuneD profile to build on (default: cpu-partitioning, or "
+                "realtime-virtual-guest where the layout names realtime CPUs)",
             ),
             *LAYOUT,
             JSON,
         ),
-        ("mdguest render kubelet > /etc/kubernetes/kubelet.conf.d/50-mdguest.conf",),
+        (
+            "mdguest render kubelet > /etc/kubernetes/kubelet.conf.d/50-mdguest.conf",
+            "mdguest render tuned --base realtime-virtual-guest",
+        ),
     ),
     "measure": Command(
         "measure how quiet each CPU is",

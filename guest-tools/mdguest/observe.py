@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from mdguest import irqbalance, knobs, kubernetes
+from mdguest.boot import boot
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.facts import CGROUP, Affine, Facts, Group, Irq, Knob, Systemd, Task
 from mdguest.lasting import lasting
@@ -53,17 +54,22 @@ def observe(system: System, journalled: Iterable[Knob] = (), files: Iterable[str
     pool = _group(system, path, units)
     groups = tuple(_group(system, folder, units) for folder in top if folder != path)
     online = _list(system, f"{CPUS}/online")
+    possible = _list(system, f"{CPUS}/possible") or online
+    cmdline, nohz_full = _text(system, "/proc/cmdline"), _list(system, f"{CPUS}/nohz_full")
+    kernel = boot(system, cmdline, nohz_full, possible)
     tasks, bans = tuple(_tasks(system, online)), irqbalance.banned(system)
     return Facts(
         online=online,
         present=_list(system, f"{CPUS}/present") or online,
-        possible=_list(system, f"{CPUS}/possible") or online,
+        possible=possible,
         numa=tuple(_cells(system)),
         siblings=_siblings(system),
         kernel=_text(system, "/proc/sys/kernel/osrelease"),
         boot_isolated=_list(system, f"{CPUS}/isolated"),
-        nohz_full=_list(system, f"{CPUS}/nohz_full"),
-        cmdline=_text(system, "/proc/cmdline"),
+        nohz_full=nohz_full,
+        cmdline=cmdline,
+        tickless=kernel.tickless,
+        no_callbacks=kernel.no_callbacks,
         cpuset="cpuset" in _text(system, f"{CGROUP}/cgroup.controllers").split(),
         controllers=_text(system, f"{CGROUP}/cgroup.subtree_control"),
         systemd=systemd,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mdguest.boot import BOOT_CPU
 from mdguest.claims import Claim, claims
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.errors import Refused
@@ -167,6 +168,11 @@ def _notes(scene: Scene, memory: Memory) -> list[str]:
             f"{memory.immovable[TIMER]} cannot be moved; the kernel hardly uses it after its start"
         )
     notes += _lasting(scene)
+    if scene.facts.tickless is False:
+        notes.append(
+            "this kernel is built without NO_HZ_FULL: its timer tick runs on the dedicated CPUs "
+            "too, and no reboot with nohz_full= changes that"
+        )
     if not scene.cpus.dedicated & scene.facts.online:
         notes.append(f"of the dedicated CPUs {scene.cpus.dedicated} none is online")
     if subsets in WANTS[scene.mode]:
@@ -203,12 +209,17 @@ def _crowded(scene: Scene) -> Iterator[str]:
 
 def _reboot(cpus: Share, facts: Facts, memory: Memory) -> list[str]:
     wishes = []
-    ticking = cpus.dedicated - facts.nohz_full
-    if ticking:
-        wishes.append(
-            f"nohz_full={cpus.dedicated} rcu_nocbs={cpus.dedicated}: the timer tick and RCU "
-            f"callbacks still run on CPU {ticking}"
-        )
+    can = EMPTY if facts.tickless is False else cpus.dedicated - BOOT_CPU
+    ticking, calling = can - facts.nohz_full, cpus.dedicated - facts.no_callbacks
+    wanted = {
+        f"nohz_full={can}": ("the timer tick", ticking),
+        f"rcu_nocbs={cpus.dedicated}": ("RCU callbacks", calling),
+    }
+    missing = {argument: run for argument, run in wanted.items() if run[1]}
+    if missing:
+        what = " and ".join(name for name, _ in missing.values())
+        runs = "run" if calling else "runs"
+        wishes.append(f"{' '.join(missing)}: {what} still {runs} on CPU {ticking | calling}")
     if _managed(memory) and "managed_irq" not in facts.cmdline:
         wishes.append(
             f"isolcpus=managed_irq,{cpus.dedicated}: interrupts that the kernel manages stay off"

@@ -20,6 +20,7 @@ from mdguest.errors import NotFound, Refused, Trouble
 from mdguest.facts import CGROUP
 from mdguest.observe import POOL, RAW_POOL, observe
 from mdguest.pinning import every_cpu, start_pinning
+from mdguest.render.dpdk import lcores
 from mdguest.settings import Settings
 from mdguest.subsets import Wanted, checked_name, choose, subsets, usual_name
 from mdguest.wants import SUBSET
@@ -38,9 +39,9 @@ VERBATIM_SINCE = 254
 
 
 def filled(command: Sequence[str], cpus: CpuSet) -> list[str]:
-    """The command with ``{cpus}`` as a CPU list and ``{lcores}`` as DPDK's -l takes it."""
-    lcores = ",".join(map(str, cpus))
-    return [word.replace("{cpus}", str(cpus)).replace("{lcores}", lcores) for word in command]
+    """The command with ``{cpus}`` as a CPU list and ``{lcores}`` as DPDK's --lcores takes it."""
+    listed = lcores(cpus)
+    return [word.replace("{cpus}", str(cpus)).replace("{lcores}", listed) for word in command]
 
 
 def run(

@@ -37,12 +37,14 @@ def run(
     machine: FakeGuest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Run:
     """``mdguest`` with these arguments: its exit status, stdout and stderr."""
-    real = system.System()
+    real, fake = system.System(), FakeGuest.read_bytes
 
-    def read_bytes(path: str, limit: int) -> bytes:
+    def read_bytes(self: FakeGuest, path: str, limit: int) -> bytes:
+        if path.startswith("/proc/"):
+            return fake(self, path, limit)
         return real.read_bytes(path, limit)
 
-    monkeypatch.setattr(FakeGuest, "read_bytes", lambda _, *how: read_bytes(*how))
+    monkeypatch.setattr(FakeGuest, "read_bytes", read_bytes)
     monkeypatch.setattr(system, "System", lambda: machine)
     monkeypatch.setattr(lock, "held", contextlib.nullcontext)
 
