@@ -3,7 +3,7 @@
 import sys
 
 if sys.version_info < (3, 9):  # noqa: UP036  # they are who this is for
-    sys.exit("mdguest: it needs Python 3.9 or newer; this is %d.%d" % sys.version_info[:2])  # noqa: UP031
+    sys.exit("mdguest: it needs Python 3.9 or newer; this is {}.{}".format(*sys.version_info))
 
 from mdguest.cli import main
 

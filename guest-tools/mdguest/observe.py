@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mdguest import irqbalance, knobs, kubernetes
 from mdguest.boot import boot
@@ -55,8 +55,6 @@ def observe(system: System, journalled: Iterable[Knob] = (), files: Iterable[str
     groups = tuple(_group(system, folder, units) for folder in top if folder != path)
     online = _list(system, f"{CPUS}/online")
     possible = _list(system, f"{CPUS}/possible") or online
-    cmdline, nohz_full = _text(system, "/proc/cmdline"), _list(system, f"{CPUS}/nohz_full")
-    kernel = boot(system, cmdline, nohz_full, possible)
     tasks, bans = tuple(_tasks(system, online)), irqbalance.banned(system)
     return Facts(
         online=online,
@@ -65,11 +63,7 @@ def observe(system: System, journalled: Iterable[Knob] = (), files: Iterable[str
         numa=tuple(_cells(system)),
         siblings=_siblings(system),
         kernel=_text(system, "/proc/sys/kernel/osrelease"),
-        boot_isolated=_list(system, f"{CPUS}/isolated"),
-        nohz_full=nohz_full,
-        cmdline=cmdline,
-        tickless=kernel.tickless,
-        no_callbacks=kernel.no_callbacks,
+        **_at_boot(system, possible),
         cpuset="cpuset" in _text(system, f"{CGROUP}/cgroup.controllers").split(),
         controllers=_text(system, f"{CGROUP}/cgroup.subtree_control"),
         systemd=systemd,
@@ -89,6 +83,17 @@ def observe(system: System, journalled: Iterable[Knob] = (), files: Iterable[str
         tasks=tasks,
         journalled=_journalled(system, journalled, _known(systemd, [pool, *groups], online)),
     )
+
+
+def _at_boot(system: System, possible: CpuSet) -> dict[str, Any]:
+    """The facts that only a boot changes."""
+    cmdline, nohz_full = _text(system, "/proc/cmdline"), _list(system, f"{CPUS}/nohz_full")
+    return {
+        "boot_isolated": _list(system, f"{CPUS}/isolated"),
+        "nohz_full": nohz_full,
+        "cmdline": cmdline,
+        **boot(system, cmdline, nohz_full, possible)._asdict(),
+    }
 
 
 def _text(system: System, path: str) -> str:
