@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 
 # A file's tests stay together, so that what they share is started once.
 PYTEST := .venv/bin/pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
-SLOW := cloudinit nova libvirt vm guest/packaging demo crash cli reference \
+SLOW := cloudinit nova libvirt vm guest/packaging guest/consumers demo crash cli reference \
 	setup/test_a_month_ahead.py test_server.py test_fill_and_drain.py stores/test_processes.py
 # Of the tests in virtual machines, those that take too long for every change: make test-vm.
 LONG := $(foreach name,fence killed machine package watch,vm/test_$(name).py)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mdguest import irqbalance, knobs, kubernetes
+from mdguest.boot import boot
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.facts import CGROUP, Affine, Facts, Group, Irq, Knob, Systemd, Task
+from mdguest.lasting import lasting
 
 if TYPE_CHECKING:
     from mdguest.system import System
@@ -52,17 +54,16 @@ def observe(system: System, journalled: Iterable[Knob] = (), files: Iterable[str
     pool = _group(system, path, units)
     groups = tuple(_group(system, folder, units) for folder in top if folder != path)
     online = _list(system, f"{CPUS}/online")
+    possible = _list(system, f"{CPUS}/possible") or online
     tasks, bans = tuple(_tasks(system, online)), irqbalance.banned(system)
     return Facts(
         online=online,
         present=_list(system, f"{CPUS}/present") or online,
-        possible=_list(system, f"{CPUS}/possible") or online,
+        possible=possible,
         numa=tuple(_cells(system)),
         siblings=_siblings(system),
         kernel=_text(system, "/proc/sys/kernel/osrelease"),
-        boot_isolated=_list(system, f"{CPUS}/isolated"),
-        nohz_full=_list(system, f"{CPUS}/nohz_full"),
-        cmdline=_text(system, "/proc/cmdline"),
+        **_at_boot(system, possible),
         cpuset="cpuset" in _text(system, f"{CGROUP}/cgroup.controllers").split(),
         controllers=_text(system, f"{CGROUP}/cgroup.subtree_control"),
         systemd=systemd,
@@ -72,6 +73,7 @@ def observe(system: System, journalled: Iterable[Knob] = (), files: Iterable[str
         pool=pool if system.exists(path) or pool.asked or pool.dropin else None,
         nested=tuple(_nested(system, path, units)),
         affine=tuple(_affine(system)) if booted else (),
+        lasting=tuple(lasting(system, [group.unit for group in groups if group.unit])),
         subsets=tuple(_group(system, folder, units) for folder in below),
         files={path: knobs.read_file(system, path) for path in files},
         irqs=tuple(_irqs(system)),
@@ -81,6 +83,17 @@ def observe(system: System, journalled: Iterable[Knob] = (), files: Iterable[str
         tasks=tasks,
         journalled=_journalled(system, journalled, _known(systemd, [pool, *groups], online)),
     )
+
+
+def _at_boot(system: System, possible: CpuSet) -> dict[str, Any]:
+    """The facts that only a boot changes."""
+    cmdline, nohz_full = _text(system, "/proc/cmdline"), _list(system, f"{CPUS}/nohz_full")
+    return {
+        "boot_isolated": _list(system, f"{CPUS}/isolated"),
+        "nohz_full": nohz_full,
+        "cmdline": cmdline,
+        **boot(system, cmdline, nohz_full, possible)._asdict(),
+    }
 
 
 def _text(system: System, path: str) -> str:
