@@ -8,7 +8,7 @@ PYTEST := .venv/bin/pytest --numprocesses=auto --dist=loadfile --no-loadscope-re
 SLOW := cloudinit nova libvirt vm guest/packaging guest/consumers demo crash cli reference \
 	setup/test_a_month_ahead.py test_server.py test_fill_and_drain.py stores/test_processes.py
 # Of the tests in virtual machines, those that take too long for every change: make test-vm.
-LONG := $(foreach name,fence killed machine package watch,vm/test_$(name).py)
+LONG := $(foreach name,containers dataplane fence killed machine package watch,vm/test_$(name).py)
 BENCHES := serve fit streams
 
 help: ## list these targets
@@ -35,7 +35,7 @@ test: setup-tests ## run every test but the longest ones in virtual machines
 	@$(PYTEST) $(LONG:%=--ignore=tests/%) $(ARGS)
 
 test-vm: setup-tests ## run all tests in virtual machines; MDGUEST_SUITES="bookworm trixie sid"
-	@$(PYTEST) tests/vm $(ARGS)
+	@MDGUEST_WATCH_SECONDS=$${MDGUEST_WATCH_SECONDS:-600} $(PYTEST) tests/vm $(ARGS)
 
 test-fast: setup-dev ## run the quick tests, in less than a minute
 	@$(PYTEST) $(SLOW:%=--ignore=tests/%) $(ARGS)

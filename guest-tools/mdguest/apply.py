@@ -15,9 +15,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Callable
 
-from mdguest import knobs, state
+from mdguest import knobs, lost, state
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.facts import Knob
+from mdguest.interrupts import no_vector
 from mdguest.journal import Journal
 from mdguest.memory import Memory
 from mdguest.observe import observe
@@ -49,6 +50,7 @@ class Outcome:
     """What each knob that is not right now says of it."""
     refused: str = ""
     immovable: dict[str, str] = field(default_factory=dict)
+    crowded: dict[str, str] = field(default_factory=dict)
 
 
 def memory(journal: Journal, remembered: state.State) -> Memory:
@@ -57,6 +59,7 @@ def memory(journal: Journal, remembered: state.State) -> Memory:
         settling=journal.settling,
         refused=remembered.refused,
         immovable=remembered.immovable,
+        crowded=remembered.crowded,
         isolated=tuple(
             CpuSet.parse(cpus) for cpus in (remembered.isolated, remembered.isolating) if cpus
         ),
@@ -74,7 +77,9 @@ def converge(
 ) -> Outcome:
     """Change what the first plan says, and the next ones, until the facts are as they want them."""
     journal, outcome = Journal(system), Outcome(first)
-    outcome.refused, outcome.immovable = remembered.refused, dict(remembered.immovable)
+    lost.tidy(system)
+    outcome.refused = remembered.refused
+    outcome.immovable, outcome.crowded = dict(remembered.immovable), dict(remembered.crowded)
     tries: Counter[tuple[Knob, str | None]] = Counter()
     cut_off = journal.settling
     for _ in range(ROUNDS):
@@ -94,6 +99,7 @@ def converge(
             settling=True,
             refused=outcome.refused,
             immovable=outcome.immovable,
+            crowded=outcome.crowded,
         )
         outcome.plan = replan(remembered)
     _finish(system, journal, outcome)
@@ -156,8 +162,15 @@ def _do(system: System, journal: Journal, step: Step) -> None:
 
 
 def _failed(journal: Journal, step: Step, error: OSError, outcome: Outcome) -> None:
-    """What a failed step means; that a task ended or an interrupt cannot move is no error."""
-    if step.knob.kind == "affinity" and error.errno == errno.ESRCH:
+    """What a failed step means; that a task ended or an interrupt cannot move is no error.
+
+    One for which no vector is left is one, but to try again at once would not help.
+    """
+    if step.knob.kind == "irq" and error.errno == errno.ENOSPC:
+        outcome.crowded[step.knob.target.split("/")[3]] = step.name
+        outcome.failures[step.knob] = no_vector(step.want)
+        journal.back(step.knob)
+    elif step.knob.kind == "affinity" and error.errno == errno.ESRCH:
         journal.back(step.knob)
     elif (
         step.knob.kind == "irq"
@@ -188,9 +201,19 @@ def _finish(system: System, journal: Journal, outcome: Outcome) -> None:
     _tell_irqbalance(system, journal, outcome)
     journal.settle(False)
     left = {step.knob: step for step in outcome.plan.changes if step.knob.kind != "irqbalance"}
-    outcome.failures = {
+    failed = {
         knob: outcome.failures.get(knob, f"it reads {step.now or 'unset'!r} again")
         for knob, step in left.items()
+    }
+    outcome.failures = {**failed, **_no_vectors(outcome)}
+
+
+def _no_vectors(outcome: Outcome) -> dict[Knob, str]:
+    """The failures of this run that stay, though the step is not tried again."""
+    return {
+        knob: message
+        for knob, message in outcome.failures.items()
+        if knob.kind == "irq" and knob.target.split("/")[3] in outcome.crowded
     }
 
 
@@ -228,7 +251,7 @@ def apply(
     """
     asked, old = layout.dedicated or EMPTY, state.load(system)
     if anew or old.dedicated != str(asked):
-        old = replace(old, refused="", immovable={})
+        old = replace(old, refused="", immovable={}, crowded={})
     if not old.isolated and not old.isolating:
         old = replace(old, since=state.ticks(system))
     remembered = memory(Journal(system), old)
@@ -245,6 +268,7 @@ def apply(
             isolating="",
             refused=outcome.refused,
             immovable=outcome.immovable,
+            crowded=outcome.crowded,
             stale="",
             applied_at=time.time(),
         ),

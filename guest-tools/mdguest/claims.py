@@ -13,7 +13,8 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from mdguest.cpuset import CpuSet
-from mdguest.observe import POOL, UNITS
+from mdguest.facts import POOL
+from mdguest.observe import UNITS
 from mdguest.wants import asked_of, chosen_by, is_exempt
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class Claim:
         """The line that mends it."""
         if _is_container(self.where):
             return f"start the container with --cgroup-parent={POOL}"
+        if self.where.startswith("machine-") and not self.where.startswith("machine-qemu"):
+            return f"start it with systemd-nspawn --slice={POOL}"
         if self.where.endswith(".service"):
             return f"systemctl edit {self.where}: [Service] Slice={POOL}"
         return "start it by mdguest run --cpus LIST -- COMMAND"

@@ -11,6 +11,9 @@ from mdguest.kubernetes import CpuManager
 from mdguest.lasting import Lasting
 
 CGROUP = "/sys/fs/cgroup"
+POOL = "dedicated.slice"
+RAW_POOL = "dedicated"
+"""The pool's cgroup in a guest without systemd."""
 
 
 class Knob(NamedTuple):
@@ -93,6 +96,9 @@ class Irq:
     number: int
     name: str
     cpus: CpuSet
+    """What it was told."""
+    astray: CpuSet = EMPTY
+    """The CPU that it comes to, where that is none of ``cpus``: no vector was left there."""
 
 
 class Affine(NamedTuple):
@@ -131,6 +137,8 @@ class Facts:
     numa: tuple[CpuSet, ...] = ()
     siblings: tuple[CpuSet, ...] = ()
     kernel: str = ""
+    container: str = ""
+    """``lxc``, ``docker``, ``systemd-nspawn``; empty where this is a machine of its own."""
     boot_isolated: CpuSet = EMPTY
     """``isolcpus=`` of the kernel command line."""
     nohz_full: CpuSet = EMPTY
@@ -141,8 +149,12 @@ class Facts:
     """The CPUs whose RCU callbacks others can run."""
     cpuset: bool = False
     """Whether the one cgroup hierarchy is version 2 and has the cpuset controller."""
+    frozen: bool = False
+    """Whether the hierarchy is mounted read-only, as in a container."""
     controllers: str = ""
     """The root's cgroup.subtree_control."""
+    root: CpuSet | None = None
+    """The root's cpuset.cpus.effective; None in a container, whose root is a part of the host's."""
     systemd: Systemd | None = None
     groups: tuple[Group, ...] = ()
     """Directly below the root, without the pool; of one with pods deeper down its parts."""
@@ -178,6 +190,16 @@ class Facts:
         return self.online - union(
             group.effective or EMPTY for group in self.groups if group.is_partition
         )
+
+    @property
+    def lost(self) -> CpuSet:
+        """The CPUs that are online and belong to nobody: neither to the root nor to a partition."""
+        if self.root is None:
+            return EMPTY
+        pools = [self.pool] if self.pool else []
+        groups = (*self.groups, *self.nested, *self.subsets, *pools)
+        parts = union(group.effective or EMPTY for group in groups if group.is_partition)
+        return self.online - self.root - parts
 
     @property
     def everything(self) -> CpuSet:

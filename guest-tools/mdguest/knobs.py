@@ -11,9 +11,9 @@ import errno
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
-from mdguest import irqbalance
+from mdguest import irqbalance, lost
 from mdguest.cpuset import CpuSet
-from mdguest.facts import CGROUP, Knob
+from mdguest.facts import CGROUP, POOL, RAW_POOL, Knob
 
 if TYPE_CHECKING:
     from mdguest.system import System
@@ -61,7 +61,13 @@ def read_list(system: System, path: str) -> str:
 
 
 def write_list(system: System, path: str, value: str | None) -> None:
+    if path == f"{CGROUP}/{RAW_POOL}/cpuset.cpus":
+        lost.let_go(system, f"{CGROUP}/{RAW_POOL}")
     system.write(path, value or "")
+
+
+def write_root(system: System, _: str, value: str | None) -> None:
+    lost.reclaim(system, CpuSet.parse(value or ""))
 
 
 def read_mask(system: System, path: str) -> str:
@@ -161,6 +167,8 @@ def write_property(system: System, target: str, value: str | None) -> None:
     ``property_now``; only there, since to claim all CPUs breaks others' partitions (Linux 6.1).
     """
     unit, _, name = target.partition(" ")
+    if name == "AllowedCPUs" and unit == POOL:
+        lost.let_go(system, f"{CGROUP}/{POOL}")
     if name == "AllowedCPUs" and not value and _is_populated(system, unit):
         everything = system.read("/sys/devices/system/cpu/present")
         systemctl(system, "set-property", "--runtime", unit, f"{name}={everything}")
@@ -246,6 +254,7 @@ def write_group(system: System, path: str, value: str | None) -> None:
 KINDS: dict[str, Kind] = {
     "list": Kind(read_list, write_list, same_cpus),
     "mask": Kind(read_mask, write_mask, same_cpus),
+    "root": Kind(read_list, write_root, same_cpus),
     "irq": Kind(read_list, write_list, same_cpus),
     "file": Kind(read_file, write_file, same_text),
     "dropin": Kind(read_file, write_dropin, same_text),

@@ -21,6 +21,8 @@ class Memory:
     """Why the kernel refused a partition of these CPUs."""
     immovable: Mapping[str, str] = field(default_factory=dict)
     """Interrupts that the kernel would not move: number → name."""
+    crowded: Mapping[str, str] = field(default_factory=dict)
+    """Interrupts for which no vector was left elsewhere: number → name."""
     isolated: tuple[CpuSet, ...] = ()
     """What was isolated until now: two sets where an apply was cut off between them."""
     since: int = 0

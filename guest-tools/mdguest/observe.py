@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mdguest import irqbalance, knobs, kubernetes
+from mdguest import container, interrupts, irqbalance, knobs, kubernetes, lost
 from mdguest.boot import boot
-from mdguest.cpuset import EMPTY, CpuSet
-from mdguest.facts import CGROUP, Affine, Facts, Group, Irq, Knob, Systemd, Task
+from mdguest.cpuset import CpuSet
+from mdguest.facts import CGROUP, POOL, RAW_POOL, Affine, Facts, Group, Knob, Systemd, Task
 from mdguest.lasting import lasting
+from mdguest.reading import cpu_list as _list
+from mdguest.reading import text as _text
 
 if TYPE_CHECKING:
     from mdguest.system import System
 
 CPUS = "/sys/devices/system/cpu"
-POOL = "dedicated.slice"
-RAW_POOL = "dedicated"
-"""The pool's cgroup in a guest without systemd."""
-
 UNITS = (".slice", ".scope", ".service", ".mount", ".socket", ".swap")
 """The kinds of systemd units that have a cgroup."""
 
@@ -55,16 +54,19 @@ def observe(system: System, journalled: Iterable[Knob] = (), files: Iterable[str
     groups = tuple(_group(system, folder, units) for folder in top if folder != path)
     online = _list(system, f"{CPUS}/online")
     possible = _list(system, f"{CPUS}/possible") or online
-    tasks, bans = tuple(_tasks(system, online)), irqbalance.banned(system)
-    return Facts(
+    tasks = tuple(_tasks(system, online))
+    facts = Facts(
         online=online,
         present=_list(system, f"{CPUS}/present") or online,
         possible=possible,
         numa=tuple(_cells(system)),
         siblings=_siblings(system),
         kernel=_text(system, "/proc/sys/kernel/osrelease"),
+        container=container.name(system),
         **_at_boot(system, possible),
         cpuset="cpuset" in _text(system, f"{CGROUP}/cgroup.controllers").split(),
+        frozen=not system.is_writable(CGROUP),
+        root=_root(system),
         controllers=_text(system, f"{CGROUP}/cgroup.subtree_control"),
         systemd=systemd,
         groups=groups,
@@ -76,13 +78,10 @@ def observe(system: System, journalled: Iterable[Knob] = (), files: Iterable[str
         lasting=tuple(lasting(system, [group.unit for group in groups if group.unit])),
         subsets=tuple(_group(system, folder, units) for folder in below),
         files={path: knobs.read_file(system, path) for path in files},
-        irqs=tuple(_irqs(system)),
-        masks=_masks(system),
-        irqbalance=bans,
-        deaf_irqbalance=_deaf(system, tasks) if bans is None else None,
         tasks=tasks,
         journalled=_journalled(system, journalled, _known(systemd, [pool, *groups], online)),
     )
+    return facts if facts.container else _with_the_kernels(system, facts)
 
 
 def _at_boot(system: System, possible: CpuSet) -> dict[str, Any]:
@@ -96,20 +95,23 @@ def _at_boot(system: System, possible: CpuSet) -> dict[str, Any]:
     }
 
 
-def _text(system: System, path: str) -> str:
-    """A file's text; empty where this kernel does not have it."""
-    try:
-        return system.read(path)
-    except OSError:
-        return ""
+def _with_the_kernels(system: System, facts: Facts) -> Facts:
+    """Beside the tasks, what is the kernel's: in a container all that is the host's."""
+    bans = irqbalance.banned(system)
+    return replace(
+        facts,
+        irqs=interrupts.read(system),
+        masks=_masks(system),
+        irqbalance=bans,
+        deaf_irqbalance=_deaf(system, facts.tasks) if bans is None else None,
+    )
 
 
-def _list(system: System, path: str) -> CpuSet:
-    """A list file's CPUs; none where the file is missing, or says ``(null)`` as nohz_full may."""
-    try:
-        return CpuSet.parse(_text(system, path))
-    except ValueError:
-        return EMPTY
+def _root(system: System) -> CpuSet | None:
+    """What is left to the root of the cgroups, which alone is no partition and has no such file."""
+    if system.exists(f"{CGROUP}/cpuset.cpus.partition"):
+        return None
+    return _list(system, lost.ROOT) if system.exists(lost.ROOT) else None
 
 
 def _folders(system: System, path: str) -> list[str]:
@@ -139,6 +141,8 @@ def _top(system: System, path: str, pods: Iterable[str]) -> Iterator[str]:
     neighbour of theirs.
     """
     for folder in _folders(system, path):
+        if folder == lost.SPARE:
+            continue  # of a run that was killed: nobody's
         if any(pod.startswith(f"{folder}/") for pod in pods):
             yield from _top(system, folder, pods)
         else:
@@ -161,14 +165,16 @@ def _siblings(system: System) -> tuple[CpuSet, ...]:
 
 
 def _nested(system: System, pool: str, units: Units) -> Iterator[Group]:
-    """Cgroups below those at the top that were given CPUs of their own."""
+    """Cgroups below those at the top that were given CPUs of their own, or took some."""
     for path in _deeper(system, CGROUP):
-        if (
-            path != pool
-            and not path.startswith(f"{pool}/")
-            and _list(system, f"{path}/cpuset.cpus")
-        ):
+        inside = path == pool or path.startswith(f"{pool}/")
+        if not inside and (_list(system, f"{path}/cpuset.cpus") or _is_remote(system, path)):
             yield _group(system, path, units)
+
+
+def _is_remote(system: System, path: str) -> bool:
+    """Whether it is a partition all the same, by cpuset.cpus.exclusive alone (Linux 6.7)."""
+    return _text(system, f"{path}/cpuset.cpus.partition") in ("root", "isolated")
 
 
 def _deeper(system: System, path: str) -> Iterator[str]:
@@ -270,14 +276,6 @@ def dropin(unit: str) -> str:
     """The file in which ``systemctl set-property --runtime`` keeps AllowedCPUs=."""
     folder = knobs.TRANSIENT if unit.endswith(".scope") else knobs.RUNTIME
     return f"{folder}/{unit}.d/50-AllowedCPUs.conf"
-
-
-def _irqs(system: System) -> Iterator[Irq]:
-    for path in system.glob("/proc/irq/[0-9]*/smp_affinity_list"):
-        number = path.split("/")[3]
-        name = _text(system, f"/sys/kernel/irq/{number}/actions")
-        if name:
-            yield Irq(int(number), name, _list(system, path))
 
 
 def _masks(system: System) -> dict[Knob, CpuSet]:

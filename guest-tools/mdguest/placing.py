@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Callable
 
 from mdguest.errors import Trouble
-from mdguest.facts import CGROUP
-from mdguest.observe import POOL, RAW_POOL
+from mdguest.facts import CGROUP, POOL, RAW_POOL
 from mdguest.subsets import PROBES
 
 if TYPE_CHECKING:

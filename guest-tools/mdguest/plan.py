@@ -10,15 +10,17 @@ from mdguest.boot import BOOT_CPU
 from mdguest.claims import Claim, claims
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.errors import Refused
+from mdguest.facts import POOL, Knob
+from mdguest.lost import ROOT
 from mdguest.memory import Memory
-from mdguest.restore import restored
+from mdguest.restore import OF_CPUSETS, restored
 from mdguest.share import Share, share
+from mdguest.steps import Step
 from mdguest.wants import WANTS, Scene, displaced, held, is_exempt, subsets
 
 if TYPE_CHECKING:
-    from mdguest.facts import Facts, Knob
+    from mdguest.facts import Facts
     from mdguest.settings import Settings
-    from mdguest.steps import Step
 
 STAND_INS = {"partition": "fence", "raw": "raw"}
 """What keeps everyone else off the CPUs where the kernel would not: in raw mode their affinities
@@ -76,7 +78,7 @@ def plan(asked: CpuSet, facts: Facts, settings: Settings, memory: Memory) -> Pla
         because,
         cpus.dedicated,
         cpus.housekeeping,
-        (*back, *wanted),
+        _with_lost(facts, (*back, *wanted)),
         (*cpus.notes, *notes, *_notes(scene, memory)),
         tuple(_reboot(cpus, facts, memory)),
         _gone(facts, memory),
@@ -96,10 +98,25 @@ def _check_neighbours(scene: Scene) -> None:
 
 
 def _nothing(because: str, facts: Facts, memory: Memory, notes: Iterable[str] = ()) -> Plan:
-    steps, more = restored(facts, memory, frozenset())
-    return Plan(
-        "", because, EMPTY, facts.online, tuple(steps), (*notes, *more), (), _gone(facts, memory)
-    )
+    back, more = restored(facts, memory, frozenset())
+    steps = _with_lost(facts, back)
+    return Plan("", because, EMPTY, facts.online, steps, (*notes, *more), (), _gone(facts, memory))
+
+
+def _with_lost(facts: Facts, steps: Iterable[Step]) -> tuple[Step, ...]:
+    """Before tasks get their affinities, CPUs that the kernel has lost, where nothing else that is
+    to be done may bring them back.
+    """
+    steps = tuple(steps)
+    pending = any(step.needed and step.knob.kind in OF_CPUSETS for step in steps)
+    if facts.root is None or not facts.lost or pending:
+        return steps
+    want = str(facts.root | facts.lost)
+    why = f"CPU {facts.lost} belongs to nobody since a partition was invalid"
+    name = "the root's cpuset.cpus.effective"
+    back = Step(Knob("root", ROOT), str(facts.root), want, why, name, journal=False)
+    tasks = [step for step in steps if step.knob.kind == "affinity"]
+    return (*(step for step in steps if step not in tasks), back, *tasks)
 
 
 def _gone(facts: Facts, memory: Memory) -> tuple[Knob, ...]:
@@ -108,6 +125,12 @@ def _gone(facts: Facts, memory: Memory) -> tuple[Knob, ...]:
 
 def _mode(facts: Facts, settings: Settings, memory: Memory) -> tuple[str, str]:
     """The mode and why: the one that was asked for, or the one that suits this guest."""
+    if facts.container and (facts.frozen or not facts.cpuset):
+        raise Refused(
+            f"this is a container ({facts.container}) that may not divide its CPUs: "
+            "/sys/fs/cgroup is read-only, or without the cpuset controller; run mdguest on its "
+            f"host, and start it with --cgroup-parent={POOL} there"
+        )
     if not facts.cpuset:
         raise Refused(
             "/sys/fs/cgroup is not a version 2 hierarchy with the cpuset controller, which "
@@ -152,7 +175,10 @@ def _suitable(facts: Facts) -> tuple[str, str]:
 
 
 def _is_immovable(step: Step, memory: Memory) -> bool:
-    return step.knob.kind == "irq" and step.knob.target.split("/")[3] in memory.immovable
+    if step.knob.kind != "irq":
+        return False
+    number = step.knob.target.split("/")[3]
+    return number in memory.immovable or number in memory.crowded
 
 
 def _notes(scene: Scene, memory: Memory) -> list[str]:
@@ -175,6 +201,11 @@ def _notes(scene: Scene, memory: Memory) -> list[str]:
         )
     if not scene.cpus.dedicated & scene.facts.online:
         notes.append(f"of the dedicated CPUs {scene.cpus.dedicated} none is online")
+    if scene.facts.container:
+        notes.append(
+            f"in a container ({scene.facts.container}): interrupts, workqueues and kernel threads "
+            "are its host's, and come to the dedicated CPUs unless mdguest runs there, too"
+        )
     if subsets in WANTS[scene.mode]:
         notes += _crowded(scene)
     return notes
@@ -208,6 +239,8 @@ def _crowded(scene: Scene) -> Iterator[str]:
 
 
 def _reboot(cpus: Share, facts: Facts, memory: Memory) -> list[str]:
+    if facts.container:
+        return []  # the command line is the host's
     wishes = []
     can = EMPTY if facts.tickless is False else cpus.dedicated - BOOT_CPU
     ticking, calling = can - facts.nohz_full, cpus.dedicated - facts.no_callbacks

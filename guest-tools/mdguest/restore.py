@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 
 from mdguest.cpuset import CpuSet
-from mdguest.facts import CGROUP, Facts, Knob
+from mdguest.facts import CGROUP, POOL, RAW_POOL, Facts, Knob
 from mdguest.memory import Memory
-from mdguest.observe import POOL, RAW_POOL, unit_of
+from mdguest.observe import unit_of
 from mdguest.share import Share
 from mdguest.steps import Step
 from mdguest.wants import SLICE_FILE

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, NoReturn
 from mdguest import control, lock
 from mdguest.cpuset import CpuSet
 from mdguest.errors import NotFound, Refused, Trouble
-from mdguest.facts import CGROUP
-from mdguest.observe import POOL, RAW_POOL, observe
+from mdguest.facts import CGROUP, POOL, RAW_POOL
+from mdguest.observe import observe
 from mdguest.pinning import every_cpu, start_pinning
 from mdguest.render.dpdk import lcores
 from mdguest.settings import Settings

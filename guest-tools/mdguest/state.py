@@ -44,6 +44,8 @@ class State:
     """Why the kernel would have no partition of these CPUs; a fence stands in."""
     immovable: dict[str, str] = field(default_factory=dict)
     """Interrupts that the kernel manages itself: number → name."""
+    crowded: dict[str, str] = field(default_factory=dict)
+    """Interrupts for which the housekeeping CPUs had no vector left: number → name."""
     undone: bool = False
     """Put back by hand: ``watch`` leaves it so until the layout changes."""
     stale: str = ""

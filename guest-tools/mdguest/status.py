@@ -81,7 +81,7 @@ def guest(facts: Facts, made: Plan) -> dict[str, Any]:
         "on_dedicated": {
             "tasks": _visitors(facts, made, kernel=False),
             "kernel_threads": _visitors(facts, made, kernel=True),
-            "irqs": sum(bool(irq.cpus & made.dedicated) for irq in facts.irqs),
+            "irqs": sum(bool((irq.cpus | irq.astray) & made.dedicated) for irq in facts.irqs),
         },
     }
 

@@ -116,6 +116,14 @@ class System:
     def exists(self, path: str) -> bool:
         return os.path.lexists(path)
 
+    def is_writable(self, path: str) -> bool:
+        """Whether it may be changed: not where it is mounted read-only, also for root."""
+        return os.access(path, os.W_OK)
+
+    def pause(self, seconds: float) -> None:
+        """Let the guest go on for a moment."""
+        time.sleep(seconds)
+
     def glob(self, pattern: str) -> list[str]:
         return sorted(glob.glob(pattern))  # noqa: PTH207  # absolute patterns
 

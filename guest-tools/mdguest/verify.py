@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from mdguest.interrupts import no_vector
 from mdguest.irqbalance import SCAN_SECONDS, SOCKETS
 from mdguest.kubernetes import is_of_pods
 
@@ -37,9 +38,14 @@ def problems(made: Plan, facts: Facts, state: State, now: float | None = None) -
     """What is wrong; empty where the dedicated CPUs are isolated as well as this guest can."""
     age = (time.time() if now is None else now) - state.applied_at
     found = [_problem(step) for step in made.changes if not _pending(step, age)]
-    checks = (_irqbalance, _newcomers, _cpu_managers, _pods)
-    others = (problem for check in checks for problem in check(made, facts))
-    return [*found, *_pool(made, facts), *(replace(problem, heals=False) for problem in others)]
+    checks = (_irqbalance, _newcomers, _cpu_managers, _pods, _astray)
+    others = [problem for check in checks for problem in check(made, facts)]
+    others += _crowded(made, facts, state)
+    return [
+        *found,
+        *_pool(made, facts),
+        *(replace(problem, heals=False) for problem in others),
+    ]
 
 
 def _pending(step: Step, age: float) -> bool:
@@ -49,6 +55,34 @@ def _pending(step: Step, age: float) -> bool:
 
 def _problem(step: Step) -> Problem:
     return Problem(step.title, step.shown(step.now), step.shown(step.want), step.why)
+
+
+def _astray(made: Plan, facts: Facts) -> list[Problem]:
+    """Interrupts that come to dedicated CPUs, whatever they were told."""
+    return [
+        Problem(
+            f"irq {irq.number} ({irq.name})",
+            f"it comes to CPU {irq.astray}",
+            f"CPU {irq.cpus}, as it was told",
+            no_vector(irq.cpus),
+        )
+        for irq in facts.irqs
+        if irq.astray & made.dedicated
+    ]
+
+
+def _crowded(made: Plan, facts: Facts, state: State) -> list[Problem]:
+    """Interrupts that had to stay on dedicated CPUs."""
+    return [
+        Problem(
+            f"irq {irq.number} ({irq.name})",
+            f"CPU {irq.cpus}",
+            f"CPU {made.housekeeping}",
+            no_vector(made.housekeeping),
+        )
+        for irq in facts.irqs
+        if str(irq.number) in state.crowded and irq.cpus & made.dedicated
+    ]
 
 
 def _newcomers(made: Plan, facts: Facts) -> list[Problem]:

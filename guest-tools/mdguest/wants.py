@@ -7,9 +7,9 @@ from typing import Callable, NamedTuple
 
 from mdguest import knobs
 from mdguest.cpuset import EMPTY, CpuSet, union
-from mdguest.facts import CGROUP, Facts, Group, Knob, Task
+from mdguest.facts import CGROUP, POOL, RAW_POOL, Facts, Group, Knob, Task
 from mdguest.kubernetes import is_of_pods
-from mdguest.observe import POOL, RAW_POOL, dropin
+from mdguest.observe import dropin
 from mdguest.settings import Settings
 from mdguest.share import Share
 from mdguest.steps import Step

@@ -22,8 +22,7 @@ from typing import TYPE_CHECKING, Callable
 
 from mdguest import control, sources, state
 from mdguest.errors import Trouble, Unreachable
-from mdguest.facts import CGROUP
-from mdguest.observe import POOL, RAW_POOL
+from mdguest.facts import CGROUP, POOL, RAW_POOL
 from mdguest.status import status
 
 if TYPE_CHECKING:
@@ -39,6 +38,7 @@ everything follows where it shows a change, or now and then.
 
 GLANCED_AT = (
     "/sys/devices/system/cpu/online",
+    f"{CGROUP}/cpuset.cpus.effective",
     f"{CGROUP}/*/cpuset.cpus",
     f"{CGROUP}/*/cpuset.cpus.effective",
     f"{CGROUP}/*/cpuset.cpus.partition",

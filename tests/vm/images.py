@@ -30,8 +30,9 @@ DISK_SIZE = "2G"  # sparse
 LONGEST_BUILD = 1200
 
 INCLUDE = (
-    *("busybox-static", "dbus", "iproute2", "irqbalance", "kmod", "mount", "passwd", "procps"),
-    *("python3", "systemd", "systemd-sysv", "udev", "util-linux"),
+    *("busybox-static", "crun", "dbus", "iproute2", "irqbalance", "kmod", "mount", "passwd"),
+    *("podman", "procps", "python3", "systemd", "systemd-container", "systemd-sysv", "udev"),
+    "util-linux",
 )
 SUITES = ("bookworm", "trixie", "sid")
 KERNELS = ("boot/vmlinuz-*", "usr/lib/modules/*/vmlinuz")  # the second from Debian 14 on

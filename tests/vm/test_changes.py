@@ -58,6 +58,26 @@ def test_cpu_0_can_be_dedicated(guest: Guest) -> None:
     assert not [task for task in guest.look().tasks if task.may_use({0, 1})]
 
 
+def test_no_cpu_is_lost_by_a_partition_that_was_invalid(guest: Guest) -> None:
+    guest.apply("1-3")
+    with guest.spawned("exec systemd-run --scope --slice=hostile.slice sleep inf"):
+        until(lambda: guest.code("systemctl is-active hostile.slice") == 0)
+        guest.run("systemctl set-property --runtime hostile.slice AllowedCPUs=0-3")
+        guest.apply("2-3")
+        assert is_isolated(guest, "2-3", "0-1")
+        guest.apply("1-3")
+        assert is_isolated(guest, "1-3", "0")
+        # the same by somebody else: then Linux 6.12 has lost CPU 1
+        for unit, cpus in (("hostile", "0-3"), ("hostile", "0-1"), ("dedicated", "2-3")):
+            guest.run(f"systemctl set-property --runtime {unit}.slice AllowedCPUs={cpus}")
+        guest.apply("2-3")
+        assert is_isolated(guest, "2-3", "0-1")
+    guest.run("systemctl stop hostile.slice; systemctl revert hostile.slice")
+    guest.tool("undo")
+    assert guest.read("/sys/fs/cgroup/cpuset.cpus.effective") == "0-3"
+    assert guest.problems == []
+
+
 @pytest.mark.parametrize(
     ("flags", "cpus", "kept"), [("", "1-3", "0"), ("--housekeeping last", "0-2", "3")]
 )

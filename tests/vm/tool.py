@@ -69,11 +69,17 @@ class Guest:
 
     @property
     def problems(self) -> list[str]:
-        """What verify finds wrong; its exit code says the same."""
+        """What verify finds wrong; its exit code says the same, or that somebody is displaced."""
         done = self.machine.run("mdguest verify --json", check=False, timeout=SLOW)
-        found = [problem["what"] for problem in json.loads(done.stdout)["problems"]]
-        assert done.code == (3 if found else 0), done
+        status = json.loads(done.stdout)
+        found = [problem["what"] for problem in status["problems"]]
+        assert done.code == (3 if found or status["displaced"] else 0), done
         return found
+
+    @property
+    def displaced(self) -> dict[str, str]:
+        """Who asked for dedicated CPUs outside the pool, and for which."""
+        return {who["unit"]: who["cpus"] for who in self.json("status")["displaced"]}
 
     @contextlib.contextmanager
     def undone(self) -> Iterator[Snapshot]:

@@ -76,6 +76,8 @@ class Hierarchy:
         """Counts files that come and go."""
         self.asleep = EMPTY
         """CPUs that have run nothing since nobody balanced them, and get no program to share."""
+        self.lost = EMPTY
+        """CPUs that belong to nobody (Linux 6.12)."""
         self.root = Cgroup("", effective=shape.online, room=shape.possible)
         self.root.controllers = {"cpu", "io", "memory", "pids"}
 
@@ -115,7 +117,8 @@ class Hierarchy:
     def isolated(self) -> CpuSet:
         """The CPUs of isolated partitions."""
         groups = (group for group in self.root.walk() if group.is_root)
-        return union(group.cpus & self.online for group in groups if group.partition == "isolated")
+        kept = [group.cpus & self.online for group in groups if group.partition == "isolated"]
+        return union([*kept, self.lost])
 
     # What can be written
 
@@ -153,13 +156,20 @@ class Hierarchy:
         rivals = [rival for rival in clashing if rival.is_root]
         if not self.kernel.isolated and (rivals or (clashing and group.partition != "member")):
             raise failure(errno.EINVAL)
-        was, group.cpus = group.partition, cpus
+        was, before, group.cpus = group.partition, group.cpus, cpus
         if not self.kernel.modern:
             for rival in rivals:
                 rival.reason = self.kernel.reason("exclusive")
         if was != "member":
-            group.reason = self._objection(group, was if group.is_root else "invalid")
+            self._check_again(group, before)
         self.settle()
+
+    def _check_again(self, group: Cgroup, before: CpuSet) -> None:
+        """A partition has other CPUs; Linux 6.12 keeps what one had that was invalid meanwhile."""
+        invalid, was = bool(group.reason), group.partition
+        group.reason = self._objection(group, "invalid" if invalid else was)
+        if self.kernel.loses_cpus and invalid and not group.reason:
+            self.lost |= before - group.cpus
 
     def write_partition(self, group: Cgroup, kind: str) -> None:
         kinds = ("member", "root", "isolated") if self.kernel.isolated else ("member", "root")
@@ -230,6 +240,7 @@ class Hierarchy:
 
     def settle(self) -> None:
         """Make everything that follows from what was written."""
+        self.lost -= union(group.cpus for group in self.root.partitions())
         self._check_hotplug()
         self._check_parents(self.root)
         self._spread(self.root, self.online)
@@ -269,6 +280,8 @@ class Hierarchy:
 
     def _spread(self, group: Cgroup, cpus: CpuSet) -> None:
         left = cpus - union(child.cpus for child in group.partitions())
+        if group is self.root:
+            left -= self.lost
         group.effective = left
         for child in group.children.values():
             own = child.cpus & (cpus if child.is_root else left)
@@ -276,7 +289,8 @@ class Hierarchy:
 
     def _room(self, group: Cgroup) -> CpuSet:
         if group.parent is None:
-            return self.shape.possible - union(child.cpus for child in group.partitions())
+            taken = union(child.cpus for child in group.partitions())
+            return self.shape.possible - taken - self.lost
         if not group.has_cpuset:
             return group.parent.room
         return group.effective or group.parent.room

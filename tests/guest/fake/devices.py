@@ -31,6 +31,13 @@ class Irq:
     actions: str
     cpus: CpuSet
     managed: bool = False
+    comes_to: CpuSet = EMPTY
+    """Where it comes until its next interrupt; empty where that is one of ``cpus`` already."""
+    busy: bool = False
+    """Whether interrupts come."""
+    stuck: bool = False
+    """Whether no vector is left where it was told to come."""
+    count: int = 0
 
 
 @dataclass
@@ -42,6 +49,8 @@ class Devices:
     masks: dict[str, CpuSet] = field(default_factory=dict)
     """/proc and /sys files in hexadecimal."""
     watchdog: CpuSet = EMPTY
+    full: CpuSet = EMPTY
+    """CPUs without a vector left."""
     workqueues: CpuSet = EMPTY
     """What was asked for unbound workqueues."""
 
@@ -67,14 +76,24 @@ class Devices:
             cpus = self._online(CpuSet.parse(text))
             if irq.managed:
                 raise failure(self.tree.kernel.managed)
+            if not cpus - self.full:
+                raise failure(errno.ENOSPC)
             irq.cpus = cpus
 
         def effective() -> str:
-            return str(CpuSet.of(list(irq.cpus & self.tree.online)[:1]))
+            return str(irq.comes_to or CpuSet.of(list(irq.cpus & self.tree.online)[:1]))
 
         yield f"{folder}/smp_affinity_list", Node(lambda: str(irq.cpus), write)
         yield f"{folder}/effective_affinity_list", Node(effective)
         yield f"/sys/kernel/irq/{irq.number}/actions", Node(lambda: irq.actions)
+        yield f"/sys/kernel/irq/{irq.number}/per_cpu_count", Node(lambda: str(irq.count))
+
+    def interrupt(self) -> None:
+        """Every busy device does, and so its interrupt moves, if it can."""
+        for irq in self.irqs:
+            if irq.busy:
+                irq.count += 1
+                irq.comes_to = irq.comes_to if irq.stuck else EMPTY
 
     def _online(self, cpus: CpuSet) -> CpuSet:
         if not cpus & self.tree.online:

@@ -50,6 +50,8 @@ class FakeGuest(System):
     cgroup2: bool = True
     denied: tuple[str, ...] = ()
     """Beginnings of the paths that may not be opened."""
+    frozen: bool = False
+    """Whether the cgroups are mounted read-only."""
     uptime: float = 5.0
     """Seconds; each new task takes some."""
     changes: int = 0
@@ -187,6 +189,13 @@ class FakeGuest(System):
 
     def exists(self, path: str) -> bool:
         return self.index.exists(path)
+
+    def is_writable(self, path: str) -> bool:
+        return not (self.frozen and path.startswith(CGROUP))
+
+    def pause(self, seconds: float) -> None:
+        """Devices go on interrupting, those that do."""
+        self.devices.interrupt()
 
     def glob(self, pattern: str) -> list[str]:
         return self.index.glob(pattern)

@@ -50,6 +50,11 @@ class Kernel:
         return self.version >= (6, 12)
 
     @property
+    def loses_cpus(self) -> bool:
+        """Whether an invalid partition that is valid again keeps what it no longer asks for."""
+        return self.version == (6, 12)
+
+    @property
     def leaves_rescuers(self) -> bool:
         """Whether workqueue rescuers stay on a partition's CPUs."""
         return self.version == (6, 12)
