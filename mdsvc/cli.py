@@ -300,16 +300,15 @@ def fit(file: Path, explain: bool, hosts: Path | None, placement: bool) -> None:
     if hosts and placement:
         raise click.UsageError("expected one of --hosts and --placement, not both")
     ask: Callable[[bytes], what_if.Answer] = what_if.answer
-    words = answers.fit_answer if explain else None
     if hosts:
-        among = from_json(read(hosts), list[Host])
-        ask, words = partial(what_if.choice_answer, hosts=among), answers.choice_answer
+        ask = partial(what_if.choice_answer, hosts=from_json(read(hosts), list[Host]))
     elif placement:
-        ask, words = what_if.placement_answer, answers.placement_answer
+        ask = what_if.placement_answer
+    in_words = explain or hosts or placement
     with open_input(file) as lines:
         for line in lines:
             answer = ask(line)
-            show(answer, *([words(answer)] if words else []))
+            show(answer, *([answers.in_words(answer)] if in_words else []))
 
 
 @cli.command(epilog=examples("mdsvc demo", "mdsvc demo --serve"))

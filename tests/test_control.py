@@ -155,7 +155,7 @@ async def test_a_guest_that_fits_nowhere_is_told_why_by_every_host(store: BusySt
     await fill(store, host("h1"), host("h2"))
     with pytest.raises(DoesNotFit, match="none of 2 hosts: ") as error:
         await create_instance(store, guest(1, flavor(7, 64, DEDICATED)), None)
-    assert {reason["host"] for reason in error.value.reasons} == {"h1", "h2"}
+    assert {reason.host for reason in error.value.reasons} == {"h1", "h2"}
     assert await list_hosts(store) == [host("h1"), host("h2")]
 
 
