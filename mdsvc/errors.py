@@ -107,6 +107,28 @@ class DoesNotFit(Refused):
         return ": ".join([self._message, *nearest])
 
 
+class Unavailable(MdsvcError):
+    """What is needed does not answer in time; it may, a moment later."""
+
+    code = "unavailable"
+
+
+class MethodNotAllowed(MdsvcError):
+    """What is there cannot be asked with this method."""
+
+    code = "method_not_allowed"
+
+    def __init__(self, allowed: Sequence[str]) -> None:
+        super().__init__(f"expected one of the methods {', '.join(allowed)}")
+        self.allowed = tuple(allowed)
+
+
+class TooLarge(MdsvcError):
+    """More than is taken at once."""
+
+    code = "too_large"
+
+
 class NotFound(MdsvcError):
     """Nothing of that name is stored."""
 
