@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
 from mdsvc import server
 from mdsvc.control.hosts import add_host
@@ -299,6 +300,7 @@ async def here(store: MemoryStore) -> AsyncIterator[tuple[int, int]]:
 
 async def test_a_store_that_does_not_answer_is_not_ready() -> None:
     class Broken(MemoryStore):
+        @override
         async def ready(self) -> None:
             raise OSError("the disk is gone")
 

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, TypeVar
 
 import click
 from rich.console import Console, RenderableType
+from typing_extensions import override
 
 from mdsvc.cpuset import CpuSet
 from mdsvc.errors import BadInput, InvalidRequest, MdsvcError, NotFound, Refused
@@ -35,6 +36,7 @@ _MAX_FILE = 64 * 1024 * 1024
 class _CpuSetType(click.ParamType[CpuSet]):
     name = "cpus"
 
+    @override
     def convert(self, value: Any, param: Any, ctx: Any) -> CpuSet:
         if isinstance(value, CpuSet):
             return value
