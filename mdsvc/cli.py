@@ -13,7 +13,15 @@ import click
 from click.shell_completion import get_completion_class
 
 from mdsvc import __version__
-from mdsvc.control.hosts import add_host, get_host, list_hosts, remove_host, replace_host
+from mdsvc.control.hosts import (
+    Replaced,
+    add_host,
+    get_host,
+    list_hosts,
+    remove_host,
+    replace_found_host,
+    replace_host,
+)
 from mdsvc.control.instances import create_instance, delete_instance, get_instance, list_instances
 from mdsvc.cpuset import CpuSet
 from mdsvc.discovery.capabilities import host_from_capabilities
@@ -37,6 +45,7 @@ from mdsvc.terminal.console import (
     settings,
     show,
     store_option,
+    tell,
     terminal,
     use,
 )
@@ -131,9 +140,19 @@ def host_add(file: Path, replace: bool) -> None:
             "pinned, shared_used, memory_used_mb, pages.used and floating_*: expected none, "
             "as the use of a registered host is that of its guests; only `fit` takes them"
         )
-    register = replace_host if replace else add_host
-    added = use(lambda s: register(s, new.without_use()))
-    show(added, tables.host_detail(added))
+    if replace:
+        _show_replaced(use(lambda s: replace_host(s, new.without_use())))
+    else:
+        added = use(lambda s: add_host(s, new))
+        show(added, tables.host_detail(added))
+
+
+def _show_replaced(replaced: Replaced) -> None:
+    """Guests that run are not touched by what is written here, so whoever runs them is told."""
+    for guest in replaced.renewed:
+        who = f"{guest.name} ({guest.uuid}), generation {guest.generation}"
+        tell(f"renewed {who}: it floats over other pCPUs now; see `mdsvc instance xml`")
+    show(replaced.host, tables.host_detail(replaced.host))
 
 
 @host.command(
@@ -141,6 +160,7 @@ def host_add(file: Path, replace: bool) -> None:
     epilog=examples(
         "virsh capabilities | mdsvc host import h1 --capabilities - --shared 0-3 --dedicated 4-31",
         "mdsvc host import me --local --dedicated 1",
+        "virsh capabilities | mdsvc host import h1 --capabilities - --replace",
     ),
 )
 @click.argument("name")
@@ -148,25 +168,30 @@ def host_add(file: Path, replace: bool) -> None:
 @click.option("--local", is_flag=True, help="This machine itself, from its sysfs.")
 @click.option("--shared", type=CPUS, help="cpu_shared_set, like 0-3,8. [default: all, or none]")
 @click.option("--dedicated", type=CPUS, help="cpu_dedicated_set. [default: none]")
+@click.option("--replace", is_flag=True, help="Look at a registered host anew; guests stay.")
 @store_option
 @json_option
 def host_import(
     name: str,
     capabilities: Path | None,
     local: bool,
-    shared: CpuSet | None,
-    dedicated: CpuSet | None,
+    replace: bool,
+    **sets: CpuSet | None,
 ) -> None:
     """Register host NAME with the topology that libvirt or this machine's kernel reports.
 
-    Without --shared and --dedicated every CPU is shared; with one of them the other is empty.
+    Without --shared and --dedicated every CPU is shared; with one of them the other is empty. With
+    --replace a registered host keeps its sets where they are not given, and all its settings.
     """
     if (capabilities is None) is not local:
         raise click.UsageError("expected one of --capabilities XML and --local")
     if capabilities:
-        new = host_from_capabilities(read(capabilities), name, shared, dedicated)
+        new = host_from_capabilities(read(capabilities), name, **sets)
     else:
-        new = local_host(name, shared, dedicated)
+        new = local_host(name, sets["shared"], sets["dedicated"])
+    if replace:
+        _show_replaced(use(lambda s: replace_found_host(s, new, **sets)))
+        return
     added = use(lambda s: add_host(s, new))
     show(added, tables.host_detail(added))
 

@@ -39,6 +39,14 @@ class Conflict(Refused):
 Reason = Mapping[str, Any]
 
 
+class CannotStay(Conflict):
+    """A change of a host under guests that would not fit it as they are (R26)."""
+
+    def __init__(self, message: str, reasons: Sequence[Any]) -> None:
+        super().__init__(message)
+        self.reasons = tuple(reasons)
+
+
 class DoesNotFit(Refused):
     """No placement satisfies every rule."""
 
