@@ -50,7 +50,7 @@ from mdsvc.terminal.console import (
     use,
 )
 from mdsvc.terminal.host_map import host_map
-from mdsvc.topology import Host
+from mdsvc.topology import Host, described
 
 
 @click.group(
@@ -134,17 +134,17 @@ def host() -> None:
 @json_option
 def host_add(file: Path, replace: bool) -> None:
     """Register the host that FILE describes in JSON (- reads stdin)."""
+    if replace:
+        _show_replaced(use(partial(replace_host, host=described(read(file)))))
+        return
     new = from_json(read(file), Host)
-    if new != new.without_use() and not replace:
+    if new != new.without_use():
         raise BadInput(
             "pinned, shared_used, memory_used_mb, pages.used and floating_*: expected none, "
             "as the use of a registered host is that of its guests; only `fit` takes them"
         )
-    if replace:
-        _show_replaced(use(lambda s: replace_host(s, new.without_use())))
-    else:
-        added = use(lambda s: add_host(s, new))
-        show(added, tables.host_detail(added))
+    added = use(lambda s: add_host(s, new))
+    show(added, tables.host_detail(added))
 
 
 def _show_replaced(replaced: Replaced) -> None:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from functools import cached_property, lru_cache
 from math import floor
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from mdsvc.cpuset import EMPTY, CpuSet, union
-from mdsvc.forms import Form
+from mdsvc.forms import Form, from_builtins, from_json
 
 MIXED_SERVICE_VERSION = 2
 """The first service version of a host that knows guests with the mixed policy (R17)."""
@@ -274,6 +274,23 @@ class Host(Form, frozen=True, dict=True):
             floating_vcpus=0,
             floating_memory_mb=0,
         )
+
+
+_USE = {"floating_vcpus", "floating_memory_mb"}
+_USE |= {"pinned", "shared_used", "memory_used_mb", "used"}  # of cells, and of their pages
+
+
+def described(text: bytes | str) -> Host:
+    """A host in JSON, without the use that it is said to be in: that may contradict what the host
+    is to become, and is not taken from there. Raises BadInput.
+    """
+    return from_builtins(_without(_USE, from_json(text, dict[str, Any])), Host)
+
+
+def _without(keys: set[str], data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _without(keys, value) for key, value in data.items() if key not in keys}
+    return [_without(keys, item) for item in data] if isinstance(data, list) else data
 
 
 def _without_use(cell: HostCell) -> HostCell:
