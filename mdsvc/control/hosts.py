@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from mdsvc.control import in_transaction
 from mdsvc.cpuset import CpuSet
-from mdsvc.errors import Conflict, NotFound
+from mdsvc.errors import BadInput, Conflict, NotFound
 from mdsvc.instance import PlacedInstance
 from mdsvc.placing.standing import Resident, found_anew, stand
 from mdsvc.store import Store, Transaction
@@ -17,7 +17,12 @@ from mdsvc.topology import Host
 
 
 async def add_host(store: Store, host: Host) -> Host:
-    """Register a host. Its use is what its guests use, so none may be given."""
+    """Register a host. Its use is what its guests use, so none may be given: raises BadInput."""
+    if host != host.without_use():
+        raise BadInput(
+            "pinned, shared_used, memory_used_mb, pages.used and floating_*: expected none, "
+            "as the use of a registered host is that of its guests; only `fit` takes them"
+        )
 
     async def use_case(tx: Transaction) -> Host:
         if not await tx.add_host(host):
@@ -37,8 +42,10 @@ class Replaced(msgspec.Struct, frozen=True):
 async def replace_host(store: Store, host: Host) -> Replaced:
     """Register a host, or describe one anew: its guests stay as they are (R26).
 
+    Use that is given is not looked at, so that what was read of a host can be given back changed.
     Raises CannotStay, which names each guest that does not fit it so.
     """
+    host = host.without_use()
 
     async def use_case(tx: Transaction) -> Replaced:
         registered = await tx.get_host(host.name)

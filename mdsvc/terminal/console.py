@@ -15,6 +15,7 @@ from rich.console import Console, RenderableType
 from mdsvc.cpuset import CpuSet
 from mdsvc.errors import BadInput, InvalidRequest, MdsvcError, NotFound, Refused
 from mdsvc.forms import to_json
+from mdsvc.logs import one_line
 from mdsvc.settings import Settings, load
 from mdsvc.store import Store
 from mdsvc.store.opening import open_store
@@ -140,7 +141,7 @@ def show(value: object, *tables: RenderableType) -> None:
 
 def tell(message: str) -> None:
     """One line on stderr, beside a result."""
-    click.echo(f"mdsvc: {_one_line(message)}", err=True)
+    click.echo(f"mdsvc: {one_line(message)}", err=True)
 
 
 def run(command: click.Command) -> int:
@@ -170,8 +171,3 @@ def _open_closed_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115  # to the end
-
-
-def _one_line(message: str) -> str:
-    """The message on one line, whatever foreign text it quotes."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)

@@ -12,9 +12,8 @@ from msgspec.structs import replace
 from mdsvc.control.hosts import replace_host
 from mdsvc.control.instances import delete_instance, get_instance
 from mdsvc.cpuset import CpuSet
-from mdsvc.errors import CannotStay
+from mdsvc.errors import CannotStay, Reason
 from mdsvc.instance import Instance
-from mdsvc.placing.standing.breaches import Breach
 from mdsvc.topology import Host, HostCell, PagePool
 from tests.books.values import (
     DEDICATED,
@@ -129,12 +128,12 @@ async def test_it_is_refused_where_a_guest_would_not_fit_it(
     with pytest.raises(CannotStay) as refusal:
         await replace_host(store, change)
     assert store._tables == before
-    reasons: list[Breach] = [*refusal.value.reasons]
+    reasons: list[Reason] = [*refusal.value.reasons]
     assert {(b.instance, b.rule) for b in reasons} == {(uuid(n), rule) for n, rule in broken}
     count = f"{len({n for n, _ in broken})} of {len(guests)} instances could not stay"
     assert str(refusal.value).startswith(f"host h1: {count} as they are: ")
     for breach in reasons:
-        assert f"{breach.name} ({breach.instance})" in str(refusal.value)
+        assert f"({breach.instance})" in str(refusal.value)
         assert f"{breach.rule}: {breach.message}" in str(refusal.value)
 
 

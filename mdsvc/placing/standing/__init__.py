@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import msgspec
 
 from mdsvc.cpuset import CpuSet
-from mdsvc.errors import CannotStay
+from mdsvc.errors import CannotStay, Reason
 from mdsvc.forms import from_builtins, to_builtins
 from mdsvc.layout import Layout, refloat
-from mdsvc.placing.standing.breaches import Breach, breaches
+from mdsvc.placing.standing.breaches import breaches
 from mdsvc.placing.standing.residents import Resident
 from mdsvc.placing.usage import place
 from mdsvc.topology import Host
@@ -73,13 +73,14 @@ def _floats(host: Host, layout: Layout) -> tuple[CpuSet, ...]:
     return tuple(host.shared(cell) for cell in cells if cell)
 
 
-def _refusal(host: Host, guests: Sequence[Resident], broken: Sequence[Breach]) -> str:
-    rules: dict[str, list[str]] = {}
-    for breach in broken:
-        who = f"{breach.name} ({breach.instance})"
-        rules.setdefault(who, []).append(f"{breach.rule}: {breach.message}")
-    told = [f"{who}: {', '.join(each)}" for who, each in rules.items()]
-    if len(told) > MOST_NAMED:
-        told[MOST_NAMED:] = [f"and {len(told) - MOST_NAMED} more"]
-    count = f"{len(rules)} of {len(guests)} instances could not stay as they are"
-    return f"host {host.name}: {count}: {'; '.join(told)}"
+def _refusal(host: Host, guests: Sequence[Resident], broken: Sequence[Reason]) -> str:
+    each = [
+        f"{guest.name} ({guest.uuid}): {', '.join(rules)}"
+        for guest in guests
+        if (rules := [f"{r.rule}: {r.message}" for r in broken if r.instance == guest.uuid])
+    ]
+    named = each[:MOST_NAMED]
+    if len(each) > MOST_NAMED:
+        named.append(f"and {len(each) - MOST_NAMED} more")
+    count = f"{len(each)} of {len(guests)} instances could not stay as they are"
+    return f"host {host.name}: {count}: {'; '.join(named)}"

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-import msgspec
-
+from mdsvc.errors import Reason
 from mdsvc.placing.standing.dedicated import dedicated_cpus, thread_policy
 from mdsvc.placing.standing.memory import memory, pages
 from mdsvc.placing.standing.residents import Broken, Resident
@@ -17,19 +16,10 @@ from mdsvc.placing.standing.shared import shared_cpus
 from mdsvc.topology import MIXED_SERVICE_VERSION, Host
 
 
-class Breach(msgspec.Struct, frozen=True):
-    """A rule that a guest would break; the message says what it needs and what would be there."""
-
-    instance: str
-    name: str
-    rule: str
-    message: str
-
-
-def breaches(host: Host, guests: Sequence[Resident]) -> list[Breach]:
+def breaches(host: Host, guests: Sequence[Resident]) -> list[Reason]:
     """All that forbids these guests to be on this host where they are; none where they fit it."""
     found = (
-        Breach(guest.uuid, guest.name, name, message)
+        Reason(host=host.name, instance=guest.uuid, rule=name, message=message)
         for name, rule in RULES.items()
         for guest, message in rule(host, guests)
     )
