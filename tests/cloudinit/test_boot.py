@@ -91,6 +91,17 @@ async def test_a_guest_learns_who_it_is(boot: Boot) -> None:
     assert booted.ec2["public-keys"] == {key["name"]: key["public_key"] for key in KEYS}
 
 
+async def test_names_with_dots_and_blanks_and_a_certificate_cost_a_guest_nothing(
+    boot: Boot,
+) -> None:
+    pairs = [{**key, "name": name} for key, name in zip(KEYS, ("ops team", "a.b@c"), strict=True)]
+    pem = {"name": "windows", "type": "x509", "public_key": "-----BEGIN CERTIFICATE-----\nMIIB\n"}
+    booted = await boot(guest(name="db.1", key_pairs=[pem, *pairs]))
+    assert booted.learned["hostname"] == "db-1"
+    assert booted.learned["public_ssh_keys"] == [key["public_key"] for key in KEYS]
+    assert booted.ec2["public-keys"] == {pair["name"]: pair["public_key"] for pair in pairs}
+
+
 async def test_a_guest_of_which_little_is_said_boots_too(boot: Boot) -> None:
     """No user data, no keys, no files, no network data."""
     booted = await boot()
