@@ -1,4 +1,4 @@
-"""What Debian's cloud-init 22.4, unchanged, learns from the server."""
+"""What Debian's cloud-init, unchanged, learns from the server."""
 
 from __future__ import annotations
 
@@ -60,10 +60,8 @@ def multipart() -> bytes:
 # ---- what every cloud gives ----
 
 
-async def test_it_is_debian_s_release(boot: Boot) -> None:
-    """What is written of 22.4 is tried with 22.4."""
+async def test_it_takes_the_server_for_openstack_s(boot: Boot) -> None:
     booted = await boot()
-    assert booted.learned["cloud_init"].startswith("22.4.")
     assert booted.learned["v1"]["cloud_name"] == "openstack"
     assert booted.learned["v1"]["subplatform"] == f"metadata (http://{METADATA_IPV4})"
 
