@@ -145,18 +145,30 @@ async def test_it_is_taken_once_they_are_gone(guests: list[Instance], change: Ho
     assert (await replace_host(store, change)).host == change
 
 
-async def test_a_cell_that_is_too_full_takes_nothing_from_the_others() -> None:
-    two = [
-        {"id": 0, "memory_mb": 512, "cpus": "0-3"},
-        {"id": 1, "memory_mb": 512, "cpus": "4-7"},
+def two_cells(shared: str = "0-2,4-6", memory_mb: tuple[int, int] = (512, 512)) -> Host:
+    cells = [
+        {"id": at, "memory_mb": mb, "cpus": cpus}
+        for at, (mb, cpus) in enumerate(zip(memory_mb, ("0-3", "4-7"), strict=True))
     ]
-    form = {"cells": two, "cpu_shared_set": "0-2,4-6", "cpu_dedicated_set": ""}
-    store = await stored(host(**form, cpu_allocation_ratio=1.0), guest(1, NODE, 3), guest(2, {}, 3))
+    ratios = {"cpu_allocation_ratio": 1.0, "ram_allocation_ratio": 1.0}
+    return host(cells=cells, cpu_shared_set=shared, cpu_dedicated_set="", **ratios)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [two_cells("0-1,4-6"), two_cells("0-2,4-5")],
+        [two_cells(memory_mb=(200, 512)), two_cells(memory_mb=(512, 200))],
+    ],
+    ids=["shared CPUs", "memory"],
+)
+async def test_a_cell_that_is_too_full_takes_nothing_from_the_others(changes: list[Host]) -> None:
+    """Guest 2 floats, and has in the other cell all that it needs."""
+    store = await stored(two_cells(), guest(1, NODE, 3, 300), guest(2, {}, 3, 500))
     [used] = (await get_instance(store, uuid(1))).layout.cells
-    fewer = "0-1,4-6" if used.host_cell == 0 else "0-2,4-5"
     with pytest.raises(CannotStay) as refusal:
-        await replace_host(store, host(**{**form, "cpu_shared_set": fewer}))
-    assert {breach.instance for breach in refusal.value.reasons} == {uuid(1)}
+        await replace_host(store, changes[used.host_cell])
+    assert {reason.instance for reason in refusal.value.reasons} == {uuid(1)}
 
 
 async def test_a_long_refusal_names_the_first_twenty() -> None:
