@@ -1,28 +1,37 @@
 """The best vacancies for a request: what each vacancy costs each guest cell, and the least total.
 
 A cost is one whole number, most significant first: whole cores broken, L3 domains that the pCPUs
-are in, what the host's packing prefers of CPUs, then of memory, and the place in the ranking.
+are in, what the host's packing prefers, and the place in the ranking. What it prefers is what is
+left of the kinds that the guest cell needs: free pCPUs, then shared vCPUs by the overcommit ratio,
+then memory of the pool that it takes. The least is the emptiest where the host spreads, and the
+fullest where it packs.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
+import msgspec
+
 from mdsvc.fitting.assignment import assign
-from mdsvc.fitting.demand import Demand, fits, variants
+from mdsvc.fitting.demand import Demand, overcommits, pool, variants
 from mdsvc.fitting.vacancy import Vacancy, broken, ranked, spanned, vacancies
 from mdsvc.policy.flavor import Request
 from mdsvc.topology import Host
 
-# Each part has head-room for the sum over all guest cells.
+# Each part has head-room for the sum over all guest cells, of which there are 1024 at most: a cell
+# has 2**13 pCPUs at most, and 2**23 shared vCPUs.
 _PLACES = 1 << 20
 _MEMORY = 1 << 52
-_CPUS = 1 << 40
-_MOST = (_CPUS >> 8) * _MEMORY
-_DOMAIN = _CPUS * _MEMORY * _PLACES
+_SHARED = 1 << 34
+_FREE = 1 << 26
+_MOST_MB = (_MEMORY >> 10) - 1  # counts as all the memory that there is
+_MOST = (_FREE >> 10) * _SHARED * _MEMORY  # so that hosts that spread come after all that pack
+_DOMAIN = _FREE * _SHARED * _MEMORY * _PLACES
 _CORE = (1 << 20) * _DOMAIN
 
 
@@ -38,23 +47,17 @@ def best(host: Host, request: Request) -> Found | None:
     """The least cost of all assignments that satisfy every rule of the cells."""
     if not request.cells:
         return Found(0, (), ())
-    found = _cheapest(_ranks(host), variants(request))
-    if found is None:
-        return None
-    cost, demands, columns = found
-    in_order = ranked(host)
-    return Found(cost, demands, [in_order[column] for column in columns])
+    return _affordable(host, request, ranked(host), _ranks(host))
 
 
 def price(host: Host, request: Request) -> int | None:
     """What the best vacancies cost, comparable between hosts; None where there are none."""
     if not request.cells:
-        left = sum(v.shared_most for v in vacancies(host)) - host.floating_vcpus
-        memory = sum(v.memory_free_mb for v in vacancies(host)) - host.floating_memory_mb
-        return _preference(host, max(0, left), max(0, memory))
-    in_any_order = zip(vacancies(host))  # places do not count between hosts
-    found = _cheapest(_rank_groups(host, in_any_order), variants(request))
-    return found and found[0] // _PLACES
+        return _floating_price(host, request)
+    in_any_order = vacancies(host)  # places do not count between hosts
+    ranks = _rank_groups(host, zip(in_any_order))
+    found = _affordable(host, request, in_any_order, ranks)
+    return found and found.cost // _PLACES
 
 
 def cores_broken(price: int) -> int:
@@ -66,12 +69,20 @@ def cores_broken(price: int) -> int:
 
 
 class _Rank(NamedTuple):
-    """Vacancies that are alike but for their labels: the first of them, and how many there are."""
+    """Vacancies that are alike but for their labels: the first of them, and how many there are.
+
+    Of what is left in it a guest cell pays for the kinds that it needs, the more the better where
+    the host packs, the less where it spreads.
+    """
 
     vacancy: Vacancy
-    dedicated: int  # what the first costs a guest cell with pCPUs of its own; the next one more
-    shared: int  # and one without
     alike: int
+    first: (
+        int  # what the first costs without anything that is left in it; the next one costs 1 more
+    )
+    free: int  # what its free pCPUs add
+    shared: int  # what the shared vCPUs that may still come add
+    per_mb: int  # what each MiB of the pool adds
 
 
 def _ranks(host: Host) -> Sequence[_Rank]:
@@ -84,19 +95,23 @@ def _ranks(host: Host) -> Sequence[_Rank]:
 
 
 def _rank_groups(host: Host, groups: Iterable[Sequence[Vacancy]]) -> Sequence[_Rank]:
-    ranks, place = [], 0
+    per_mb = -_PLACES if host.packing == "spread" else _PLACES
+    per_shared = per_mb * _MEMORY
+    per_free = per_shared * _SHARED
+    ranks, cost = [], _MOST * _PLACES if host.packing == "spread" else 0
     for group in groups:
-        vacancy = group[0]
-        dedicated = _preference(host, vacancy.free, vacancy.memory_free_mb) * _PLACES + place
-        shared = _preference(host, vacancy.shared_most, vacancy.memory_free_mb) * _PLACES + place
-        ranks.append(_Rank(vacancy, dedicated, shared, len(group)))
-        place += len(group)
+        vacancy, alike = group[0], len(group)
+        free, shared = vacancy.free * per_free, vacancy.shared_left * per_shared
+        ranks.append(_Rank(vacancy, alike, cost, free, shared, per_mb))
+        cost += alike
     return ranks
 
 
-def _preference(host: Host, cpus: int, memory_mb: int) -> int:
-    """Emptiest first where the host spreads, fullest first where it packs."""
-    amount = cpus * _MEMORY + memory_mb
+def _floating_price(host: Host, request: Request) -> int:
+    """By what is left on the whole host beside the other guests that float over it."""
+    shared = sum(vacancy.shared_left for vacancy in vacancies(host)) - host.floating_vcpus
+    memory_kb = host.base_left_kb(overcommits(request))
+    amount = max(0, shared) * _MEMORY + min(max(0, memory_kb) >> 10, _MOST_MB)
     return _MOST - amount if host.packing == "spread" else amount
 
 
@@ -107,35 +122,98 @@ def _row(demand: Demand, ranks: Sequence[_Rank]) -> list[int | None]:
     behind unknown ones.
     """
     row: list[int | None] = []
-    free_domains = 1 if demand.dedicated else 0
-    for vacancy, dedicated, shared, alike in ranks:
-        if not fits(demand, vacancy):
+    threads, vcpus, emulator = demand.threads, demand.dedicated, demand.reserved
+    free_domains = 1 if vcpus else 0
+    for vacancy, alike, first, free, shared, per_mb in ranks:
+        taken = pool(demand, vacancy)
+        if taken is None:
             row += (None,) * alike
-        elif demand.dedicated or demand.reserved:
-            threads, vcpus, emulator = demand.threads, demand.dedicated, demand.reserved
-            cost = dedicated + broken(vacancy, threads, vcpus, emulator) * _CORE
+            continue
+        left_kb = taken.left_kb if demand.overcommits else taken.free_kb
+        cost = first + min(left_kb >> 10, _MOST_MB) * per_mb
+        if demand.shared:
+            cost += shared
+        if vcpus or emulator:
+            cost += free + broken(vacancy, threads, vcpus, emulator) * _CORE
             if vacancy.l3 > free_domains:
                 domains = spanned(vacancy, threads, vcpus, emulator)
                 cost += (domains - free_domains) * _DOMAIN
-            row += range(cost, cost + alike)
-        else:
-            row += range(shared, shared + alike)
+        row += range(cost, cost + alike)
     return row
 
 
 # ---- which vacancies ----
 
 
+def _affordable(
+    host: Host, request: Request, in_order: Sequence[Vacancy], ranks: Sequence[_Rank]
+) -> Found | None:
+    """The cheapest that leaves guests without a NUMA topology their memory in the base pools.
+
+    Only a guest that may have memory of either kind of pool has a choice there; of all others
+    that is a question to the whole host.
+    """
+    asked = variants(request)
+    cheapest = _cheapest(asked, in_order, ranks)
+    if cheapest is None or not host.floating_memory_mb or request.page_size in _ONE_KIND:
+        return cheapest
+    left_kb = max(0, host.base_left_kb())
+    if sum(_on_base(cheapest).values()) <= left_kb:
+        return cheapest
+    options = [_sparing(demands, left_kb, in_order, ranks) for demands in asked]
+    possible = [(o.cost // _DOMAIN, home, o) for home, o in enumerate(options) if o]
+    return min(possible)[-1] if possible else None
+
+
+_ONE_KIND = (None, "small", "large")
+
+
+def _on_base(found: Found) -> dict[int, int]:
+    """Which guest cells have memory of a base pool, and how much, in KiB."""
+    taken = map(pool, found.demands, found.vacancies)
+    pairs = enumerate(zip(found.demands, taken, strict=True))
+    return {at: demand.memory_mb * 1024 for at, (demand, some) in pairs if some and some.is_base}
+
+
+def _sparing(
+    demands: Sequence[Demand], left_kb: int, in_order: Sequence[Vacancy], ranks: Sequence[_Rank]
+) -> Found | None:
+    """The cheapest that takes no more of the base pools: branch and bound over the guest cells
+    that are kept from them. What keeps more guest cells from them costs no less.
+    """
+    best: Found | None = None
+    seen = set()
+    branches = [tuple(demands)]
+    while branches:
+        branch = branches.pop()
+        kind = frozenset(Counter(branch).items())  # equal guest cells are as good as each other
+        option = None if kind in seen else _cheapest([branch], in_order, ranks)
+        seen.add(kind)
+        if option is None or (best is not None and best.cost <= option.cost):
+            continue
+        on_base = _on_base(option)
+        if sum(on_base.values()) <= left_kb:
+            best = option
+        else:
+            branches += (_with_spared(branch, at) for at in on_base)
+    return best
+
+
+def _with_spared(demands: Sequence[Demand], at: int) -> tuple[Demand, ...]:
+    spared = msgspec.structs.replace(demands[at], spares_base=True)
+    return (*demands[:at], spared, *demands[at + 1 :])
+
+
 def _cheapest(
-    ranks: Sequence[_Rank], asked: Sequence[Sequence[Demand]]
-) -> tuple[int, Sequence[Demand], list[int]] | None:
+    asked: Sequence[Sequence[Demand]], in_order: Sequence[Vacancy], ranks: Sequence[_Rank]
+) -> Found | None:
     """Over the variants of the demands: the fewest cores broken, then the fewest L3 domains, then
     the earliest variant.
     """
     if len(asked) == 1 == len(asked[0]):
         row = _row(asked[0][0], ranks)
         cost = min((cost for cost in row if cost is not None), default=None)
-        return None if cost is None else (cost, asked[0], [row.index(cost)])
+        return None if cost is None else Found(cost, asked[0], (in_order[row.index(cost)],))
     rows = {demand: _row(demand, ranks) for demands in asked for demand in dict.fromkeys(demands)}
     found = None
     for bound, home in _bounds(asked, rows) if len(asked) > 1 else ((0, 0),):
@@ -147,7 +225,7 @@ def _cheapest(
             total = sum(row[column] or 0 for row, column in zip(costs, columns, strict=True))
             if found is None or (total // _DOMAIN, home) < (found[0] // _DOMAIN, found[1]):
                 found = total, home, columns
-    return found and (found[0], asked[found[1]], found[2])
+    return found and Found(found[0], asked[found[1]], [in_order[at] for at in found[2]])
 
 
 def _bounds(

@@ -25,9 +25,9 @@ def cpu(guest: PlacedInstance, host: Host, kind: str) -> Element | None:
 
 
 def is_huge(cell: LayoutCell, host: Host) -> bool:
-    """Whether its memory is in huge pages. The smallest size is what memory is in by itself."""
-    smallest = min((pool.size_kb for pool in host.by_id[cell.host_cell].pages), default=0)
-    return cell.pagesize_kb is not None and cell.pagesize_kb > smallest
+    """Whether its memory is in huge pages, and not in those that memory is in by itself."""
+    size_kb = cell.pagesize_kb
+    return size_kb is not None and size_kb != host.by_id[cell.host_cell].base.size_kb
 
 
 def _cell(cell: LayoutCell, host: Host) -> Element:

@@ -87,8 +87,9 @@ def memory_is_that_of_the_cells(guest: PlacedInstance, on: Host, xml: Element) -
 
 
 def only_larger_pages_are_asked_for(guest: PlacedInstance, on: Host, xml: Element) -> None:
-    """Those of the smallest size are what a guest has without asking."""
-    smallest = {cell.id: min((p.size_kb for p in cell.pages), default=0) for cell in on.cells}
+    """Those of the smallest size, of 64 KiB at most, are what a guest has without asking."""
+    small = {cell.id: [p.size_kb for p in cell.pages if p.size_kb <= 64] for cell in on.cells}
+    smallest = {cell: min(sizes, default=0) for cell, sizes in small.items()}
     expected = {
         (cell.id, str(cell.pagesize_kb))
         for cell in guest.layout.cells
