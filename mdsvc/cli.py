@@ -164,9 +164,11 @@ def host_import(
     if (capabilities is None) is not local:
         raise click.UsageError("expected one of --capabilities XML and --local")
     if capabilities:
-        new = host_from_capabilities(read(capabilities), name, shared, dedicated)
+        new, notes = host_from_capabilities(read(capabilities), name, shared, dedicated)
     else:
-        new = local_host(name, shared, dedicated)
+        new, notes = local_host(name, shared, dedicated)
+    for note in notes:
+        click.echo(f"mdsvc: {note}", err=True)
     added = use(lambda s: add_host(s, new))
     show(added, tables.host_detail(added))
 

@@ -45,8 +45,9 @@ class PagePool(Form, frozen=True):
 class HostCell(Form, frozen=True, dict=True):
     """One NUMA cell of a host, and what placed guests use of it.
 
-    ``siblings`` are the cores: groups of hardware threads. ``l3`` are the CPUs that share one L3
-    cache; none where that is not known. ``pinned`` are the pCPUs given to guests as dedicated, or
+    ``siblings`` are the cores: groups of hardware threads. ``split`` are the CPUs whose core
+    reaches into another cell, as virtual machines cut them: single threads here, and none that is
+    a guest's alone. ``l3`` are the CPUs that share one L3 cache; none where that is not known. ``pinned`` are the pCPUs given to guests as dedicated, or
     kept from everybody by their thread policy; ``shared_used`` counts the shared vCPUs that float
     over the cell.
     """
@@ -56,6 +57,7 @@ class HostCell(Form, frozen=True, dict=True):
     memory_mb: Count
     socket: CellId | None = None
     siblings: tuple[CpuSet, ...] = ()
+    split: CpuSet = EMPTY
     l3: Annotated[tuple[CpuSet, ...], msgspec.Meta(max_length=MAX_L3)] = ()
     pages: tuple[PagePool, ...] = ()
     pinned: CpuSet = EMPTY
@@ -66,6 +68,7 @@ class HostCell(Form, frozen=True, dict=True):
         if self.socket is None:
             msgspec.structs.force_setattr(self, "socket", self.id)
         _check_groups(self.siblings, self.cpus, "siblings")
+        _check_split(self)
         if self.l3:
             _check_groups(self.l3, self.cpus, "l3")
             for cpus, cores in zip(self.l3, self.l3_cores, strict=False):
@@ -199,6 +202,17 @@ def _check_groups(groups: tuple[CpuSet, ...], cpus: CpuSet, what: str) -> None:
             raise ValueError(f"{what}: expected at least one CPU in each group")
         if group.mask & ~cpus.mask:
             raise ValueError(f"{what}: CPUs {group - cpus} are not of this cell")
+
+
+def _check_split(cell: HostCell) -> None:
+    """Raises ValueError where they are no CPUs of the cell, or have siblings in it."""
+    if not cell.split <= cell.cpus:
+        raise ValueError(f"split: CPUs {cell.split - cell.cpus} are not of this cell")
+    for core in cell.siblings:
+        if core.mask & (core.mask - 1) and core.mask & cell.split.mask:
+            raise ValueError(
+                f"split: expected CPUs that are single threads in this cell, but siblings has {core}"
+            )
 
 
 def _check_disjoint(sets: tuple[CpuSet, ...] | list[CpuSet], what: str) -> None:

@@ -24,11 +24,11 @@ from mdsvc.fitting.picking import broken
 from mdsvc.policy.flavor import ThreadPolicy
 
 
-def with_free(domains: Sequence[tuple[int, ...]], free: int) -> list[Cores]:
+def with_free(domains: Sequence[tuple[int, ...]], free: int, split: int) -> list[Cores]:
     """The domains of these cores that have free pCPUs, in an order that relabelling does not
     change: the fullest first, and only among those that are alike by CPU number.
     """
-    every = (Cores.among(cores, free & sum(cores)) for cores in domains)
+    every = (Cores.among(cores, free & sum(cores), split & sum(cores)) for cores in domains)
     by_number = sorted((d for d in every if d.free), key=lambda d: lowest(d.free_mask))
     return sorted(by_number, key=attrgetter("kind"))
 
@@ -48,10 +48,11 @@ def joined(domains: Sequence[Cores]) -> Cores:
         loose_threads=sum(d.loose_threads for d in domains),
         paired_threads=sum(d.paired_threads for d in domains),
         isolated=sum(d.isolated for d in domains),
+        split_mask=sum(d.split_mask for d in domains),
     )
     loose = (core for d in domains for core in d.loose_cores)
     cores.__dict__["whole"] = tuple(whole)
-    cores.__dict__["loose_cores"] = sorted(loose, key=lambda core: core[:2])
+    cores.__dict__["loose_cores"] = sorted(loose, key=lambda core: core[:3])
     return cores
 
 

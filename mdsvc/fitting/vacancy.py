@@ -38,7 +38,7 @@ class Vacancy(Cores, frozen=True, dict=True):
         shared_left = floor(shared * host.cpu_allocation_ratio) - cell.shared_used
         memory_left = floor(cell.memory_mb * host.ram_allocation_ratio) - cell.memory_used_mb
         return cls(
-            **counts(cell.core_masks, free),
+            **counts(cell.core_masks, free, cell.split.mask),
             cell=cell,
             l3=len(cell.l3_cores) if cell.l3 else 0,
             shared_cpus=shared,
@@ -50,7 +50,7 @@ class Vacancy(Cores, frozen=True, dict=True):
     @cached_property
     def domains(self) -> list[Cores]:
         """The L3 domains that have free pCPUs, the fullest first; none where they are not known."""
-        return with_free(self.cell.l3_cores, self.free_mask)
+        return with_free(self.cell.l3_cores, self.free_mask, self.split_mask)
 
     @cached_property
     def pools(self) -> tuple[PagePool, ...]:
