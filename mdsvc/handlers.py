@@ -118,7 +118,7 @@ async def _changed(asked: _Asked, answer: Answer) -> Answer:
         if left <= 0:
             break
         await asyncio.sleep(min(_POLL_SECONDS, left))
-        guest = await asked.guests.store.instance(asked.guest.uuid)
+        guest = await asked.guests.store.get_instance(asked.guest.uuid)
         if guest is None:
             raise NotFound(f"instance {asked.guest.uuid} is gone")
         answer = _find(asked._replace(guest=guest))

@@ -15,15 +15,12 @@ from mdsvc.cpuset import EMPTY, CpuSet
 from mdsvc.discovery.capabilities import MAX_XML, host_from_capabilities
 from mdsvc.errors import BadInput
 from mdsvc.topology import Host, HostCell
-
-TOPOLOGIES = Path(__file__).parents[2] / "shared" / "topologies"
+from tests.machines import capabilities as machines
+from tests.machines.known import MACHINES
 
 
 def topology(name: str) -> Host:
-    file = TOPOLOGIES / f"{name}.xml"
-    if not file.exists():
-        pytest.skip(f"{file} is not here")
-    return host_from_capabilities(file.read_bytes(), "h1")
+    return host_from_capabilities(machines.capabilities(MACHINES[name]), "h1")
 
 
 def capabilities(*cells: str) -> str:
@@ -65,11 +62,11 @@ def refused(xml: str | bytes, name: str = "h1") -> str:
     return str(error.value)
 
 
-# ---- real machines ----
+# ---- known machines ----
 
 
-MACHINES: dict[str, Any] = json.loads((Path(__file__).parent / "data/machines.json").read_text())
-"""What must be found in each file: totals, and the first and last cell."""
+FOUND: dict[str, Any] = json.loads((Path(__file__).parent / "data/machines.json").read_text())
+"""What must be found in each machine: totals, and the first and last cell."""
 
 
 def seen(cell: HostCell) -> dict[str, Any]:
@@ -82,7 +79,7 @@ def seen(cell: HostCell) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", MACHINES)
-def test_a_real_machine_is_imported_whole(name: str) -> None:
+def test_a_machine_is_imported_whole(name: str) -> None:
     host = topology(name)
     assert {
         "cells": len(host.cells),
@@ -90,15 +87,11 @@ def test_a_real_machine_is_imported_whole(name: str) -> None:
         "cores": sum(len(cell.cores) for cell in host.cells),
         "first": seen(host.cells[0]),
         "last": seen(host.cells[-1]),
-    } == MACHINES[name]
-
-
-def test_no_topology_file_is_left_untested() -> None:
-    assert {file.stem for file in TOPOLOGIES.glob("*.xml")} <= set(MACHINES)
+    } == FOUND[name]
 
 
 def test_page_pools_keep_their_sizes_and_totals() -> None:
-    pools = topology("sysfs-intel-2n-32-smt2-hugepages").cells[0].pages
+    pools = topology("intel-hugepages-2n-32").cells[0].pages
     assert [(pool.size_kb, pool.total) for pool in pools] == [
         (4, 10932831),
         (2048, 2048),
@@ -107,7 +100,7 @@ def test_page_pools_keep_their_sizes_and_totals() -> None:
 
 
 def test_four_threads_of_a_core_are_one_group() -> None:
-    host = topology("hwloc-knl-snc4-flat-4n+4hbm-64-smt4")
+    host = topology("intel-knl-8n-64")
     assert [str(core) for core in host.cells[0].cores][:2] == ["0,16,32,48", "1,17,33,49"]
 
 
@@ -240,7 +233,7 @@ def test_a_bank_that_makes_no_sense_is_named(banks: list[str], expected: str) ->
 
 
 def test_the_l3_caches_of_a_real_machine() -> None:
-    host = topology("real-intel-cascadelake-2n-96")
+    host = topology("intel-cascadelake-2n-96")
     assert [list(map(str, cell.l3)) for cell in host.cells] == [["0-23,48-71"], ["24-47,72-95"]]
 
 

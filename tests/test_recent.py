@@ -33,9 +33,9 @@ class CountingStore(FakeStore):
         super().__init__(*guests)
         self.asked: Counter[str] = Counter()
 
-    async def instance(self, uuid: str) -> PlacedInstance | None:
+    async def get_instance(self, uuid: str) -> PlacedInstance | None:
         self.asked["instance"] += 1
-        return await super().instance(uuid)
+        return await super().get_instance(uuid)
 
     async def find(self, ip: str, network: str | None) -> Sequence[str]:
         self.asked["find"] += 1
@@ -64,19 +64,19 @@ def reads(store: CountingStore, clock: Clock) -> RecentReads:
 async def test_a_burst_reads_once(store: CountingStore, reads: RecentReads) -> None:
     for _ in range(40):
         assert await reads.find(IP, None) == [POOR_UUID]
-        assert await reads.instance(POOR_UUID) == poor()
+        assert await reads.get_instance(POOR_UUID) == poor()
     assert store.asked == {"find": 1, "instance": 1}
 
 
 async def test_a_change_is_seen_once_the_time_is_over(
     store: CountingStore, reads: RecentReads, clock: Clock
 ) -> None:
-    before = await reads.instance(POOR_UUID)
+    before = await reads.get_instance(POOR_UUID)
     store.put(replace(poor(), generation=2))
     clock.now += SECONDS * 0.99
-    assert await reads.instance(POOR_UUID) == before
+    assert await reads.get_instance(POOR_UUID) == before
     clock.now += SECONDS * 0.02
-    changed = await reads.instance(POOR_UUID)
+    changed = await reads.get_instance(POOR_UUID)
     assert changed
     assert changed.generation == 2
 
@@ -86,7 +86,7 @@ async def test_reading_again_does_not_make_it_last_longer(
 ) -> None:
     """Otherwise a guest that polls would never see a change."""
     for _ in range(30):
-        await reads.instance(POOR_UUID)
+        await reads.get_instance(POOR_UUID)
         clock.now += SECONDS / 10
     assert store.asked["instance"] == 3
 
@@ -99,7 +99,7 @@ async def test_a_guest_that_is_gone_is_gone_once_the_time_is_over(
     assert await reads.find(IP, None), "for a moment it is still there"
     clock.now += SECONDS * 1.01
     assert await reads.find(IP, None) == []
-    assert await reads.instance(POOR_UUID) is None
+    assert await reads.get_instance(POOR_UUID) is None
 
 
 async def test_what_was_not_found_is_asked_for_anew(
@@ -108,10 +108,10 @@ async def test_what_was_not_found_is_asked_for_anew(
     """A guest may boot, and ask, before it has been stored."""
     store.guests.clear()
     assert await reads.find(IP, None) == []
-    assert await reads.instance(POOR_UUID) is None
+    assert await reads.get_instance(POOR_UUID) is None
     store.put(poor())
     assert await reads.find(IP, None) == [POOR_UUID]
-    assert await reads.instance(POOR_UUID) == poor()
+    assert await reads.get_instance(POOR_UUID) == poor()
 
 
 async def test_an_address_is_kept_for_each_network(
@@ -124,7 +124,7 @@ async def test_an_address_is_kept_for_each_network(
 
 
 async def test_a_guest_and_an_address_are_not_mistaken(reads: RecentReads) -> None:
-    assert await reads.instance(IP) is None
+    assert await reads.get_instance(IP) is None
     assert await reads.find(POOR_UUID, None) == []
     assert await reads.find(IP, None) == [POOR_UUID]
 
@@ -143,10 +143,10 @@ async def test_an_error_is_not_kept(reads: RecentReads, monkeypatch: pytest.Monk
         raise RuntimeError("broken")
 
     with monkeypatch.context() as patch:
-        patch.setattr(CountingStore, "instance", staticmethod(fail))
+        patch.setattr(CountingStore, "get_instance", staticmethod(fail))
         with pytest.raises(RuntimeError, match="broken"):
-            await reads.instance(POOR_UUID)
-    assert await reads.instance(POOR_UUID) == poor()
+            await reads.get_instance(POOR_UUID)
+    assert await reads.get_instance(POOR_UUID) == poor()
 
 
 async def test_no_more_is_kept_than_there_is_room_for(
@@ -156,12 +156,12 @@ async def test_no_more_is_kept_than_there_is_room_for(
     uuids = [f"00000000-0000-4000-8000-{number:012}" for number in range(25)]
     for uuid in uuids:
         store.put(replace(poor(), uuid=uuid))
-        assert await reads.instance(uuid)
+        assert await reads.get_instance(uuid)
         assert len(reads._kept) <= 10
     asked = store.asked["instance"]
-    await reads.instance(uuids[-1])
+    await reads.get_instance(uuids[-1])
     assert store.asked["instance"] == asked, "the newest are kept"
-    await reads.instance(uuids[0])
+    await reads.get_instance(uuids[0])
     assert store.asked["instance"] == asked + 1, "the oldest are not"
 
 
@@ -170,5 +170,5 @@ async def test_a_clock_near_its_start_is_as_good_as_any(store: CountingStore) ->
     clock = Clock()
     clock.now = 0.0
     reads = RecentReads(store, clock)
-    assert await reads.instance(POOR_UUID) == poor()
+    assert await reads.get_instance(POOR_UUID) == poor()
     assert await reads.find(IP, None) == [POOR_UUID]

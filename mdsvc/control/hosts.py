@@ -30,11 +30,11 @@ async def replace_host(store: Store, host: Host) -> Host:
     """
 
     async def use_case(tx: Transaction) -> Host:
-        if not await tx.host(host.name):
+        if not await tx.get_host(host.name):
             await tx.add_host(host)
             return host
         used = host
-        for guest in await tx.instances(host.name):
+        for guest in await tx.list_instances(host.name):
             if not can_hold(used, guest.layout):
                 raise Conflict(
                     f"host {host.name}: instance {guest.uuid} could not stay in its place"
@@ -50,7 +50,7 @@ async def remove_host(store: Store, name: str) -> None:
     """Forget a host that has no guests."""
 
     async def use_case(tx: Transaction) -> None:
-        guests = await tx.instances(name)
+        guests = await tx.list_instances(name)
         if guests:
             raise Conflict(
                 f"host {name}: {len(guests)} instances are placed on it; first {guests[0].uuid}"
@@ -63,16 +63,16 @@ async def remove_host(store: Store, name: str) -> None:
 
 async def list_hosts(store: Store) -> Sequence[Host]:
     """Every host with its use, by name."""
-    return await in_transaction(store, lambda tx: tx.hosts())
+    return await in_transaction(store, lambda tx: tx.list_hosts())
 
 
 async def get_host(store: Store, name: str) -> tuple[Host, Sequence[PlacedInstance]]:
     """One host with its use, and its guests."""
 
     async def use_case(tx: Transaction) -> tuple[Host, Sequence[PlacedInstance]]:
-        found = await tx.host(name)
+        found = await tx.get_host(name)
         if found is None:
             raise NotFound(f"host {name}: no such host is registered")
-        return found, await tx.instances(name)
+        return found, await tx.list_instances(name)
 
     return await in_transaction(store, use_case)

@@ -20,7 +20,7 @@ async def create_instance(store: Store, instance: Instance, host: str | None) ->
 
     async def use_case(tx: Transaction) -> PlacedInstance:
         await _check_new(tx, instance)
-        hosts = await tx.hosts()
+        hosts = await tx.list_hosts()
         _check_service_versions(wanted, hosts)
         chosen, layout = choose(_candidates(hosts, host), wanted)
         placed = place_instance(instance, chosen.name, layout)
@@ -36,10 +36,10 @@ async def delete_instance(store: Store, uuid: str) -> None:
     """Remove a guest, and its use from its host."""
 
     async def use_case(tx: Transaction) -> None:
-        placed = await tx.instance(uuid)
+        placed = await tx.get_instance(uuid)
         if placed is None:
             raise NotFound(f"instance {uuid}: no such instance is stored")
-        host = await tx.host(placed.host)
+        host = await tx.get_host(placed.host)
         if host is not None:
             await tx.update_host(remove(host, placed.layout, placed.flavor))
         await tx.remove_instance(uuid)
@@ -49,19 +49,19 @@ async def delete_instance(store: Store, uuid: str) -> None:
 
 async def list_instances(store: Store) -> Sequence[PlacedInstance]:
     """Every guest, by UUID."""
-    return await in_transaction(store, lambda tx: tx.instances())
+    return await in_transaction(store, lambda tx: tx.list_instances())
 
 
 async def get_instance(store: Store, uuid: str) -> PlacedInstance:
     """One guest."""
-    found = await store.instance(uuid)
+    found = await store.get_instance(uuid)
     if found is None:
         raise NotFound(f"instance {uuid}: no such instance is stored")
     return found
 
 
 async def _check_new(tx: Transaction, instance: Instance) -> None:
-    if await tx.instance(instance.uuid):
+    if await tx.get_instance(instance.uuid):
         raise Conflict(f"uuid {instance.uuid}: expected a new one, but it is stored already")
     for address in instance.addresses:
         owner = await tx.owner(address.ip, address.network)

@@ -22,7 +22,7 @@ class Identity(Protocol):
 
 async def known_guest(store: GuestStore, uuid: str) -> PlacedInstance:
     """The guest of that UUID. Raises NotFound."""
-    guest = await store.instance(uuid)
+    guest = await store.get_instance(uuid)
     if guest is None:
         raise NotFound(f"there is no instance {uuid}")
     return guest

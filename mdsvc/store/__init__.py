@@ -21,7 +21,7 @@ class Stale(Exception):
 class GuestStore(Protocol):
     """What answering a guest needs."""
 
-    async def instance(self, uuid: str) -> PlacedInstance | None:
+    async def get_instance(self, uuid: str) -> PlacedInstance | None:
         """The guest of that UUID."""
 
     async def find(self, ip: str, network: str | None) -> Sequence[str]:
@@ -41,10 +41,10 @@ class Transaction(Protocol):
     the write, or when the transaction ends.
     """
 
-    async def host(self, name: str) -> Host | None:
+    async def get_host(self, name: str) -> Host | None:
         """The host of that name, with its use."""
 
-    async def hosts(self) -> Sequence[Host]:
+    async def list_hosts(self) -> Sequence[Host]:
         """Every host, by name."""
 
     async def add_host(self, host: Host) -> bool:
@@ -56,10 +56,10 @@ class Transaction(Protocol):
     async def remove_host(self, name: str) -> bool:
         """Remove a host; False when there is none of that name."""
 
-    async def instance(self, uuid: str) -> PlacedInstance | None:
+    async def get_instance(self, uuid: str) -> PlacedInstance | None:
         """The guest of that UUID."""
 
-    async def instances(self, host: str | None = None) -> Sequence[PlacedInstance]:
+    async def list_instances(self, host: str | None = None) -> Sequence[PlacedInstance]:
         """Every guest, or every guest of one host, by UUID."""
 
     async def add_instance(self, instance: PlacedInstance) -> bool:

@@ -40,11 +40,11 @@ class MemoryTransaction:
         self._read: set[str] = set()
         self._written: set[tuple[str, Any]] = set()
 
-    async def host(self, name: str) -> Host | None:
+    async def get_host(self, name: str) -> Host | None:
         self._read.add(name)
         return self._now.hosts.get(name)
 
-    async def hosts(self) -> Sequence[Host]:
+    async def list_hosts(self) -> Sequence[Host]:
         self._read.update(self._now.hosts)
         return [host for _, host in sorted(self._now.hosts.items())]
 
@@ -62,14 +62,14 @@ class MemoryTransaction:
         self._put("hosts", host.name, host)
 
     async def remove_host(self, name: str) -> bool:
-        for guest in await self.instances(name):
+        for guest in await self.list_instances(name):
             raise Conflict(f"host {name}: expected no guests on it, but {guest.uuid} is")
         return self._drop("hosts", name)
 
-    async def instance(self, uuid: str) -> PlacedInstance | None:
+    async def get_instance(self, uuid: str) -> PlacedInstance | None:
         return self._now.instances.get(uuid)
 
-    async def instances(self, host: str | None = None) -> Sequence[PlacedInstance]:
+    async def list_instances(self, host: str | None = None) -> Sequence[PlacedInstance]:
         guests = sorted(self._now.instances.items())
         return [guest for _, guest in guests if host in (None, guest.host)]
 
@@ -137,7 +137,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._tables = Tables()
 
-    async def instance(self, uuid: str) -> PlacedInstance | None:
+    async def get_instance(self, uuid: str) -> PlacedInstance | None:
         return self._tables.instances.get(uuid)
 
     async def find(self, ip: str, network: str | None) -> Sequence[str]:

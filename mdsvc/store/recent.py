@@ -27,9 +27,9 @@ class RecentReads:
         self._clock = clock
         self._kept: dict[Hashable, tuple[float, Any]] = {}
 
-    async def instance(self, uuid: str) -> PlacedInstance | None:
+    async def get_instance(self, uuid: str) -> PlacedInstance | None:
         guest: PlacedInstance | None = self._recall(uuid)
-        return guest or self._keep(uuid, await self._store.instance(uuid))
+        return guest or self._keep(uuid, await self._store.get_instance(uuid))
 
     async def find(self, ip: str, network: str | None) -> Sequence[str]:
         key = (ip, network)

@@ -17,7 +17,7 @@ class FakeStore:
     def put(self, guest: PlacedInstance) -> None:
         self.guests[guest.uuid] = guest
 
-    async def instance(self, uuid: str) -> PlacedInstance | None:
+    async def get_instance(self, uuid: str) -> PlacedInstance | None:
         return self.guests.get(uuid)
 
     async def find(self, ip: str, network: str | None) -> Sequence[str]:
@@ -43,7 +43,7 @@ class SealedStore:
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error or AssertionError("the store was asked")
 
-    async def instance(self, uuid: str) -> PlacedInstance | None:
+    async def get_instance(self, uuid: str) -> PlacedInstance | None:
         raise self.error
 
     async def find(self, ip: str, network: str | None) -> Sequence[str]:

@@ -95,7 +95,7 @@ async def test_a_peer_without_an_address_is_nobody() -> None:
 
 async def test_a_guest_that_is_gone_between_the_look_ups_is_nobody() -> None:
     class Going(FakeStore):
-        async def instance(self, uuid: str) -> PlacedInstance | None:
+        async def get_instance(self, uuid: str) -> PlacedInstance | None:
             return None
 
     with pytest.raises(NotFound):

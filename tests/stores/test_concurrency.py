@@ -34,7 +34,7 @@ async def test_a_uuid_and_an_address_have_one_winner(open_store: Open) -> None:
 
     won = await asyncio.gather(*(add(stores[at % 2], f"guest-{at}") for at in range(6)))
     assert sorted(won) == [False] * 5 + [True]
-    stored = await stores[0].instance(uuid(1))
+    stored = await stores[0].get_instance(uuid(1))
     assert stored
     assert stored.name == f"guest-{won.index(True)}"
 
@@ -56,9 +56,9 @@ async def test_readers_see_the_last_commit_and_do_not_wait(open_store: Open) -> 
     async with store.transaction() as tx:
         await tx.update_instance(changed(guest(1), name="new"))
         async with asyncio.timeout(5):
-            seen = await asyncio.gather(*(s.instance(uuid(1)) for s in (store, other) * 10))
+            seen = await asyncio.gather(*(s.get_instance(uuid(1)) for s in (store, other) * 10))
     assert seen == [guest(1)] * 20
-    assert await other.instance(uuid(1)) == changed(guest(1), name="new")
+    assert await other.get_instance(uuid(1)) == changed(guest(1), name="new")
 
 
 async def test_a_transaction_that_is_cancelled_anywhere_happens_as_a_whole_or_not_at_all(
@@ -70,7 +70,7 @@ async def test_a_transaction_that_is_cancelled_anywhere_happens_as_a_whole_or_no
     async def both() -> None:
         async with store.transaction() as tx:
             await count_up(tx)
-            stored = await tx.instance(uuid(1))
+            stored = await tx.get_instance(uuid(1))
             assert stored
             await tx.update_instance(changed(stored))
 
@@ -85,6 +85,6 @@ async def test_a_transaction_that_is_cancelled_anywhere_happens_as_a_whole_or_no
         cancelled.append(task)
         async with asyncio.timeout(5):
             await both()
-    stored = await store.instance(uuid(1))
+    stored = await store.get_instance(uuid(1))
     assert stored
     assert await floating(store) == stored.generation - 1 >= 60

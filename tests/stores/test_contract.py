@@ -15,14 +15,14 @@ from .values import changed, fill, guest, host, uuid
 
 async def test_a_new_store_is_ready_and_empty(store: Store) -> None:
     await store.ready()
-    assert await store.instance(uuid(1)) is None
+    assert await store.get_instance(uuid(1)) is None
     assert await store.find("10.0.0.5", None) == []
     assert await store.password(uuid(1)) is None
     async with store.transaction() as tx:
-        assert await tx.hosts() == []
-        assert await tx.host("h1") is None
-        assert await tx.instances() == []
-        assert await tx.instance(uuid(1)) is None
+        assert await tx.list_hosts() == []
+        assert await tx.get_host("h1") is None
+        assert await tx.list_instances() == []
+        assert await tx.get_instance(uuid(1)) is None
         assert await tx.owner("10.0.0.5", "net-a") is None
         assert not await tx.remove_host("h1")
         assert not await tx.remove_instance(uuid(1))
@@ -31,26 +31,26 @@ async def test_a_new_store_is_ready_and_empty(store: Store) -> None:
 async def test_what_is_stored_is_what_is_read(store: Store) -> None:
     stored = guest(1, ("net-a", "10.0.0.5"), ("net-a", "fd00::5"))
     await fill(store, host(), stored)
-    assert await store.instance(stored.uuid) == stored
+    assert await store.get_instance(stored.uuid) == stored
     async with store.transaction() as tx:
-        assert await tx.host("h1") == host()
-        assert await tx.instance(stored.uuid) == stored
+        assert await tx.get_host("h1") == host()
+        assert await tx.get_instance(stored.uuid) == stored
 
 
 async def test_hosts_come_by_name_and_guests_by_uuid(store: Store) -> None:
     names = ["b", "B", "a", "a-1", "a.1", "a1", "A"]
     await fill(store, *map(host, names), *(guest(n, on="a") for n in (3, 1)), guest(2, on="b"))
     async with store.transaction() as tx:
-        assert [found.name for found in await tx.hosts()] == sorted(names)
-        assert [found.uuid for found in await tx.instances()] == [uuid(1), uuid(2), uuid(3)]
-        assert [found.uuid for found in await tx.instances("a")] == [uuid(1), uuid(3)]
-        assert await tx.instances("A") == []
+        assert [found.name for found in await tx.list_hosts()] == sorted(names)
+        assert [found.uuid for found in await tx.list_instances()] == [uuid(1), uuid(2), uuid(3)]
+        assert [found.uuid for found in await tx.list_instances("a")] == [uuid(1), uuid(3)]
+        assert await tx.list_instances("A") == []
 
 
 async def test_a_long_listing_is_complete(store: Store) -> None:
     await fill(store, host(), *(guest(number) for number in range(70)))
     async with store.transaction() as tx:
-        assert [found.uuid for found in await tx.instances()] == [uuid(n) for n in range(70)]
+        assert [found.uuid for found in await tx.list_instances()] == [uuid(n) for n in range(70)]
 
 
 async def test_a_name_and_a_uuid_are_taken_once(store: Store) -> None:
@@ -58,19 +58,19 @@ async def test_a_name_and_a_uuid_are_taken_once(store: Store) -> None:
     async with store.transaction() as tx:
         assert not await tx.add_host(replace(host(), packing="pack"))
         assert not await tx.add_instance(replace(guest(1), name="other"))
-    assert await store.instance(uuid(1)) == guest(1)
+    assert await store.get_instance(uuid(1)) == guest(1)
     async with store.transaction() as tx:
-        assert await tx.host("h1") == host()
+        assert await tx.get_host("h1") == host()
 
 
 async def test_an_address_has_one_owner_and_the_whole_transaction_is_refused(store: Store) -> None:
     await fill(store, host(), guest(1, ("net-a", "10.0.0.5")))
     with pytest.raises(Conflict, match=r"10\.0\.0\.5 on net-a is that of 0+-0+-4"):
         await fill(store, host("h2"), guest(2, ("net-b", "10.0.0.5"), ("net-a", "10.0.0.5")))
-    assert await store.instance(uuid(2)) is None
+    assert await store.get_instance(uuid(2)) is None
     assert await store.find("10.0.0.5", None) == [uuid(1)]
     async with store.transaction() as tx:
-        assert await tx.host("h2") is None
+        assert await tx.get_host("h2") is None
 
 
 async def test_guests_are_found_by_address_on_one_network_or_on_any(store: Store) -> None:
@@ -95,13 +95,13 @@ async def test_a_changed_guest_has_its_new_addresses_and_not_the_old_ones(store:
     second = changed(first, addresses=addresses, host="h2")
     async with store.transaction() as tx:
         await tx.update_instance(second)
-    assert await store.instance(first.uuid) == second
+    assert await store.get_instance(first.uuid) == second
     assert await store.find("10.0.0.5", None) == []
     assert await store.find("10.0.0.6", None) == [uuid(1)]
     assert await store.find("10.0.0.7", None) == [uuid(1)]
     async with store.transaction() as tx:
-        assert await tx.instances("h1") == []
-        assert await tx.instances("h2") == [second]
+        assert await tx.list_instances("h1") == []
+        assert await tx.list_instances("h2") == [second]
 
 
 async def test_a_removed_guest_takes_its_addresses_and_its_password_along(store: Store) -> None:
@@ -111,7 +111,7 @@ async def test_a_removed_guest_takes_its_addresses_and_its_password_along(store:
     async with store.transaction() as tx:
         assert await tx.remove_instance(stored.uuid)
         assert not await tx.remove_instance(stored.uuid)
-    assert await store.instance(stored.uuid) is None
+    assert await store.get_instance(stored.uuid) is None
     assert await store.find("10.0.0.5", None) == []
     await fill(store, replace(stored, addresses=()))
     assert await store.password(stored.uuid) is None
@@ -124,13 +124,13 @@ async def test_a_host_with_guests_stays(store: Store) -> None:
             await tx.remove_host("h1")
         await tx.remove_instance(uuid(1))
         assert await tx.remove_host("h1")
-        assert await tx.hosts() == []
+        assert await tx.list_hosts() == []
 
 
 async def test_a_guest_needs_a_host(store: Store) -> None:
     with pytest.raises(Stale):
         await fill(store, guest(1, on="nowhere"))
-    assert await store.instance(uuid(1)) is None
+    assert await store.get_instance(uuid(1)) is None
 
 
 async def test_a_password_is_stored_once_and_outlives_a_change_of_the_guest(store: Store) -> None:
@@ -156,6 +156,6 @@ async def test_a_store_that_is_opened_again_has_everything(open_store: Open) -> 
     await first.close()
     again = await open_store()
     await again.ready()
-    assert await again.instance(uuid(1)) == guest(1, ("net-a", "10.0.0.5"))
+    assert await again.get_instance(uuid(1)) == guest(1, ("net-a", "10.0.0.5"))
     assert await again.find("10.0.0.5", "net-a") == [uuid(1)]
     assert await again.password(uuid(1)) == b"secret"

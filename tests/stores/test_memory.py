@@ -38,4 +38,4 @@ async def test_a_guest_whose_host_was_removed_meanwhile_is_stale() -> None:
 
     with pytest.raises(Stale, match="host is gone"):
         await overtaken()
-    assert await store.instance(uuid(1)) is None
+    assert await store.get_instance(uuid(1)) is None

@@ -75,7 +75,7 @@ async def check(url: str) -> int:
     assert file.execute("PRAGMA foreign_key_check").fetchall() == []
     file.close()
     store = await open_sql(url)
-    stored = await store.instance(uuid(1))
+    stored = await store.get_instance(uuid(1))
     assert stored
     assert await floating(store) == stored.generation - 1
     await store.close()

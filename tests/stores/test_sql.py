@@ -30,7 +30,7 @@ async def test_a_generation_that_moved_on_is_stale(url: str) -> None:
     store = await open_sql(url)
     await fill(store, host())
     async with store.transaction() as tx:
-        found = await tx.host("h1")
+        found = await tx.get_host("h1")
         assert found
         await tx._connection.execute(update(tables.HOSTS).values(generation=7))
         with pytest.raises(Stale, match="host h1 has changed"):
@@ -51,7 +51,7 @@ async def test_a_lock_that_is_never_released_is_stale(
             pytest.fail("the lock was taken")
     with pytest.raises(Stale, match="locked"):
         await store.set_password(uuid(1), b"secret")
-    assert await store.instance(uuid(1)) == guest(1)
+    assert await store.get_instance(uuid(1)) == guest(1)
     holder.close()
     await run(store, count_up)
     await store.close()
@@ -99,7 +99,7 @@ async def test_readers_cannot_write(url: str) -> None:
 async def test_an_unencodable_name_is_bad_input(url: str) -> None:
     store = await open_sql(url)
     with pytest.raises(BadInput, match="expected text in UTF-8"):
-        await store.instance("\udcff")
+        await store.get_instance("\udcff")
     await store.close()
 
 

@@ -22,13 +22,13 @@ async def test_a_transaction_reads_what_it_has_written(store: Store) -> None:
         await tx.add_instance(guest(1, ("net-a", "10.0.0.5")))
         await count_up(tx)
         await count_up(tx)
-        found = await tx.host("h1")
+        found = await tx.get_host("h1")
         assert found
         assert found.floating_vcpus == 2
         assert await tx.owner("10.0.0.5", "net-a") == uuid(1)
         await tx.remove_instance(uuid(1))
         assert await tx.owner("10.0.0.5", "net-a") is None
-        assert await tx.instances() == []
+        assert await tx.list_instances() == []
     assert await floating(store) == 2
 
 
@@ -53,8 +53,8 @@ async def test_a_transaction_that_raises_changes_nothing(
     with pytest.raises(error):
         await run(store, use_case)
     async with store.transaction() as tx:
-        assert await tx.hosts() == [host()]
-        assert await tx.instances() == [first, third]
+        assert await tx.list_hosts() == [host()]
+        assert await tx.list_instances() == [first, third]
     assert await store.find("10.0.0.5", None) == [first.uuid, third.uuid]
 
 
@@ -63,12 +63,12 @@ async def test_guest_and_hosts_change_together(store: Store) -> None:
     async with store.transaction() as tx:
         await _change_everything(tx)
         assert await store.find("10.0.0.5", None) == [uuid(1)], "not before the end"
-        assert await store.instance(uuid(3))
+        assert await store.get_instance(uuid(3))
     assert await floating(store) == 1
     assert await store.find("10.0.0.5", None) == [uuid(2)]
-    assert await store.instance(uuid(3)) is None
+    assert await store.get_instance(uuid(3)) is None
     async with store.transaction() as tx:
-        assert [found.uuid for found in await tx.instances("h2")] == [uuid(1), uuid(2)]
+        assert [found.uuid for found in await tx.list_instances("h2")] == [uuid(1), uuid(2)]
 
 
 async def test_a_guest_that_is_not_the_next_generation_is_stale(store: Store) -> None:
@@ -79,14 +79,14 @@ async def test_a_guest_that_is_not_the_next_generation_is_stale(store: Store) ->
                 await tx.update_instance(replace(guest(1), generation=generation))
         with pytest.raises(Stale):
             await tx.update_instance(changed(guest(2)))
-    assert await store.instance(uuid(1)) == guest(1)
-    assert await store.instance(uuid(2)) is None
+    assert await store.get_instance(uuid(1)) == guest(1)
+    assert await store.get_instance(uuid(2)) is None
 
 
 async def test_a_host_that_is_gone_is_stale(store: Store) -> None:
     await fill(store, host())
     async with store.transaction() as tx:
-        found = await tx.host("h1")
+        found = await tx.get_host("h1")
         assert found
         await tx.remove_host("h1")
         with pytest.raises(Stale):

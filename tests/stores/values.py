@@ -75,7 +75,7 @@ async def run(store: Store, use_case: Callable[[Transaction], Awaitable[T]]) -> 
 
 async def count_up(tx: Transaction) -> None:
     """One more on host h1; a lost update shows in the sum."""
-    found = await tx.host("h1")
+    found = await tx.get_host("h1")
     assert found
     await tx.update_host(replace(found, floating_vcpus=found.floating_vcpus + 1))
 
@@ -83,6 +83,6 @@ async def count_up(tx: Transaction) -> None:
 async def floating(store: Store) -> int:
     """How often ``count_up`` has been done."""
     async with store.transaction() as tx:
-        found = await tx.host("h1")
+        found = await tx.get_host("h1")
     assert found
     return found.floating_vcpus

@@ -18,7 +18,7 @@ from .values import changed, count_up, run, uuid
 async def change_both(tx: Transaction) -> int:
     """One more on the host, and the guest's next generation."""
     await count_up(tx)
-    stored = await tx.instance(uuid(1))
+    stored = await tx.get_instance(uuid(1))
     assert stored
     await tx.update_instance(changed(stored))
     return stored.generation + 1

@@ -91,9 +91,9 @@ class Server:
         wanted = from_builtins(form(dedicated), Instance)
         store = await open_store(self._url)
         async with store.transaction() as tx:
-            old = await tx.instance(UUID)
+            old = await tx.get_instance(UUID)
             assert old
-            [stored] = await tx.hosts()
+            [stored] = await tx.list_hosts()
             free = remove(stored, old.layout, old.flavor)
             chosen, layout = choose([free], request(wanted.flavor, wanted.image))
             await tx.remove_instance(UUID)

@@ -99,11 +99,11 @@ class SqlTransaction:
         self._connection = connection
         self._generations: dict[str, int] = {}
 
-    async def host(self, name: str) -> Host | None:
+    async def get_host(self, name: str) -> Host | None:
         found = await self._hosts(await self._run(_HOST, a_name=name))
         return found[0] if found else None
 
-    async def hosts(self) -> Sequence[Host]:
+    async def list_hosts(self) -> Sequence[Host]:
         return await self._hosts(await self._run(_HOSTS))
 
     async def add_host(self, host: Host) -> bool:
@@ -128,11 +128,11 @@ class SqlTransaction:
             raise Conflict(f"host {name}: expected no guests on it, but {guest} is")
         return (await self._run(_REMOVE_HOST, a_name=name)).rowcount > 0
 
-    async def instance(self, uuid: str) -> PlacedInstance | None:
+    async def get_instance(self, uuid: str) -> PlacedInstance | None:
         record = (await self._run(_INSTANCE, a_uuid=uuid)).scalar_one_or_none()
         return None if record is None else unpack(GUEST, uuid, record)
 
-    async def instances(self, host: str | None = None) -> Sequence[PlacedInstance]:
+    async def list_instances(self, host: str | None = None) -> Sequence[PlacedInstance]:
         if host is None:
             return await _unpacked(GUEST, await self._run(_INSTANCES))
         return await _unpacked(GUEST, await self._run(_INSTANCES_OF, a_name=host))
@@ -191,7 +191,7 @@ class SqlStore:
     def __init__(self, engines: Engines) -> None:
         self._engines = engines
 
-    async def instance(self, uuid: str) -> PlacedInstance | None:
+    async def get_instance(self, uuid: str) -> PlacedInstance | None:
         found = await self._read(_INSTANCE, a_uuid=uuid)
         return unpack(GUEST, uuid, found[0]) if found else None
 
