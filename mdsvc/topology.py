@@ -5,6 +5,7 @@ CPU numbers here are host CPUs (pCPUs) throughout. Memory is in MiB, page sizes 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property, lru_cache
 from typing import Annotated, Literal
 
@@ -139,8 +140,8 @@ class Host(Form, frozen=True, dict=True):
         ids = [cell.id for cell in self.cells]
         if len(set(ids)) != len(ids):
             raise ValueError("cells: expected each id once")
-        _check_disjoint([cell.cpus for cell in self.cells], "cells: cpus")
-        _check_disjoint(
+        check_disjoint([cell.cpus for cell in self.cells], "cells: cpus")
+        check_disjoint(
             [self.cpu_shared_set, self.cpu_dedicated_set], "cpu_shared_set and cpu_dedicated_set"
         )
         for field in ("cpu_shared_set", "cpu_dedicated_set"):
@@ -196,7 +197,7 @@ def _without_use(cell: HostCell) -> HostCell:
 
 def _check_groups(groups: tuple[CpuSet, ...], cpus: CpuSet, what: str) -> None:
     """Raises ValueError where they are no groups of these CPUs."""
-    _check_disjoint(groups, what)
+    check_disjoint(groups, what)
     for group in groups:
         if not group.mask:
             raise ValueError(f"{what}: expected at least one CPU in each group")
@@ -215,7 +216,8 @@ def _check_split(cell: HostCell) -> None:
             )
 
 
-def _check_disjoint(sets: tuple[CpuSet, ...] | list[CpuSet], what: str) -> None:
+def check_disjoint(sets: Iterable[CpuSet], what: str) -> None:
+    """Raises ValueError naming the CPUs that are in two of the sets."""
     seen = 0
     for cpus in sets:
         if cpus.mask & seen:

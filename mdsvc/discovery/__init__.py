@@ -12,7 +12,7 @@ from typing import NamedTuple
 from mdsvc.cpuset import EMPTY, CpuSet, union
 from mdsvc.errors import BadInput
 from mdsvc.forms import from_builtins, to_builtins
-from mdsvc.topology import Host, HostCell
+from mdsvc.topology import Host, HostCell, check_disjoint
 
 
 class Discovered(NamedTuple):
@@ -44,7 +44,12 @@ def cores_of(
 ) -> Sequence[Cores]:
     """The cores of each cell: groups of threads, each once, and the CPUs of those cores that reach
     out of it. ``named`` are the threads that each CPU names; those that are not online are none.
+    Raises BadInput.
     """
+    try:
+        check_disjoint(cells, "cells: cpus")
+    except ValueError as error:
+        raise BadInput(str(error)) from None
     threads = {cpu: (named[cpu] | CpuSet.of([cpu])) & online for cpus in cells for cpu in cpus}
     reached = union(threads[cpu] - cpus for cpus in cells for cpu in cpus)
     return [_cores_of_cell(threads, cpus, reached) for cpus in cells]
