@@ -48,9 +48,9 @@ class HostCell(Form, frozen=True, dict=True):
 
     ``siblings`` are the cores: groups of hardware threads. ``split`` are the CPUs whose core
     reaches into another cell, as virtual machines cut them: single threads here, and none that is
-    a guest's alone. ``l3`` are the CPUs that share one L3 cache; none where that is not known. ``pinned`` are the pCPUs given to guests as dedicated, or
-    kept from everybody by their thread policy; ``shared_used`` counts the shared vCPUs that float
-    over the cell.
+    a guest's alone. ``l3`` are the CPUs that share one L3 cache; none where that is not known.
+    ``pinned`` are the pCPUs given to guests as dedicated, or kept from everybody by their thread
+    policy; ``shared_used`` counts the shared vCPUs that float over the cell.
     """
 
     id: CellId
@@ -210,10 +210,9 @@ def _check_split(cell: HostCell) -> None:
     if not cell.split <= cell.cpus:
         raise ValueError(f"split: CPUs {cell.split - cell.cpus} are not of this cell")
     for core in cell.siblings:
-        if core.mask & (core.mask - 1) and core.mask & cell.split.mask:
-            raise ValueError(
-                f"split: expected CPUs that are single threads in this cell, but siblings has {core}"
-            )
+        if len(core) > 1 and core & cell.split:
+            expected = "expected CPUs that are single threads in this cell"
+            raise ValueError(f"split: {expected}, but siblings has {core}")
 
 
 def check_disjoint(sets: Iterable[CpuSet], what: str) -> None:
