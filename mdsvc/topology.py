@@ -69,7 +69,8 @@ class HostCell(Form, frozen=True, dict=True):
         if self.socket is None:
             msgspec.structs.force_setattr(self, "socket", self.id)
         _check_groups(self.siblings, self.cpus, "siblings")
-        _check_split(self)
+        if self.split:
+            _check_split(self)
         if self.l3:
             _check_groups(self.l3, self.cpus, "l3")
             for cpus, cores in zip(self.l3, self.l3_cores, strict=False):
@@ -96,7 +97,12 @@ class HostCell(Form, frozen=True, dict=True):
         """The cores of each of ``l3``, as bit masks; those that are in none come last, as one
         more. None where the domains are not known.
         """
-        return _domain_masks(tuple([cpus.mask for cpus in self.l3]), self.core_masks)
+        return _domain_masks(self.l3_masks, self.core_masks)
+
+    @cached_property
+    def l3_masks(self) -> tuple[int, ...]:
+        """``l3`` as bit masks."""
+        return tuple([cpus.mask for cpus in self.l3])
 
 
 @lru_cache(maxsize=1024)

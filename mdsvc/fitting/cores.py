@@ -13,7 +13,15 @@ from typing import NamedTuple, TypedDict
 
 import msgspec
 
-Kind = tuple[int, int, int, tuple[int, ...], tuple[tuple[int, int], ...]]
+
+class Kind(NamedTuple):
+    """All that tells some cores from others, beside labels and what is in use."""
+
+    free: int
+    whole_cores: int
+    isolated: int
+    whole_sizes: tuple[int, ...] = ()  # these two only where cores have three threads and more
+    loose: tuple[tuple[int, int], ...] = ()  # free threads and size
 
 
 class Loose(NamedTuple):
@@ -81,12 +89,12 @@ class Cores(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def kind(self) -> Kind:
-        """All that tells these cores from others, beside labels and what is in use."""
+        """What tells these cores from others."""
         known = self.free, self.whole_cores, self.isolated
-        if all(len(pattern.steps) < 2 for pattern in _patterns(self.masks)):
-            return *known, (), ()  # with one or two threads a core, that is all there can be
+        if _most_threads(self.masks) < 3:
+            return Kind(*known)  # with one or two threads a core, that is all there can be
         sizes = tuple(map(int.bit_count, self.whole))
-        return *known, sizes, tuple((core.free, core.size) for core in self.loose_cores)
+        return Kind(*known, sizes, tuple((core.free, core.size) for core in self.loose_cores))
 
     @property
     def pairable(self) -> int:
@@ -135,6 +143,12 @@ def _patterns(masks: tuple[int, ...]) -> tuple[_Pattern, ...]:
         steps = tuple(cpu - first for cpu in others)
         firsts[steps] = firsts.get(steps, 0) | 1 << first
     return tuple(_Pattern(mask, steps) for steps, mask in firsts.items())
+
+
+@lru_cache(maxsize=1024)
+def _most_threads(masks: tuple[int, ...]) -> int:
+    """Of any core, free or not."""
+    return max(map(int.bit_count, masks), default=0)
 
 
 def counts(masks: tuple[int, ...], free: int, split: int) -> Counts:

@@ -15,11 +15,12 @@ cores that differ, sums of all choices are worked out, each set of sums being th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from itertools import accumulate
 from operator import attrgetter, lshift, rshift
 from typing import NamedTuple
 
-from mdsvc.fitting.cores import Cores, lowest, the_only
+from mdsvc.fitting.cores import Cores, Loose, lowest, the_only
 from mdsvc.fitting.picking import broken
 from mdsvc.policy.flavor import ThreadPolicy
 
@@ -37,23 +38,28 @@ def joined(domains: Sequence[Cores]) -> Cores:
     """The domains as one. Of cores that are alike, those of an earlier domain come first."""
     if len(domains) == 1:
         return domains[0]
-    whole = sorted((core for d in domains for core in d.whole), key=int.bit_count)
-    cores = Cores(
+    return _Joined(
         masks=tuple(core for d in domains for core in d.masks),
         free_mask=sum(d.free_mask for d in domains),
         free=sum(d.free for d in domains),
-        whole_cores=len(whole),
-        core_size=the_only([core.bit_count() for core in whole] or [1]),
+        whole_cores=sum(d.whole_cores for d in domains),
+        core_size=the_only([core.bit_count() for d in domains for core in d.whole] or [1]),
         whole_threads=sum(d.whole_threads for d in domains),
         loose_threads=sum(d.loose_threads for d in domains),
         paired_threads=sum(d.paired_threads for d in domains),
         isolated=sum(d.isolated for d in domains),
         split_mask=sum(d.split_mask for d in domains),
+        domains=tuple(domains),
     )
-    loose = (core for d in domains for core in d.loose_cores)
-    cores.__dict__["whole"] = tuple(whole)
-    cores.__dict__["loose_cores"] = sorted(loose, key=lambda core: core[:3])
-    return cores
+
+
+class _Joined(Cores, frozen=True, dict=True):
+    domains: tuple[Cores, ...]
+
+    @cached_property
+    def loose_cores(self) -> list[Loose]:
+        cores = (core for domain in self.domains for core in domain.loose_cores)
+        return sorted(cores, key=attrgetter("free", "size", "entire"))
 
 
 # ---- what domains offer ----

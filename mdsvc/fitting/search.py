@@ -14,6 +14,7 @@ from typing import NamedTuple
 from mdsvc.fitting.assignment import assign
 from mdsvc.fitting.demand import Demand, fits, variants
 from mdsvc.fitting.vacancy import Vacancy, broken, ranked, spanned, vacancies
+from mdsvc.kept import kept
 from mdsvc.policy.flavor import Request
 from mdsvc.topology import Host
 
@@ -74,13 +75,11 @@ class _Rank(NamedTuple):
     alike: int
 
 
+@kept
 def _ranks(host: Host) -> Sequence[_Rank]:
-    """The host's vacancies in their ranking. Worked out once for a host."""
-    kept: Sequence[_Rank] | None = host.__dict__.get("_ranks")
-    if kept is None:
-        groups = [list(group) for _, group in groupby(ranked(host), key=attrgetter("signature"))]
-        kept = host.__dict__["_ranks"] = _rank_groups(host, groups)
-    return kept
+    """The host's vacancies in their ranking."""
+    groups = groupby(ranked(host), key=attrgetter("signature"))
+    return _rank_groups(host, [list(group) for _, group in groups])
 
 
 def _rank_groups(host: Host, groups: Iterable[Sequence[Vacancy]]) -> Sequence[_Rank]:

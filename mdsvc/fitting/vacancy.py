@@ -10,10 +10,14 @@ from functools import cached_property
 from math import floor
 from operator import attrgetter
 
+from msgspec.structs import astuple
+
 from mdsvc.fitting import picking
 from mdsvc.fitting.cores import Cores, counts
 from mdsvc.fitting.l3 import fewest, joined, with_free
 from mdsvc.fitting.picking import Pick, broken
+from mdsvc.kept import kept
+from mdsvc.likeness import shape_of
 from mdsvc.policy.flavor import ThreadPolicy
 from mdsvc.topology import Host, HostCell, PagePool
 
@@ -61,44 +65,43 @@ class Vacancy(Cores, frozen=True, dict=True):
     def signature(self) -> tuple[object, ...]:
         """What tells this vacancy from others beside its labels, to rank cells without them."""
         return (
-            self.free,
-            self.memory_free_mb,
-            self.memory_most_mb,
-            self.shared_most,
-            self.shared_cpus,
-            self.cell.memory_mb,
-            self.whole_threads,
-            self.whole_cores,
-            [] if self.core_size else sorted(map(int.bit_count, self.whole)),
-            self.isolated,
-            self.paired_threads,
-            [left.bit_count() for left in self.loose] if self.paired_threads else [],
-            len(self.masks),
-            self.cell.cpus.mask.bit_count(),
-            self.cell.pinned.mask.bit_count(),
-            [(pool.size_kb, pool.free_kb, pool.total) for pool in self.pools],
-            self.l3,
+            *_AMOUNTS(self),
+            *map(int.bit_count, _MASKS(self)),
+            *map(len, _GROUPS(self)),
+            *[sorted(map(astuple, getattr(self.cell, name))) for name in _CELL.structs],
+            [] if self.core_size else [core.bit_count() for core in self.whole],
+            [(core.free, core.size) for core in self.loose_cores] if self.paired_threads else [],
             [domain.kind for domain in self.domains] if self.l3 > 1 else [],
         )
 
 
+# ---- what tells vacancies apart: every field of them and of their cells, but the labels ----
+
+_NUMBERED = frozenset({"masks", "free_mask", "split_mask", "cell"})
+"""A vacancy's own fields that have labels; of these the signature's last parts tell the rest."""
+
+_CELL = shape_of(HostCell)
+_AMOUNTS = attrgetter(
+    *(name for name in Vacancy.__struct_fields__ if name not in _NUMBERED),
+    *(f"cell.{name}" for name in _CELL.plain),
+)
+_MASKS = attrgetter(*(f"cell.{name}" for name in _CELL.masks))
+_GROUPS = attrgetter(*(f"cell.{name}" for name in _CELL.groups))
+
+
+@kept
 def vacancies(host: Host) -> tuple[Vacancy, ...]:
-    """The host's vacancies. Worked out once for a host, which never changes."""
-    kept: tuple[Vacancy, ...] | None = host.__dict__.get("_vacancies")
-    if kept is None:
-        kept = host.__dict__["_vacancies"] = tuple(Vacancy.of(host, cell) for cell in host.cells)
-    return kept
+    """The host's vacancies."""
+    return tuple(Vacancy.of(host, cell) for cell in host.cells)
 
 
+@kept
 def ranked(host: Host) -> tuple[Vacancy, ...]:
     """The vacancies in an order that relabelling does not change: by what is free in them, and only
     among equals by cell id.
     """
-    kept: tuple[Vacancy, ...] | None = host.__dict__.get("_ranked")
-    if kept is None:
-        by_id = sorted(vacancies(host), key=lambda vacancy: vacancy.cell.id)
-        kept = host.__dict__["_ranked"] = tuple(sorted(by_id, key=attrgetter("signature")))
-    return kept
+    by_id = sorted(vacancies(host), key=lambda vacancy: vacancy.cell.id)
+    return tuple(sorted(by_id, key=attrgetter("signature")))
 
 
 def spanned(vacancy: Vacancy, policy: ThreadPolicy | None, vcpus: int, reserved: int) -> int:
@@ -120,9 +123,14 @@ def pick(vacancy: Vacancy, policy: ThreadPolicy | None, vcpus: int, reserved: in
 def _domains(
     vacancy: Vacancy, policy: ThreadPolicy | None, vcpus: int, reserved: int
 ) -> list[Cores]:
-    """The fewest domains that take them. Worked out once for a vacancy."""
-    kept: dict[object, list[Cores]] = vacancy.__dict__.setdefault("_fewest", {})
-    asked = policy, vcpus, reserved
-    if asked not in kept:
-        kept[asked] = fewest(vacancy, vacancy.domains, policy, vcpus, reserved)
-    return kept[asked]
+    """The fewest domains that take them."""
+    known, asked = _fewest(vacancy), (policy, vcpus, reserved)
+    if asked not in known:
+        known[asked] = fewest(vacancy, vacancy.domains, policy, vcpus, reserved)
+    return known[asked]
+
+
+@kept
+def _fewest(_vacancy: Vacancy) -> dict[tuple[ThreadPolicy | None, int, int], list[Cores]]:
+    """What was found so far, by what was asked: no more than the vacancy has pCPUs, times eight."""
+    return {}

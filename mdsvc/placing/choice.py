@@ -16,8 +16,9 @@ import msgspec
 
 from mdsvc.errors import DoesNotFit, Reason
 from mdsvc.layout import Layout, cores_broken, does_not_fit, fit, price
+from mdsvc.likeness import likeness
 from mdsvc.policy.flavor import Request
-from mdsvc.topology import Host, HostCell
+from mdsvc.topology import Host
 
 
 class Ranked(msgspec.Struct, frozen=True):
@@ -41,10 +42,10 @@ def rank(hosts: Iterable[Host], request: Request) -> list[Ranked]:
     prices: dict[Hashable, int | None] = {}
     found = []
     for host in hosts:
-        likeness = _likeness(host)
-        if likeness not in prices:
-            prices[likeness] = price(host, request)
-        found.append(Ranked(host, prices[likeness]))
+        like = likeness(host)
+        if like not in prices:
+            prices[like] = price(host, request)
+        found.append(Ranked(host, prices[like]))
     return sorted(found, key=lambda r: (r.price is None, r.price or 0, r.host.name))
 
 
@@ -72,30 +73,3 @@ def _all_reasons(ranking: Sequence[Ranked], request: Request) -> list[Reason]:
 def _of_host(host: Host, reason: Reason) -> Reason:
     message = f"host {host.name}: {reason['message']}"
     return {"host": host.name, **reason, "message": message}
-
-
-def _likeness(host: Host) -> Hashable:
-    """All that the price depends on. Hosts of one model have the same CPU numbers too."""
-    return (
-        host.cpu_shared_set.mask,
-        host.cpu_dedicated_set.mask,
-        host.cpu_allocation_ratio,
-        host.ram_allocation_ratio,
-        host.packing,
-        host.knows_mixed,
-        host.floating_vcpus,
-        host.floating_memory_mb,
-        tuple(map(_cell_likeness, host.cells)),
-    )
-
-
-def _cell_likeness(cell: HostCell) -> Hashable:
-    return (
-        cell.core_masks,
-        tuple([cpus.mask for cpus in cell.l3]),
-        cell.pinned.mask,
-        cell.shared_used,
-        cell.memory_mb,
-        cell.memory_used_mb,
-        cell.pages,
-    )
