@@ -6,10 +6,9 @@ said here that it is only a label, or that less of it matters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from functools import lru_cache
+from collections.abc import Hashable
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -20,7 +19,7 @@ from mdsvc.topology import Host, HostCell
 LABELS = frozenset({"name", "id", "socket"})
 """Fields that say which host or cell it is, and not what it is."""
 
-SEEN_AS = {"siblings": "core_masks", "l3": "l3_masks", "service_version": "knows_mixed"}
+SEEN_AS = {"siblings": "core_masks", "service_version": "knows_mixed"}
 """Fields that say more than matters, and the attribute with that which does."""
 
 
@@ -29,12 +28,7 @@ def likeness(host: Host) -> Hashable:
     """Equal for hosts that take the same guests at the same price. CPU numbers count: hosts of one
     model have the same ones.
     """
-    return _fields(type(host), "cells")(host), tuple(map(_of_cell, host.cells))
-
-
-@kept
-def _of_cell(cell: HostCell) -> Hashable:
-    return _fields(type(cell))(cell)
+    return _HOST(host), tuple([_CELL(cell) for cell in host.cells])
 
 
 class Shape(NamedTuple):
@@ -66,13 +60,15 @@ def _sort_of(field: msgspec.structs.FieldInfo) -> str:
     return "structs" if isinstance(of_what.item_type, msgspec.inspect.StructType) else "groups"
 
 
-@lru_cache
-def _fields(kind: type[msgspec.Struct], left_out: str = "") -> Callable[[Any], Hashable]:
-    """Reads all of a value's fields that are no labels."""
-    fields = msgspec.structs.fields(kind)
-    return attrgetter(*(_seen(f) for f in fields if f.name not in {left_out, *LABELS}))
+def telling(kind: type[msgspec.Struct], but: frozenset[str] = frozenset()) -> list[str]:
+    """All fields of a kind of value that are no labels."""
+    return [_seen(f) for f in msgspec.structs.fields(kind) if f.name not in LABELS | but]
 
 
 def _seen(field: msgspec.structs.FieldInfo) -> str:
     name = SEEN_AS.get(field.name, field.name)
     return f"{name}.mask" if field.type is CpuSet else name
+
+
+_HOST = attrgetter(*telling(Host, frozenset({"cells"})))
+_CELL = attrgetter(*telling(HostCell))

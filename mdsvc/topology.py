@@ -97,12 +97,7 @@ class HostCell(Form, frozen=True, dict=True):
         """The cores of each of ``l3``, as bit masks; those that are in none come last, as one
         more. None where the domains are not known.
         """
-        return _domain_masks(self.l3_masks, self.core_masks)
-
-    @cached_property
-    def l3_masks(self) -> tuple[int, ...]:
-        """``l3`` as bit masks."""
-        return tuple([cpus.mask for cpus in self.l3])
+        return _domain_masks(tuple([cpus.mask for cpus in self.l3]), self.core_masks)
 
 
 @lru_cache(maxsize=1024)

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
+from itertools import groupby
 from math import floor
 from operator import attrgetter
 
@@ -21,7 +23,7 @@ from mdsvc.likeness import shape_of
 from mdsvc.policy.flavor import ThreadPolicy
 from mdsvc.topology import Host, HostCell, PagePool
 
-__all__ = ["Pick", "Vacancy", "broken", "pick", "ranked", "spanned", "vacancies"]
+__all__ = ["Pick", "Vacancy", "alike", "broken", "pick", "ranked", "spanned", "vacancies"]
 
 
 class Vacancy(Cores, frozen=True, dict=True):
@@ -85,6 +87,8 @@ _AMOUNTS = attrgetter(
     *(name for name in Vacancy.__struct_fields__ if name not in _NUMBERED),
     *(f"cell.{name}" for name in _CELL.plain),
 )
+_signature = attrgetter("signature")
+_cell_id = attrgetter("cell.id")
 _MASKS = attrgetter(*(f"cell.{name}" for name in _CELL.masks))
 _GROUPS = attrgetter(*(f"cell.{name}" for name in _CELL.groups))
 
@@ -96,12 +100,31 @@ def vacancies(host: Host) -> tuple[Vacancy, ...]:
 
 
 @kept
-def ranked(host: Host) -> tuple[Vacancy, ...]:
-    """The vacancies in an order that relabelling does not change: by what is free in them, and only
-    among equals by cell id.
+def alike(host: Host) -> Sequence[Sequence[Vacancy]]:
+    """The vacancies in an order that relabelling does not change, those together that are alike but
+    for labels: by their signature, and only among equals by cell id. That begins with amounts, and
+    often these are all that there is to ask.
     """
-    by_id = sorted(vacancies(host), key=lambda vacancy: vacancy.cell.id)
-    return tuple(sorted(by_id, key=attrgetter("signature")))
+    by_id = sorted(vacancies(host), key=_cell_id)
+    by_amounts: dict[tuple[int, ...], list[Vacancy]] = {}
+    for vacancy in by_id:
+        by_amounts.setdefault(_AMOUNTS(vacancy), []).append(vacancy)
+    groups: list[list[Vacancy]] = []
+    for amounts in sorted(by_amounts):
+        same = by_amounts[amounts]
+        groups += _by_signature(same) if len(same) > 1 else [same]
+    return groups
+
+
+def _by_signature(some: list[Vacancy]) -> list[list[Vacancy]]:
+    by_signature = groupby(sorted(some, key=_signature), key=_signature)
+    return [list(equal) for _, equal in by_signature]
+
+
+@kept
+def ranked(host: Host) -> Sequence[Vacancy]:
+    """The same one by one."""
+    return [vacancy for group in alike(host) for vacancy in group]
 
 
 def spanned(vacancy: Vacancy, policy: ThreadPolicy | None, vcpus: int, reserved: int) -> int:

@@ -72,9 +72,9 @@ def choice_answer(line: bytes | str, hosts: Sequence[Host]) -> Answer:
         if not choice.fits:
             message = f"fits on none of {len(hosts)} hosts"
             return {"fits": False, "error": "DoesNotFit", "message": message, "hosts": table}
-        best = choice.ranking[0].host
-        layout = fit(best, choice.request)
-        return {"fits": True, "host": best.name, "layout": layout, "hosts": table}
+        best = choice.ranking[0]
+        layout = best.layout(choice.request)
+        return {"fits": True, "host": best.host.name, "layout": layout, "hosts": table}
 
     return _answered(chosen, line)
 
