@@ -15,7 +15,7 @@ from mdsvc.cpuset import EMPTY, CpuSet
 from mdsvc.discovery import Discovered
 from mdsvc.discovery.capabilities import MAX_XML, host_from_capabilities
 from mdsvc.errors import BadInput
-from mdsvc.topology import MAX_L3, Host, HostCell
+from mdsvc.topology import Host, HostCell
 from tests.machines import capabilities as machines
 from tests.machines.known import MACHINES
 
@@ -137,15 +137,6 @@ def test_where_no_cpu_has_siblings_libvirt_is_old_and_all_are_online() -> None:
     assert [str(core) for core in host.cells[0].cores] == ["0", "1"]
 
 
-def test_siblings_that_are_not_there_leave_a_smaller_core() -> None:
-    host = imported(cell(0, cpu(0, "0,2") + cpu(1, "1,3") + cpu(3, "1,3")))
-    assert [str(core) for core in host.cells[0].cores] == ["0", "1,3"]
-
-
-def test_empty_siblings_mean_a_core_alone() -> None:
-    assert imported(cell(0, cpu(0, ""))).cells[0].siblings == (CpuSet.of([0]),)
-
-
 def cores(host: Host) -> list[tuple[list[str], str]]:
     """The siblings of each cell, and what is split."""
     return [(list(map(str, c.siblings)), str(c.split)) for c in host.cells]
@@ -160,22 +151,6 @@ def test_a_core_is_split_where_its_threads_are_in_two_cells() -> None:
         "cell 0: the cores of CPUs 0 reach into another cell",
         "cell 1: the cores of CPUs 1 reach into another cell",
     ]
-
-
-def test_a_core_of_four_threads_may_be_split_in_the_middle() -> None:
-    halves = [
-        cell(c, "".join(cpu(n, "0-3") for n in cpus)) for c, cpus in ((0, (0, 1)), (1, (2, 3)))
-    ]
-    assert cores(imported(*halves)) == [([], "0-1"), ([], "2-3")]
-
-
-def test_one_thread_that_names_the_other_is_enough_to_split_a_core() -> None:
-    assert cores(imported(cell(0, cpu(0, "0-1")), cell(1, cpu(1, "1")))) == [([], "0"), ([], "1")]
-
-
-def test_a_core_is_not_split_by_threads_that_are_offline_or_nowhere() -> None:
-    host = imported(cell(0, cpu(0, "0,2,9")), cell(1, cpu(1, "1") + "<cpu id='2'/>"))
-    assert cores(host) == [(["0"], ""), (["1"], "")]
 
 
 def test_a_cpu_that_two_cells_name_is_in_the_smaller() -> None:
@@ -252,31 +227,11 @@ def test_each_cell_has_its_part_of_every_l3_bank(banks: list[str], l3: list[list
     assert of_banks(*banks) == l3
 
 
-@pytest.mark.parametrize(
-    ("banks", "expected"),
-    [
-        (
-            [bank("0-1"), bank("2,6"), bank("4-5")],
-            "expected whole cores, but 0-1 has a part of one",
-        ),
-        ([bank("0-1,4-5"), bank("2,6"), bank("1,5")], "expected no CPU twice, but 1,5 is"),
-    ],
-)
-def test_a_cell_whose_caches_make_no_sense_is_taken_without(
-    banks: list[str], expected: str
-) -> None:
-    found = of_caches(*banks)
+def test_a_cell_whose_caches_make_no_sense_is_taken_without() -> None:
+    found = of_caches(bank("0-1"), bank("2,6"), bank("4-5"))
     assert [list(map(str, cell.l3)) for cell in found.host.cells] == [[], ["2,6"]]
-    assert found.notes == [f"cell 0 is taken without its L3 caches: {expected}"]
-
-
-def test_more_caches_than_any_machine_has_are_left_out_too() -> None:
-    cpus = range(MAX_L3 + 1)
-    banks = "".join(bank(f"{at}") for at in cpus)
-    xml = capabilities(cell(0, "".join(cpu(at, f"{at}") for at in cpus)))
-    found = host_from_capabilities(xml.replace("</host>", f"<cache>{banks}</cache></host>"), "h1")
-    assert found.host.cells[0].l3 == ()
-    assert "Expected `array` of length <= 256" in found.notes[0]
+    why = "expected whole cores, but 0-1 has a part of one"
+    assert found.notes == [f"cell 0 is taken without its L3 caches: {why}"]
 
 
 def test_a_bank_that_is_no_cpu_list_is_named() -> None:

@@ -339,13 +339,6 @@ async def test_whoever_is_slow_with_a_header_is_cut_off(
         writer.close()
 
 
-async def test_what_is_no_http_is_answered_with_400() -> None:
-    async with here(MemoryStore()) as (guests, operator):
-        for port in (guests, operator):
-            for noise in (b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03\r\n\r\n", b"\0\r\n\r\n"):
-                assert (await Wire(port).send(noise)).status == 400
-
-
 async def test_listeners_are_gone_after_the_block() -> None:
     async with here(MemoryStore()) as ports:
         pass

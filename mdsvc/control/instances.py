@@ -60,6 +60,27 @@ async def get_instance(store: Store, uuid: str) -> PlacedInstance:
     return found
 
 
+async def get_password(store: Store, uuid: str) -> bytes:
+    """What the guest has stored as its encrypted password."""
+    await get_instance(store, uuid)
+    password = await store.password(uuid)
+    if password is None:
+        raise NotFound(f"instance {uuid}: it has stored no password")
+    return password
+
+
+async def clear_password(store: Store, uuid: str) -> None:
+    """Forget the guest's password, so that it can store one again."""
+
+    async def use_case(tx: Transaction) -> None:
+        if await tx.get_instance(uuid) is None:
+            raise NotFound(f"instance {uuid}: no such instance is stored")
+        if not await tx.clear_password(uuid):
+            raise NotFound(f"instance {uuid}: it has stored no password")
+
+    await in_transaction(store, use_case)
+
+
 async def _check_new(tx: Transaction, instance: Instance) -> None:
     if await tx.get_instance(instance.uuid):
         raise Conflict(f"uuid {instance.uuid}: expected a new one, but it is stored already")

@@ -1,7 +1,36 @@
 """The best vacancies for a request: what each vacancy costs each guest cell, and the least total.
 
-A cost is one whole number, most significant first: whole cores broken, L3 domains that the pCPUs
-are in, what the host's packing prefers of CPUs, then of memory, and the place in the ranking.
+**The problem.** Each guest cell goes to a vacancy of its own. Whether it fits there does not depend
+on where the others go (``demand.fits``), nor does what it costs; so that is a table, rows of guest
+cells and columns of vacancies, and the best place is an assignment of rows to columns with the
+least sum. Only an isolated emulator thread ties the rows together: its pCPU is in any one of them.
+Each of these choices is a *variant* of the demands, a table of its own.
+
+**The cost** is one whole number, in which each part outweighs all sums of the parts after it, so
+that the least sum is the lexicographic best. The most significant first: whole cores broken; L3
+domains that pCPUs are in, beyond the first; what the host's packing prefers of CPUs and then of
+memory, less for emptier vacancies where it spreads, and for fuller ones where it packs; the place
+in the ranking. The last makes the answer the same whatever the labels are: vacancies are ranked by
+what tells them apart, and by their ids only where nothing does (``vacancy.alike``).
+
+**Exact.** All costs are integers, of any size, and the assignment is solved and not estimated: for
+one row the least is taken, for equal rows the cheapest columns, else by shortest augmenting paths
+(``assignment``). Where there is none, a set of rows has too few columns (Hall), which is found
+first and quickly. Variants are compared by cores and domains, then the earliest wins, so that the
+emulator is in guest cell 0 unless another place is better in these.
+
+**How long it takes.** With g guest cells, k different ones, and h vacancies of d kinds: k × d
+costs, each from counts, or with known L3 domains from a search for the fewest (``l3``). Then h for
+one row, h log h for equal rows, g² × h else; a variant is only solved if its cores and domains
+could be fewer than those that were reached, so mostly one of g is.
+
+Cases, by number where they are below:
+
+1. No guest cells: the guest floats, and all vacancies together are its place.
+2. One guest cell on one of many hosts: the least of a row, ranked only between equals.
+3. One row: the least of it.
+4. One variant: its assignment.
+5. Several variants: their assignments, while they could be better.
 """
 
 from __future__ import annotations
@@ -48,7 +77,7 @@ class Found(NamedTuple):
 
 def best(host: Host, request: Request) -> Found | None:
     """The least cost of all assignments that satisfy every rule of the cells."""
-    if not request.cells:
+    if not request.cells:  # case 1
         return Found(host, _floating(host) * _PLACES, (), ())
     found = _cheapest(_ranks(host), variants(request))
     if found is None:
@@ -63,7 +92,7 @@ def best_of_many(host: Host, request: Request) -> Found | None:
     """
     if len(request.cells) != 1:
         return best(host, request)
-    [demands] = variants(request)
+    [demands] = variants(request)  # case 2
     row = _row(demands[0], [_rank(host, vacancy, 0, 1) for vacancy in vacancies(host)])
     cost = min((cost for cost in row if cost is not None), default=None)
     if cost is None:
@@ -160,13 +189,13 @@ def _cheapest(ranks: Sequence[_Rank], asked: Sequence[Sequence[Demand]]) -> _Ass
     """Over the variants of the demands: the fewest cores broken, then the fewest L3 domains, then
     the earliest variant.
     """
-    if len(asked) == 1 == len(asked[0]):
+    if len(asked) == 1 == len(asked[0]):  # case 3
         row = _row(asked[0][0], ranks)
         cost = min((cost for cost in row if cost is not None), default=None)
         return None if cost is None else _Assignment(cost, asked[0], [row.index(cost)])
     rows = {demand: _row(demand, ranks) for demands in asked for demand in dict.fromkeys(demands)}
     cheapest, reached = None, None
-    for bound in _bounds(asked, rows) if len(asked) > 1 else (_Bound(0, 0),):
+    for bound in _bounds(asked, rows) if len(asked) > 1 else (_Bound(0, 0),):  # cases 5 and 4
         if reached and reached <= bound:
             break  # neither this variant nor a later one is better
         costs = [rows[demand] for demand in asked[bound.home]]

@@ -138,6 +138,19 @@ def show(value: object, *tables: RenderableType) -> None:
         console.print(table)
 
 
+def show_bytes(data: bytes, value: object) -> None:
+    """Print bytes that somebody else has written as they are; with ``--json``, the value.
+
+    A terminal gets no control characters of theirs.
+    """
+    if _remembered("as_json"):
+        data = to_json(value) + b"\n"
+    elif data and sys.stdout.isatty():
+        data = _one_line(data.decode(errors="backslashreplace")).encode() + b"\n"
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
 def run(command: click.Command) -> int:
     """Run the command; errors become one message and an exit code, never a traceback."""
     _open_closed_streams()

@@ -15,6 +15,21 @@ from msgspec import inspect
 
 from mdsvc.cpuset import CpuSet
 from mdsvc.errors import BadInput
+from mdsvc.forms.faults import explain
+from mdsvc.forms.rules import Check, checker
+from mdsvc.forms.words import CPU_SET, instead, join, shown
+
+__all__ = [
+    "Form",
+    "check_plain",
+    "explain",
+    "from_builtins",
+    "from_json",
+    "from_store",
+    "shown",
+    "to_builtins",
+    "to_json",
+]
 
 T = TypeVar("T")
 
@@ -22,7 +37,12 @@ MAX_DEPTH = 64
 
 
 class Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of every value that has a JSON form. Immutable; unknown keys are refused."""
+    """Base of every value that has a JSON form. Immutable; unknown keys are refused.
+
+    ``__post_init__`` fills in, gives values their one spelling, and refuses what could not be used.
+    Rules that are for input alone stand in fields' types (``rules``); those between fields are a
+    method ``check(self) -> None``, which raises ValueError naming a field.
+    """
 
 
 def from_json(text: bytes | str, kind: type[T]) -> T:
@@ -37,12 +57,30 @@ def from_json(text: bytes | str, kind: type[T]) -> T:
 
 
 def from_builtins(data: Any, kind: type[T]) -> T:
-    """Read one value from what a JSON or msgpack document decodes to. Raises BadInput."""
+    """Read input: of its type, and by every rule there is. Raises BadInput."""
+    value = from_store(data, kind)
+    check: Check | None = checker(kind)  # type: ignore[arg-type]  # types can be hashed
+    if check:
+        check(value, "")
+    return value
+
+
+def from_store(data: Any, kind: type[T]) -> T:
+    """Read what was input once: of its type, by the rules of its day. Raises BadInput.
+
+    A rule that is newer than a record must not cost a guest its metadata; what could do harm is
+    made harmless where it is shown (``documents``).
+    """
     check_plain(data)
     try:
-        return msgspec.convert(data, kind, str_keys=True, dec_hook=_decode)
+        value: T = _convert(data, kind)
     except msgspec.ValidationError as error:
-        raise BadInput(explain(str(error), kind)) from None
+        raise BadInput(explain(error, data, kind, _convert)) from None
+    return value
+
+
+def _convert(data: Any, kind: Any) -> Any:
+    return msgspec.convert(data, kind, str_keys=True, dec_hook=_decode)
 
 
 def to_builtins(value: object) -> Any:
@@ -59,7 +97,7 @@ def _decode(kind: type, value: Any) -> Any:
     if kind is not CpuSet:
         raise NotImplementedError(kind)
     if not isinstance(value, str):
-        raise ValueError(f'Expected a CPU set string like "0-3,7", got `{type(value).__name__}`')
+        raise ValueError(f"expected {CPU_SET}, got {instead(value, inspect.AnyType())}")
     return CpuSet.parse(value)
 
 
@@ -87,7 +125,7 @@ def check_plain(data: Any, path: str = "", depth: int = MAX_DEPTH) -> None:
         for key, value in items:
             if isinstance(key, str):
                 check_plain(key, f"a key of {path or 'the document'}", depth)
-            check_plain(value, _join(path, key), depth - 1)
+            check_plain(value, join(path, key), depth - 1)
 
 
 def _expected(data: Any) -> str | None:
@@ -100,59 +138,3 @@ def _expected(data: Any) -> str | None:
     if isinstance(data, float) and not isfinite(data):
         return "a finite number"
     return None
-
-
-def _join(path: str, key: str | int) -> str:
-    if isinstance(key, int):
-        return f"{path}[{key}]"
-    return f"{path}.{shown(key)}" if path else shown(key)
-
-
-def shown(key: str) -> str:
-    """The key as it appears in a message, which is one line and short."""
-    return str(key) if len(str(key)) <= 80 and str(key).isprintable() else repr(key)[:80] + "..."
-
-
-_LOCATED = re.compile(r"(?s)(?P<what>.*) - at `(?:key` in `)?\$(?P<path>.*)`")
-_FIELD = re.compile(r"(?s)Object (?:missing required field|contains unknown field) `(?P<name>.*)`")
-_NESTED = re.compile(r"(?s)(?P<field>[a-z_0-9.:\[\]]+): (?P<what>.*)")
-
-
-def explain(message: str, kind: type) -> str:
-    """msgspec's message with the field in front: ``flavor.vcpus: Expected `int`, got `str``."""
-    located = _LOCATED.fullmatch(message)
-    what, path = (located["what"], located["path"].lstrip(".")) if located else (message, "")
-    field = _FIELD.fullmatch(what)
-    nested = _NESTED.fullmatch(what)
-    if field:
-        path = _join(path, field["name"])
-        missing = what.startswith("Object missing")
-        what = "required, but missing" if missing else "no such field is known here"
-    elif nested:
-        path, what = _join(path, nested["field"]), nested["what"]
-    elif what.startswith("Invalid ") and (words := _words(kind, path)):
-        what = f"expected one of {', '.join(words)}"
-    return f"{path or 'document'}: {what}"
-
-
-def _words(kind: type, path: str) -> list[str]:
-    """What the field at the path may be, where it is one of some words."""
-    words: list[str] = []
-    kinds = _alternatives(inspect.type_info(kind))
-    for name in re.findall("[a-z_]+", path):
-        structs = [node for node in kinds if isinstance(node, inspect.StructType)]
-        words = [str(struct.tag) for struct in structs if struct.tag_field == name]
-        fields = [field for struct in structs for field in struct.fields]
-        kinds = [k for f in fields if f.encode_name == name for k in _alternatives(f.type)]
-    for node in kinds:
-        words += map(str, node.values) if isinstance(node, inspect.LiteralType) else ()
-    return words
-
-
-def _alternatives(kind: inspect.Type) -> list[inspect.Type]:
-    """The kinds that a value, or an item of it, may be of."""
-    if isinstance(kind, inspect.UnionType):
-        return [each for inner in kind.types for each in _alternatives(inner)]
-    if isinstance(kind, inspect.VarTupleType):
-        return _alternatives(kind.item_type)
-    return [kind]
