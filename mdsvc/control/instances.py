@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mdsvc.control import in_transaction
 from mdsvc.errors import Conflict, NotFound
 from mdsvc.instance import Instance, PlacedInstance, place_instance
+from mdsvc.names import canonical_uuid
 from mdsvc.placing.choice import choose
 from mdsvc.placing.usage import place, remove
 from mdsvc.policy.flavor import Request, request
@@ -36,13 +37,11 @@ async def delete_instance(store: Store, uuid: str) -> None:
     """Remove a guest, and its use from its host."""
 
     async def use_case(tx: Transaction) -> None:
-        placed = await tx.get_instance(uuid)
-        if placed is None:
-            raise NotFound(f"instance {uuid}: no such instance is stored")
+        placed = _known(uuid, await tx.get_instance(canonical_uuid(uuid)))
         host = await tx.get_host(placed.host)
         if host is not None:
             await tx.update_host(remove(host, placed.layout, placed.flavor))
-        await tx.remove_instance(uuid)
+        await tx.remove_instance(placed.uuid)
 
     await in_transaction(store, use_case)
 
@@ -54,16 +53,32 @@ async def list_instances(store: Store) -> Sequence[PlacedInstance]:
 
 async def get_instance(store: Store, uuid: str) -> PlacedInstance:
     """One guest."""
-    found = await store.get_instance(uuid)
-    if found is None:
+    return _known(uuid, await store.get_instance(canonical_uuid(uuid)))
+
+
+async def get_instance_with_host(store: Store, uuid: str) -> tuple[PlacedInstance, Host]:
+    """One guest and its host, as they are together: what its domain is made from."""
+
+    async def use_case(tx: Transaction) -> tuple[PlacedInstance, Host]:
+        placed = _known(uuid, await tx.get_instance(canonical_uuid(uuid)))
+        host = await tx.get_host(placed.host)
+        if host is None:
+            raise NotFound(f"host {placed.host}: no such host is registered")
+        return placed, host
+
+    return await in_transaction(store, use_case)
+
+
+def _known(uuid: str, placed: PlacedInstance | None) -> PlacedInstance:
+    if placed is None:
         raise NotFound(f"instance {uuid}: no such instance is stored")
-    return found
+    return placed
 
 
 async def get_password(store: Store, uuid: str) -> bytes:
     """What the guest has stored as its encrypted password."""
-    await get_instance(store, uuid)
-    password = await store.password(uuid)
+    guest = await get_instance(store, uuid)
+    password = await store.password(guest.uuid)
     if password is None:
         raise NotFound(f"instance {uuid}: it has stored no password")
     return password
@@ -73,9 +88,8 @@ async def clear_password(store: Store, uuid: str) -> None:
     """Forget the guest's password, so that it can store one again."""
 
     async def use_case(tx: Transaction) -> None:
-        if await tx.get_instance(uuid) is None:
-            raise NotFound(f"instance {uuid}: no such instance is stored")
-        if not await tx.clear_password(uuid):
+        guest = _known(uuid, await tx.get_instance(canonical_uuid(uuid)))
+        if not await tx.clear_password(guest.uuid):
             raise NotFound(f"instance {uuid}: it has stored no password")
 
     await in_transaction(store, use_case)

@@ -20,6 +20,7 @@ class Kind(NamedTuple):
     free: int
     whole_cores: int
     isolated: int
+    split_free: int
     whole_sizes: tuple[int, ...] = ()  # these two only where cores have three threads and more
     loose: tuple[tuple[int, int], ...] = ()  # free threads and size
 
@@ -90,11 +91,16 @@ class Cores(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def kind(self) -> Kind:
         """What tells these cores from others."""
-        known = self.free, self.whole_cores, self.isolated
+        known = self.free, self.whole_cores, self.isolated, self.split_free
         if _most_threads(self.masks) < 3:
             return Kind(*known)  # with one or two threads a core, that is all there can be
         sizes = tuple(map(int.bit_count, self.whole))
         return Kind(*known, sizes, tuple((core.free, core.size) for core in self.loose_cores))
+
+    @property
+    def split_free(self) -> int:
+        """How many threads that are split off are free."""
+        return (self.free_mask & self.split_mask).bit_count()
 
     @property
     def pairable(self) -> int:
@@ -155,8 +161,8 @@ def counts(masks: tuple[int, ...], free: int, split: int) -> Counts:
     """What can be counted of the cores, of all that are of one pattern at once: bit by bit, whose
     threads are all free (``every``), and which have one (``once``) and two (``twice``) that are.
     """
-    sizes: list[int] = []
     wholes = threads = lone = singles = 0
+    core_size = 1
     for firsts, steps in _patterns(masks):
         every = once = free & firsts
         twice = 0
@@ -170,7 +176,7 @@ def counts(masks: tuple[int, ...], free: int, split: int) -> Counts:
             singles += (every & ~split).bit_count()
         elif every:
             size = len(steps) + 1
-            sizes.append(size)
+            core_size = size if core_size in (1, size) else 0
             wholes += every.bit_count()
             threads += every.bit_count() * size
     total = free.bit_count()
@@ -180,7 +186,7 @@ def counts(masks: tuple[int, ...], free: int, split: int) -> Counts:
         "free_mask": free,
         "free": total,
         "whole_cores": wholes,
-        "core_size": the_only(sizes) if sizes else 1,
+        "core_size": core_size,
         "whole_threads": threads,
         "loose_threads": loose,
         "paired_threads": loose - lone,

@@ -45,6 +45,8 @@ from itertools import accumulate
 from operator import attrgetter, lshift, rshift
 from typing import NamedTuple
 
+from typing_extensions import override
+
 from mdsvc.fitting.cores import Cores, Loose, lowest, the_only
 from mdsvc.fitting.picking import broken
 from mdsvc.policy.flavor import ThreadPolicy
@@ -82,6 +84,7 @@ class _Joined(Cores, frozen=True, dict=True):
     domains: tuple[Cores, ...]
 
     @cached_property
+    @override
     def loose_cores(self) -> list[Loose]:
         cores = (core for domain in self.domains for core in domain.loose_cores)
         return sorted(cores, key=attrgetter("free", "size", "entire"))

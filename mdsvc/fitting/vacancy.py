@@ -71,6 +71,7 @@ class Vacancy(Cores, frozen=True, dict=True):
             *map(int.bit_count, _MASKS(self)),
             *map(len, _GROUPS(self)),
             *[sorted(map(astuple, getattr(self.cell, name))) for name in _CELL.structs],
+            self.split_free,
             [] if self.core_size else [core.bit_count() for core in self.whole],
             [(core.free, core.size) for core in self.loose_cores] if self.paired_threads else [],
             [domain.kind for domain in self.domains] if self.l3 > 1 else [],
