@@ -7,6 +7,7 @@ import copy
 import msgspec
 import pytest
 
+from mdsvc.fitting.cores import Cores, Counts
 from mdsvc.fitting.vacancy import Vacancy, alike, vacancies
 from mdsvc.kept import kept
 from mdsvc.likeness import LABELS, likeness, shape_of, telling
@@ -110,12 +111,20 @@ def test_labels_alone_make_no_difference() -> None:
     assert likeness(host_of(other)) == likeness(host_of(HOST))
 
 
-def test_fields_of_a_vacancy_that_are_no_cpu_numbers_are_all_in_its_signature() -> None:
+def test_fields_of_a_vacancy_that_are_no_cpu_numbers_are_all_in_its_amounts() -> None:
     first, _ = vacancies(host_of(HOST))
     for name in Vacancy.__struct_fields__:
         if isinstance(value := getattr(first, name), int) and not name.endswith("_mask"):
             changed = msgspec.structs.replace(first, **{name: value + 1})
-            assert changed.signature != first.signature, name
+            assert changed.amounts != first.amounts, name
+
+
+def test_what_is_counted_of_cores_is_in_the_order_of_their_fields() -> None:
+    assert (
+        Counts._fields
+        == Cores.__struct_fields__
+        == Vacancy.__struct_fields__[: len(Counts._fields)]
+    )
 
 
 def test_a_field_that_is_added_tells_apart_without_being_listed() -> None:

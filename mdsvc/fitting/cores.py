@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple
 
 import msgspec
 
@@ -52,7 +52,7 @@ class Cores(msgspec.Struct, frozen=True, dict=True):
     @classmethod
     def among(cls, masks: tuple[int, ...], free: int, split: int) -> Cores:
         """What is free of these cores, where these pCPUs are and these are split off."""
-        return Cores(**counts(masks, free, split))
+        return Cores(*counts(masks, free, split))
 
     @cached_property
     def whole(self) -> tuple[int, ...]:
@@ -116,8 +116,8 @@ class Cores(msgspec.Struct, frozen=True, dict=True):
 # ---- counting ----
 
 
-class Counts(TypedDict):
-    """The fields of ``Cores``, by name, to make it and what extends it of."""
+class Counts(NamedTuple):
+    """The fields of ``Cores`` in their order, for it and what extends it to be made from."""
 
     masks: tuple[int, ...]
     free_mask: int
@@ -157,42 +157,43 @@ def _most_threads(masks: tuple[int, ...]) -> int:
     return max(map(int.bit_count, masks), default=0)
 
 
-def counts(masks: tuple[int, ...], free: int, split: int) -> Counts:
+def counts(masks: tuple[int, ...], free_mask: int, split_mask: int) -> Counts:
     """What can be counted of the cores, of all that are of one pattern at once: bit by bit, whose
     threads are all free (``every``), and which have one (``once``) and two (``twice``) that are.
     """
-    wholes = threads = lone = singles = 0
+    whole_cores = whole_threads = lone = singles = 0
     core_size = 1
     for firsts, steps in _patterns(masks):
-        every = once = free & firsts
+        every = once = free_mask & firsts
         twice = 0
         for step in steps:
-            thread = free >> step & firsts
+            thread = free_mask >> step & firsts
             every &= thread
             twice |= once & thread
             once |= thread
         lone += (once & ~twice).bit_count()
         if not steps:
-            singles += (every & ~split).bit_count()
+            singles += (every & ~split_mask).bit_count()
         elif every:
             size = len(steps) + 1
             core_size = size if core_size in (1, size) else 0
-            wholes += every.bit_count()
-            threads += every.bit_count() * size
-    total = free.bit_count()
-    loose = total - threads
-    return {
-        "masks": masks,
-        "free_mask": free,
-        "free": total,
-        "whole_cores": wholes,
-        "core_size": core_size,
-        "whole_threads": threads,
-        "loose_threads": loose,
-        "paired_threads": loose - lone,
-        "isolated": wholes + singles,
-        "split_mask": split,
-    }
+            whole_cores += every.bit_count()
+            whole_threads += every.bit_count() * size
+    free = free_mask.bit_count()
+    loose = free - whole_threads
+    paired, isolated = loose - lone, whole_cores + singles
+    return Counts(  # in their order: by name it would take as long as all of the above
+        masks,
+        free_mask,
+        free,
+        whole_cores,
+        core_size,
+        whole_threads,
+        loose,
+        paired,
+        isolated,
+        split_mask,
+    )
 
 
 def the_only(sizes: Sequence[int]) -> int:

@@ -6,9 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from itertools import groupby
 from math import floor
 from operator import attrgetter
 
@@ -44,7 +43,7 @@ class Vacancy(Cores, frozen=True, dict=True):
         shared_left = floor(shared * host.cpu_allocation_ratio) - cell.shared_used
         memory_left = floor(cell.memory_mb * host.ram_allocation_ratio) - cell.memory_used_mb
         return cls(
-            **counts(cell.core_masks, free, cell.split.mask),
+            *counts(cell.core_masks, free, cell.split.mask),
             cell=cell,
             l3=len(cell.l3_cores) if cell.l3 else 0,
             shared_cpus=shared,
@@ -63,33 +62,37 @@ class Vacancy(Cores, frozen=True, dict=True):
         """The cell's page pools by their page size."""
         return tuple(sorted(self.cell.pages, key=lambda pool: pool.size_kb))
 
-    @cached_property
-    def signature(self) -> tuple[object, ...]:
-        """What tells this vacancy from others beside its labels, to rank cells without them."""
+    @property
+    def amounts(self) -> tuple[int, ...]:
+        """What there is of all that is counted, in numbers: the first part of a ranking."""
+        return _AMOUNTS(self)
+
+    @property
+    def details(self) -> tuple[object, ...]:
+        """What tells vacancies of the same amounts apart beside their labels."""
         return (
-            *_AMOUNTS(self),
             *map(int.bit_count, _MASKS(self)),
             *map(len, _GROUPS(self)),
-            *[sorted(map(astuple, getattr(self.cell, name))) for name in _CELL.structs],
+            *[tuple(sorted(map(astuple, getattr(self.cell, name)))) for name in _CELL.structs],
             self.split_free,
-            [] if self.core_size else [core.bit_count() for core in self.whole],
-            [(core.free, core.size) for core in self.loose_cores] if self.paired_threads else [],
-            [domain.kind for domain in self.domains] if self.l3 > 1 else [],
+            () if self.core_size else tuple(map(int.bit_count, self.whole)),
+            tuple([core[:2] for core in self.loose_cores]) if self.paired_threads else (),
+            tuple([domain.kind for domain in self.domains]) if self.l3 > 1 else (),
         )
 
 
 # ---- what tells vacancies apart: every field of them and of their cells, but the labels ----
 
 _NUMBERED = frozenset({"masks", "free_mask", "split_mask", "cell"})
-"""A vacancy's own fields that have labels; of these the signature's last parts tell the rest."""
+"""A vacancy's own fields that have labels; of these the details tell the rest."""
 
 _CELL = shape_of(HostCell)
 _AMOUNTS = attrgetter(
     *(name for name in Vacancy.__struct_fields__ if name not in _NUMBERED),
     *(f"cell.{name}" for name in _CELL.plain),
 )
-_signature = attrgetter("signature")
 _cell_id = attrgetter("cell.id")
+_DETAILS = attrgetter("details")
 _MASKS = attrgetter(*(f"cell.{name}" for name in _CELL.masks))
 _GROUPS = attrgetter(*(f"cell.{name}" for name in _CELL.groups))
 
@@ -103,23 +106,23 @@ def vacancies(host: Host) -> tuple[Vacancy, ...]:
 @kept
 def alike(host: Host) -> Sequence[Sequence[Vacancy]]:
     """The vacancies in an order that relabelling does not change, those together that are alike but
-    for labels: by their signature, and only among equals by cell id. That begins with amounts, and
-    often these are all that there is to ask.
+    for labels: by their amounts, then by their details, and only among equals by cell id.
     """
     by_id = sorted(vacancies(host), key=_cell_id)
-    by_amounts: dict[tuple[int, ...], list[Vacancy]] = {}
-    for vacancy in by_id:
-        by_amounts.setdefault(_AMOUNTS(vacancy), []).append(vacancy)
-    groups: list[list[Vacancy]] = []
-    for amounts in sorted(by_amounts):
-        same = by_amounts[amounts]
-        groups += _by_signature(same) if len(same) > 1 else [same]
+    groups: list[Sequence[Vacancy]] = []
+    for same in _grouped(by_id, _AMOUNTS):
+        groups += _grouped(same, _DETAILS) if len(same) > 1 else (same,)
     return groups
 
 
-def _by_signature(some: list[Vacancy]) -> list[list[Vacancy]]:
-    by_signature = groupby(sorted(some, key=_signature), key=_signature)
-    return [list(equal) for _, equal in by_signature]
+def _grouped(
+    some: Sequence[Vacancy], key: Callable[[Vacancy], tuple[object, ...]]
+) -> list[Sequence[Vacancy]]:
+    """In the order of the key; those of one key in the order in which they came."""
+    by_key: dict[tuple[object, ...], list[Vacancy]] = {}
+    for vacancy in some:
+        by_key.setdefault(key(vacancy), []).append(vacancy)
+    return [by_key[found] for found in sorted(by_key)]
 
 
 @kept
