@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+import msgspec
+
 from mdsvc.cpuset import EMPTY, CpuSet, union
 from mdsvc.errors import DoesNotFit
 from mdsvc.fitting import search
@@ -22,7 +24,7 @@ from mdsvc.forms import Form
 from mdsvc.policy.flavor import EmulatorPolicy, GuestCell, Policy, Request, ThreadPolicy
 from mdsvc.topology import Host
 
-__all__ = ["Found", "Layout", "LayoutCell", "does_not_fit", "find", "fit", "laid_out"]
+__all__ = ["Found", "Layout", "LayoutCell", "does_not_fit", "find", "fit", "laid_out", "refloat"]
 
 
 class LayoutCell(Form, frozen=True):
@@ -79,17 +81,23 @@ def find(host: Host, request: Request) -> Found | None:
 
 def laid_out(found: Found, request: Request) -> Layout:
     """The layout of the request in the place that was found for it."""
-    cells = tuple(map(_cell, request.cells, found.demands, found.vacancies))
-    return Layout(
+    placed = Layout(
         dedicated_cpus=request.dedicated,
         shared_cpus=request.shared,
         realtime_cpus=request.realtime,
         cpu_policy=request.cpu_policy,
         cpu_thread_policy=request.cpu_thread_policy,
         emulator_threads_policy=request.emulator_threads_policy,
-        emulator_cpus=_EMULATOR_CPUS[request.emulator_threads_policy](found.host, cells),
-        cells=cells,
+        emulator_cpus=EMPTY,
+        cells=tuple(map(_cell, request.cells, found.demands, found.vacancies)),
     )
+    return refloat(found.host, placed)
+
+
+def refloat(host: Host, layout: Layout) -> Layout:
+    """The layout with its emulator threads where they float on the host as it is now (R11-R13)."""
+    emulator_cpus = _EMULATOR_CPUS[layout.emulator_threads_policy](host, layout.cells)
+    return msgspec.structs.replace(layout, emulator_cpus=emulator_cpus)
 
 
 def does_not_fit(host: Host, request: Request) -> DoesNotFit:

@@ -170,9 +170,9 @@ def _answered(line: bytes | str, kind: type[_Q], ask: Callable[[_Q], _A]) -> _A 
         question = from_json(line, kind)
     except BadInput as error:
         return _refusal(error)
-    given: _A | Refusal
+    outcome: _A | Refusal
     try:
-        given = ask(question)
+        outcome = ask(question)
     except (InvalidRequest, DoesNotFit) as error:
-        given = _refusal(error)
-    return replace(given, warnings=question.warnings)
+        outcome = _refusal(error)
+    return replace(outcome, warnings=question.warnings)
