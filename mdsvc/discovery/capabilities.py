@@ -14,9 +14,9 @@ from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element
 
 from mdsvc.cpuset import EMPTY, MAX_CPU, CpuSet
-from mdsvc.discovery import found_host, parts_of
+from mdsvc.discovery import found_arch, found_host, parts_of
 from mdsvc.errors import BadInput
-from mdsvc.topology import Host, HostCell, PagePool
+from mdsvc.topology import Arch, Host, HostCell, PagePool
 
 MAX_XML = 16 * 2**20
 """Bytes; a host of 4096 CPUs in 256 cells takes 4 MiB."""
@@ -34,7 +34,7 @@ def host_from_capabilities(
     """
     root = _document(xml)
     cells = _topology(_topology_of(root), _l3_of(root))
-    return found_host(name, cells, shared, dedicated)
+    return found_host(name, _arch_of(root), cells, shared, dedicated)
 
 
 # ---- the document ----
@@ -67,6 +67,13 @@ def _topology_of(root: Element) -> Element:
     if topology is None:
         raise BadInput(f"<{root.tag}>: expected a host with <topology> in it")
     return topology
+
+
+def _arch_of(root: Element) -> Arch:
+    """The host's architecture; x86_64 where a part of the document was given that has none."""
+    path = "host/cpu/arch" if root.tag == "capabilities" else "cpu/arch"
+    arch = root.findtext(path)
+    return "x86_64" if arch is None else found_arch(arch.strip(), "<cpu><arch>")
 
 
 def _l3_of(root: Element) -> list[CpuSet]:

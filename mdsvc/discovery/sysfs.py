@@ -10,30 +10,45 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from mdsvc.cpuset import EMPTY, MAX_CPU, CpuSet
-from mdsvc.discovery import found_host, parts_of
+from mdsvc.discovery import found_arch, found_host, parts_of
 from mdsvc.errors import BadInput
 from mdsvc.topology import Host, HostCell, PagePool
 
 _MAX_CELL = 65535
 
 
+class Kernel(NamedTuple):
+    """Where a kernel tells of its machine. ``machine`` is what `uname -m` says; ``meminfo`` is
+    read only where the kernel knows no nodes.
+    """
+
+    sys: Path = Path("/sys")
+    meminfo: Path = Path("/proc/meminfo")
+    machine: str = os.uname().machine
+
+
+THIS = Kernel()
+
+
 def local_host(
     name: str,
     shared: CpuSet | None = None,
     dedicated: CpuSet | None = None,
-    root: Path = Path("/sys"),
-    meminfo: Path = Path("/proc/meminfo"),
+    kernel: Kernel = THIS,
 ) -> Host:
     """The host that this program runs on, each NUMA node one cell.
 
     ``shared`` and ``dedicated`` become ``cpu_shared_set`` and ``cpu_dedicated_set``; without
-    either every CPU is shared, as in Nova. ``meminfo`` is read only where the
-    kernel knows no nodes. Raises BadInput.
+    either every CPU is shared, as in Nova. Raises BadInput.
     """
-    cells = _cells(root / "devices/system", meminfo, root / "kernel/mm/hugepages")
-    return found_host(name, cells, shared, dedicated)
+    arch = found_arch(kernel.machine, "uname -m")
+    cells = _cells(
+        kernel.sys / "devices/system", kernel.meminfo, kernel.sys / "kernel/mm/hugepages"
+    )
+    return found_host(name, arch, cells, shared, dedicated)
 
 
 def _cells(system: Path, meminfo: Path, hugepages: Path) -> list[HostCell]:

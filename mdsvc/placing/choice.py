@@ -83,6 +83,7 @@ def _likeness(host: Host) -> Hashable:
         host.ram_allocation_ratio,
         host.packing,
         host.knows_mixed,
+        host.gives_nodes,
         host.floating_vcpus,
         host.floating_memory_mb,
         tuple(map(_cell_likeness, host.cells)),

@@ -16,8 +16,8 @@ import msgspec
 from mdsvc.cpuset import EMPTY, CpuSet, union
 from mdsvc.errors import InvalidRequest
 from mdsvc.forms import Form
+from mdsvc.policy import cpu_topology, guest_numa
 from mdsvc.policy import extra_specs as read
-from mdsvc.policy import guest_numa
 from mdsvc.policy.extra_specs import Texts
 
 Policy = Literal["dedicated", "shared", "mixed"]
@@ -115,6 +115,7 @@ def request(flavor: Flavor, image: Image | None = None) -> Request:
     _check_mask_belongs(specs, policy, counts)
     _check_realtime(specs, props, realtime, dedicated, flavor.vcpus)
     page_size = _page_size(specs, props)
+    cpu_topology.wishes(specs, props, flavor.vcpus)  # checked here, obeyed in the domain
     has_topology = policy != "shared" or nodes.asked_for or page_size is not None
     return Request(
         vcpus=flavor.vcpus,

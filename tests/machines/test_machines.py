@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from mdsvc.discovery.capabilities import host_from_capabilities
-from mdsvc.discovery.sysfs import local_host
+from mdsvc.discovery.sysfs import Kernel, local_host
 from mdsvc.errors import BadInput
 from mdsvc.topology import Host
 from tests.machines.capabilities import capabilities
@@ -35,7 +35,8 @@ def by_libvirt(machine: Machine) -> Host:
 
 def by_kernel(machine: Machine, root: Path) -> Host:
     plant(machine, root)
-    return local_host("h1", root=root / "sys", meminfo=root / "proc/meminfo")
+    kernel = Kernel(root / "sys", root / "proc/meminfo", machine.arch)
+    return local_host("h1", kernel=kernel)
 
 
 def without_pages(host: Host, *sizes: int) -> Host:
