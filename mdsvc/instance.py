@@ -43,6 +43,11 @@ class Base64(Form, frozen=True):
             raise ValueError("base64: expected base64 text") from None
 
 
+def canonical_uuid(uuid: str) -> str:
+    """The one spelling of a UUID, under which it is stored; what is none is left as it is."""
+    return uuid.lower()
+
+
 Content = str | Base64
 
 
@@ -141,7 +146,7 @@ class Instance(Form, frozen=True, kw_only=True):
     version_list: VersionList | None = None
 
     def __post_init__(self) -> None:
-        uuid = self.uuid.lower()
+        uuid = canonical_uuid(self.uuid)
         if not _UUID.fullmatch(uuid):
             raise ValueError(f"uuid: expected a UUID like {_EXAMPLE_UUID}, got {self.uuid!r}")
         defaults = {

@@ -9,10 +9,16 @@ from typing import Any
 
 import pytest
 
-from mdsvc.control.hosts import add_host, get_host, list_hosts, remove_host
-from mdsvc.control.instances import create_instance, delete_instance, get_instance, list_instances
+from mdsvc.control.hosts import add_host, get_host, list_hosts, remove_host, replace_host
+from mdsvc.control.instances import (
+    create_instance,
+    delete_instance,
+    get_instance,
+    get_instance_with_host,
+    list_instances,
+)
 from mdsvc.cpuset import EMPTY, CpuSet
-from mdsvc.errors import Conflict, DoesNotFit, InvalidRequest, NotFound
+from mdsvc.errors import BadInput, Conflict, DoesNotFit, InvalidRequest, NotFound
 from mdsvc.forms import from_builtins
 from mdsvc.instance import Instance, PlacedInstance
 from mdsvc.store import Stale, Store
@@ -24,6 +30,14 @@ from tests.cli.values import host as form_of_host
 MIXED = flavor(2, 64, {"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "1"})
 PAIR = flavor(2, 64, DEDICATED)
 FLOATING = flavor(2, 64, {"hw:cpu_policy": "shared"})
+
+
+SMALL = {"cpu_shared_set": "0", "cpu_dedicated_set": "1-3"}
+USES: list[dict[str, Any]] = [
+    *({"pinned": "2"}, {"shared_used": 1}, {"memory_used_mb": 1}),
+    {"pages": [{"size_kb": 4, "total": 9, "used": 1}]},
+]
+"""Of the first cell of the host."""
 
 
 def host(name: str = "h1", **fields: Any) -> Host:
@@ -81,6 +95,25 @@ async def test_a_host_is_registered_once(store: BusyStore) -> None:
     with pytest.raises(Conflict, match=r"host h1: .*already"):
         await add_host(store, host(packing="pack"))
     assert await list_hosts(store) == [host()]
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        {"floating_vcpus": 1},
+        {"floating_memory_mb": 1},
+        *({"cells": [{**form_of_host()["cells"][0], **used}]} for used in USES),
+    ],
+    ids=str,
+)
+async def test_a_hosts_use_is_that_of_its_guests_so_none_is_given(
+    store: BusyStore, use: dict[str, Any]
+) -> None:
+    used = host(**SMALL, **use) if "cells" in use else host(**use)
+    with pytest.raises(BadInput, match=r"^pinned, .*: expected none"):
+        await add_host(store, used)
+    assert await list_hosts(store) == []
+    assert await replace_host(store, used) == used.without_use(), "what was read is given back"
 
 
 async def test_an_unknown_host_is_not_found(store: BusyStore) -> None:
@@ -155,7 +188,7 @@ async def test_a_guest_that_fits_nowhere_is_told_why_by_every_host(store: BusySt
     await fill(store, host("h1"), host("h2"))
     with pytest.raises(DoesNotFit, match="none of 2 hosts: ") as error:
         await create_instance(store, guest(1, flavor(7, 64, DEDICATED)), None)
-    assert {reason["host"] for reason in error.value.reasons} == {"h1", "h2"}
+    assert {reason.host for reason in error.value.reasons} == {"h1", "h2"}
     assert await list_hosts(store) == [host("h1"), host("h2")]
 
 
@@ -331,3 +364,28 @@ async def test_many_at_once_take_no_pcpu_twice(store: BusyStore) -> None:
             union |= pcpus
         used = await use_of(store, name)
         assert CpuSet(sum(cell.pinned.mask for cell in used.cells)) == union
+
+
+# ---- a guest and its host ----
+
+
+async def test_a_guest_is_found_however_its_uuid_is_spelt(store: BusyStore) -> None:
+    await fill(store, host())
+    placed = await create_instance(store, guest(), None)
+    spelt = uuid().upper()
+    assert await get_instance(store, spelt) == placed
+    assert await get_instance_with_host(store, spelt) == (placed, await use_of(store))
+    await delete_instance(store, spelt)
+    for use_case in (get_instance, get_instance_with_host, delete_instance):
+        with pytest.raises(NotFound, match=f"instance {spelt}: "):
+            await use_case(store, spelt)
+
+
+async def test_a_guest_and_its_host_are_read_at_one_moment(store: BusyStore) -> None:
+    """Whoever reads both in two steps may see a guest on a host that has it no more."""
+    await fill(store, host())
+    await create_instance(store, guest(), None)
+    before = store.begun
+    placed, where = await get_instance_with_host(store, uuid())
+    assert store.begun == before + 1
+    assert where.by_id[placed.layout.cells[0].host_cell].pinned

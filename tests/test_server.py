@@ -334,7 +334,10 @@ async def test_whoever_is_slow_with_a_header_is_cut_off(
                     break
                 writer.write(part)
                 await asyncio.sleep(0.02)
-            reply = await closed
+            try:
+                reply = await closed
+            except ConnectionResetError:  # what was written last came after the end
+                reply = b""
         assert reply == b"" or parse(reply).status >= 400
         writer.close()
 

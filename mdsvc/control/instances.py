@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mdsvc.control import in_transaction
 from mdsvc.errors import Conflict, NotFound
-from mdsvc.instance import Instance, PlacedInstance, place_instance
+from mdsvc.instance import Instance, PlacedInstance, canonical_uuid, place_instance
 from mdsvc.placing.choice import choose
 from mdsvc.placing.usage import place, remove
 from mdsvc.policy.flavor import Request, request
@@ -36,13 +36,11 @@ async def delete_instance(store: Store, uuid: str) -> None:
     """Remove a guest, and its use from its host."""
 
     async def use_case(tx: Transaction) -> None:
-        placed = await tx.get_instance(uuid)
-        if placed is None:
-            raise NotFound(f"instance {uuid}: no such instance is stored")
+        placed = _known(uuid, await tx.get_instance(canonical_uuid(uuid)))
         host = await tx.get_host(placed.host)
         if host is not None:
             await tx.update_host(remove(host, placed.layout, placed.flavor))
-        await tx.remove_instance(uuid)
+        await tx.remove_instance(placed.uuid)
 
     await in_transaction(store, use_case)
 
@@ -54,10 +52,26 @@ async def list_instances(store: Store) -> Sequence[PlacedInstance]:
 
 async def get_instance(store: Store, uuid: str) -> PlacedInstance:
     """One guest."""
-    found = await store.get_instance(uuid)
-    if found is None:
+    return _known(uuid, await store.get_instance(canonical_uuid(uuid)))
+
+
+async def get_instance_with_host(store: Store, uuid: str) -> tuple[PlacedInstance, Host]:
+    """One guest and its host, as they are together: what its domain is made from."""
+
+    async def use_case(tx: Transaction) -> tuple[PlacedInstance, Host]:
+        placed = _known(uuid, await tx.get_instance(canonical_uuid(uuid)))
+        host = await tx.get_host(placed.host)
+        if host is None:
+            raise NotFound(f"host {placed.host}: no such host is registered")
+        return placed, host
+
+    return await in_transaction(store, use_case)
+
+
+def _known(uuid: str, placed: PlacedInstance | None) -> PlacedInstance:
+    if placed is None:
         raise NotFound(f"instance {uuid}: no such instance is stored")
-    return found
+    return placed
 
 
 async def _check_new(tx: Transaction, instance: Instance) -> None:

@@ -15,6 +15,7 @@ from rich.console import Console, RenderableType
 from mdsvc.cpuset import CpuSet
 from mdsvc.errors import BadInput, InvalidRequest, MdsvcError, NotFound, Refused
 from mdsvc.forms import to_json
+from mdsvc.logs import one_line
 from mdsvc.settings import Settings, load
 from mdsvc.store import Store
 from mdsvc.store.opening import open_store
@@ -150,11 +151,11 @@ def run(command: click.Command) -> int:
     except (click.Abort, KeyboardInterrupt):
         return 130
     except MdsvcError as error:
-        click.echo(f"mdsvc: {_one_line(str(error))}", err=True)
+        click.echo(f"mdsvc: {one_line(str(error))}", err=True)
         return next(_EXIT_CODES[kind] for kind in type(error).__mro__ if kind in _EXIT_CODES)
     except OSError as error:
         if not isinstance(error, BrokenPipeError):  # then whoever read it is gone
-            click.echo(f"mdsvc: {_one_line(str(error))}", err=True)
+            click.echo(f"mdsvc: {one_line(str(error))}", err=True)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is left of it
         return 1
     return result if isinstance(result, int) else 0
@@ -165,8 +166,3 @@ def _open_closed_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115  # to the end
-
-
-def _one_line(message: str) -> str:
-    """The message on one line, whatever foreign text it quotes."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
