@@ -14,7 +14,9 @@ from mdsvc.forms import Form, from_json
 from mdsvc.layout import Layout, fit
 from mdsvc.placing import placement_service
 from mdsvc.placing.choice import Ranked, rank
+from mdsvc.policy import unknown_keys as keys
 from mdsvc.policy.flavor import Flavor, Image, Request, request
+from mdsvc.policy.unknown_keys import UnknownKeys
 from mdsvc.topology import Host
 
 # ---- questions ----
@@ -34,7 +36,7 @@ class HostlessQuestion(Form, frozen=True, kw_only=True):
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is odd about flavor and image, and no error: in every answer to the question."""
-        return ()
+        return keys.warnings(self.flavor, self.image)
 
 
 class Question(HostlessQuestion, frozen=True, kw_only=True):
@@ -115,16 +117,18 @@ _Q = TypeVar("_Q", bound=HostlessQuestion)
 _A = TypeVar("_A", Fits, PlacementAnswer, Fits | Refusal)
 
 
-def answer(line: bytes | str) -> Fits | Refusal:
+def answer(line: bytes | str, unknown_keys: UnknownKeys = "warn") -> Fits | Refusal:
     """Whether it fits: a layout, or the error's name, message and reasons."""
 
     def fitted(question: Question) -> Fits:
         return Fits(layout=fit(question.host, question.request))
 
-    return _answered(line, Question, fitted)
+    return _answered(line, Question, fitted, unknown_keys)
 
 
-def choice_answer(line: bytes | str, hosts: Sequence[Host]) -> Fits | Refusal:
+def choice_answer(
+    line: bytes | str, hosts: Sequence[Host], unknown_keys: UnknownKeys = "warn"
+) -> Fits | Refusal:
     """The host chosen with the layout on it, and for each host what speaks for or against it."""
 
     def chosen(question: HostlessQuestion) -> Fits | Refusal:
@@ -137,7 +141,7 @@ def choice_answer(line: bytes | str, hosts: Sequence[Host]) -> Fits | Refusal:
         best = ranking[0].host
         return Fits(host=best.name, layout=fit(best, wanted), hosts=table)
 
-    return _answered(line, HostlessQuestion, chosen)
+    return _answered(line, HostlessQuestion, chosen, unknown_keys)
 
 
 def _host_answer(ranked: Ranked, wanted: Request) -> HostAnswer:
@@ -147,9 +151,11 @@ def _host_answer(ranked: Ranked, wanted: Request) -> HostAnswer:
     return HostAnswer(host=name, fits=True, cores_broken=broken)
 
 
-def placement_answer(line: bytes | str) -> PlacementAnswer | Refusal:
+def placement_answer(
+    line: bytes | str, unknown_keys: UnknownKeys = "warn"
+) -> PlacementAnswer | Refusal:
     """What the request and, where one is given, the host are to Placement (R16)."""
-    return _answered(line, PlacementQuestion, _placement)
+    return _answered(line, PlacementQuestion, _placement, unknown_keys)
 
 
 def _placement(question: PlacementQuestion) -> PlacementAnswer:
@@ -164,7 +170,9 @@ def _placement(question: PlacementQuestion) -> PlacementAnswer:
     )
 
 
-def _answered(line: bytes | str, kind: type[_Q], ask: Callable[[_Q], _A]) -> _A | Refusal:
+def _answered(
+    line: bytes | str, kind: type[_Q], ask: Callable[[_Q], _A], unknown_keys: UnknownKeys
+) -> _A | Refusal:
     """The answer, or what is wrong with the question, or why it does not fit."""
     try:
         question = from_json(line, kind)
@@ -172,6 +180,7 @@ def _answered(line: bytes | str, kind: type[_Q], ask: Callable[[_Q], _A]) -> _A 
         return _refusal(error)
     given: _A | Refusal
     try:
+        keys.check(question.flavor, question.image, unknown_keys)
         given = ask(question)
     except (InvalidRequest, DoesNotFit) as error:
         given = _refusal(error)
