@@ -13,9 +13,12 @@ from mdsvc.errors import BadInput, Code, DoesNotFit, InvalidRequest, MdsvcError,
 from mdsvc.forms import Form, from_json
 from mdsvc.layout import Layout, fit
 from mdsvc.placing import placement_service
+from mdsvc.placing.candidates import candidates
 from mdsvc.placing.choice import Ranked, rank
 from mdsvc.policy import unknown_keys as keys
+from mdsvc.policy.extra_specs import texts
 from mdsvc.policy.flavor import Flavor, Image, Request, request
+from mdsvc.policy.resource_keys import ResourceKeys, resource_keys
 from mdsvc.policy.unknown_keys import UnknownKeys
 from mdsvc.topology import Host
 
@@ -32,6 +35,12 @@ class HostlessQuestion(Form, frozen=True, kw_only=True):
     def request(self) -> Request:
         """What flavor and image ask of a host. Raises InvalidRequest."""
         return request(self.flavor, self.image)
+
+    @property
+    def resource_keys(self) -> ResourceKeys:
+        """What they ask of Placement by name. Raises InvalidRequest."""
+        props = texts(self.image.properties) if self.image else {}
+        return resource_keys(texts(self.flavor.extra_specs), props)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -91,6 +100,7 @@ class PlacementAnswer(msgspec.Struct, frozen=True, kw_only=True):
     query: str
     resources: dict[str, int]
     required: list[str]
+    forbidden: list[str]
     inventories: dict[str, dict[str, Any]] | UnsetType = UNSET
     usages: dict[str, int] | UnsetType = UNSET
     traits: list[str] | UnsetType = UNSET
@@ -159,11 +169,12 @@ def placement_answer(
 
 
 def _placement(question: PlacementQuestion) -> PlacementAnswer:
-    wanted, host = question.request, question.host
+    asked_for, host = candidates(question.request, question.resource_keys), question.host
     return PlacementAnswer(
-        query=placement_service.candidates_query(wanted),
-        resources=placement_service.resources(wanted),
-        required=placement_service.traits(wanted),
+        query=asked_for.query,
+        resources=asked_for.resources,
+        required=asked_for.required,
+        forbidden=asked_for.forbidden,
         inventories=placement_service.inventories(host) if host else UNSET,
         usages=placement_service.usages(host) if host else UNSET,
         traits=placement_service.host_traits(host) if host else UNSET,

@@ -16,7 +16,7 @@ import msgspec
 from mdsvc.cpuset import EMPTY, CpuSet, union
 from mdsvc.errors import InvalidRequest
 from mdsvc.forms import Form
-from mdsvc.policy import cpu_topology, guest_numa
+from mdsvc.policy import cpu_topology, guest_numa, resource_keys
 from mdsvc.policy import extra_specs as read
 from mdsvc.policy.extra_specs import Texts
 
@@ -115,7 +115,9 @@ def request(flavor: Flavor, image: Image | None = None) -> Request:
     _check_mask_belongs(specs, policy, counts)
     _check_realtime(specs, props, realtime, dedicated, flavor.vcpus)
     page_size = _page_size(specs, props)
-    cpu_topology.wishes(specs, props, flavor.vcpus)  # checked here, obeyed in the domain
+    # checked here, obeyed in the domain and by Placement
+    cpu_topology.wishes(specs, props, flavor.vcpus)
+    resource_keys.resource_keys(specs, props)
     has_topology = policy != "shared" or nodes.asked_for or page_size is not None
     return Request(
         vcpus=flavor.vcpus,
