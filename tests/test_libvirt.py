@@ -62,26 +62,6 @@ def refused(xml: str | bytes, name: str = "h1") -> str:
     return str(error.value)
 
 
-# ---- the architecture ----
-
-
-@pytest.mark.parametrize(("arch", "expected"), [("aarch64", "aarch64"), (" s390x\n", "s390x")])
-def test_the_architecture_is_that_of_the_hosts_cpu(arch: str, expected: str) -> None:
-    xml = capabilities(TWO_CORES).replace("<topology>", f"<cpu><arch>{arch}</arch></cpu><topology>")
-    assert host_from_capabilities(xml, "h1").arch == expected
-
-
-def test_a_part_that_tells_no_architecture_is_of_x86_64() -> None:
-    assert imported(TWO_CORES).arch == "x86_64"
-
-
-@pytest.mark.parametrize("arch", ["", "vax", "X86_64", "x" * 500])
-def test_an_architecture_that_nobody_knows_is_refused(arch: str) -> None:
-    xml = capabilities(TWO_CORES).replace("<topology>", f"<cpu><arch>{arch}</arch></cpu><topology>")
-    assert refused(xml).startswith("<cpu><arch>: expected one of aarch64, armv7l, ")
-    assert len(refused(xml)) < 250
-
-
 # ---- known machines ----
 
 
