@@ -15,19 +15,22 @@ from click.shell_completion import get_completion_class
 from mdsvc import __version__
 from mdsvc.control.hosts import add_host, get_host, list_hosts, remove_host, replace_host
 from mdsvc.control.instances import (
+    clear_password,
     create_instance,
     delete_instance,
     get_instance,
     get_instance_with_host,
+    get_password,
     list_instances,
 )
 from mdsvc.cpuset import CpuSet
 from mdsvc.discovery.capabilities import host_from_capabilities
 from mdsvc.discovery.sysfs import local_host
 from mdsvc.forms import from_json
-from mdsvc.instance import Instance
+from mdsvc.instance import Instance, content_of
 from mdsvc.libvirt import PARTS, VirtType, domain_xml
 from mdsvc.logs import configure
+from mdsvc.names import canonical_uuid
 from mdsvc.placing import what_if
 from mdsvc.policy.unknown_keys import warnings
 from mdsvc.terminal import answers, tables
@@ -41,6 +44,7 @@ from mdsvc.terminal.console import (
     run,
     settings,
     show,
+    show_bytes,
     store_option,
     strict_option,
     terminal,
@@ -274,6 +278,27 @@ def instance_xml(uuid: str, only: str | None, kind: VirtType) -> None:
 def instance_delete(uuid: str) -> None:
     """Remove a guest, and free what it used."""
     use(lambda s: delete_instance(s, uuid))
+
+
+@instance.command(
+    "password",
+    epilog=examples(
+        f"mdsvc instance password {_UUID} | base64 -d | openssl pkeyutl -decrypt -inkey key.pem",
+        f"mdsvc instance password {_UUID} --clear",
+    ),
+)
+@click.argument("uuid")
+@click.option("--clear", is_flag=True, help="Forget it, so that the guest can store one again.")
+@store_option
+@json_option
+def instance_password(uuid: str, clear: bool) -> None:
+    """Print the encrypted password that a guest has stored, byte for byte as it sent it."""
+    if clear:
+        use(lambda s: clear_password(s, uuid))
+        show_bytes(b"", {"uuid": canonical_uuid(uuid), "deleted": True})
+    else:
+        password = use(lambda s: get_password(s, uuid))
+        show_bytes(password, {"uuid": canonical_uuid(uuid), "password": content_of(password)})
 
 
 # ---- fit, demo, completion ----

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import ClassVar, Literal
 
 import msgspec
+from typing_extensions import override
 
 Code = Literal[
     "bad_input",
@@ -102,6 +103,7 @@ class DoesNotFit(Refused):
         """Why not, the nearest to fitting first; worked out when asked for."""
         return tuple(self._explain())
 
+    @override
     def __str__(self) -> str:
         nearest = [reason.message for reason in self.reasons[:1]]
         return ": ".join([self._message, *nearest])

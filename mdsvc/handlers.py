@@ -56,10 +56,7 @@ async def handle(guests: Guests, request: web.Request) -> web.Response:
     try:
         path = tuple(filter(None, request.path.split("/")))
         guest = await guests.identity.guest(guests.store, request.remote or "", request.headers)
-        methods = _PASSWORD if _is_password(path) else _DOCUMENT
-        if request.method not in methods:
-            return _not_allowed(guests, methods)
-        return await methods[request.method](_Asked(guests, guest, request, path))
+        return await _answer(_Asked(guests, guest, request, path))
     except Exception as error:  # noqa: BLE001  # nothing falls through, and nothing is hidden
         return _failed(request, error)
 
@@ -73,6 +70,17 @@ def _failed(request: web.Request, error: Exception) -> web.Response:
     response = _text(b"the metadata cannot be read now; try again", 503)
     response.headers["Retry-After"] = str(RETRY_SECONDS)
     return response
+
+
+async def _answer(asked: _Asked) -> web.Response:
+    """Who asks is known. A path that is not there is 404 with every method: clients that try for a
+    token with ``PUT`` take that for "no tokens here", and stop at 400.
+    """
+    methods = _PASSWORD if _is_password(asked.path) else _DOCUMENT
+    if asked.request.method in methods:
+        return await methods[asked.request.method](asked)
+    _find(asked)
+    return _not_allowed(asked.guests, methods)
 
 
 def _not_allowed(guests: Guests, methods: Mapping[str, object]) -> web.Response:

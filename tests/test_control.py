@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from mdsvc.control.hosts import add_host, get_host, list_hosts, remove_host, replace_host
 from mdsvc.control.instances import (
@@ -63,6 +64,7 @@ class BusyStore(MemoryStore):
     begun = 0
 
     @asynccontextmanager
+    @override
     async def transaction(self) -> AsyncIterator[MemoryTransaction]:
         self.begun += 1
         async with super().transaction() as tx:
@@ -324,6 +326,7 @@ async def test_what_lost_sees_what_the_other_has_done(store: BusyStore) -> None:
 
     class Overtaken(BusyStore):
         @asynccontextmanager
+        @override
         async def transaction(self) -> AsyncIterator[MemoryTransaction]:
             async with super().transaction() as tx:
                 yield tx

@@ -83,6 +83,8 @@ def check_numbers(reason: Json, case: Case) -> None:
         case "thread_policy":
             assert case[3]["thread_policy"] in ("isolate", "require")
             assert reason["available"] <= len(cell.free)
+        case rule:
+            pytest.fail(f"no numbers are known of the rule {rule}")
 
 
 def check_blocking(reason: Json, case: Case) -> None:

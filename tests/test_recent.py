@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 from msgspec.structs import replace
+from typing_extensions import override
 
 from mdsvc.instance import PlacedInstance
 from mdsvc.store import recent
@@ -33,14 +34,17 @@ class CountingStore(FakeStore):
         super().__init__(*guests)
         self.asked: Counter[str] = Counter()
 
+    @override
     async def get_instance(self, uuid: str) -> PlacedInstance | None:
         self.asked["instance"] += 1
         return await super().get_instance(uuid)
 
+    @override
     async def find(self, ip: str, network: str | None) -> Sequence[str]:
         self.asked["find"] += 1
         return await super().find(ip, network)
 
+    @override
     async def password(self, uuid: str) -> bytes | None:
         self.asked["password"] += 1
         return await super().password(uuid)

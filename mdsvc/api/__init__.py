@@ -71,7 +71,8 @@ def _ours(request: web.Request, refusal: web.HTTPException) -> Exception:
             return MethodNotAllowed(sorted(refusal.allowed_methods))
         case web.HTTPRequestEntityTooLarge():
             return TooLarge(str(refusal.text))
-    return BadInput(str(refusal.text)) if refusal.status < 500 else refusal
+        case _:
+            return BadInput(str(refusal.text)) if refusal.status < 500 else refusal
 
 
 def _problem(request: web.Request, error: Exception) -> web.Response:

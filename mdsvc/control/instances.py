@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from mdsvc.control import in_transaction
 from mdsvc.errors import Conflict, NotFound
-from mdsvc.instance import Instance, PlacedInstance, canonical_uuid, place_instance
+from mdsvc.instance import Instance, PlacedInstance, place_instance
+from mdsvc.names import canonical_uuid
 from mdsvc.placing.choice import choose
 from mdsvc.placing.usage import place, remove
 from mdsvc.policy import unknown_keys as keys
@@ -80,6 +81,26 @@ def _known(uuid: str, placed: PlacedInstance | None) -> PlacedInstance:
     if placed is None:
         raise NotFound(f"instance {uuid}: no such instance is stored")
     return placed
+
+
+async def get_password(store: Store, uuid: str) -> bytes:
+    """What the guest has stored as its encrypted password."""
+    guest = await get_instance(store, uuid)
+    password = await store.password(guest.uuid)
+    if password is None:
+        raise NotFound(f"instance {uuid}: it has stored no password")
+    return password
+
+
+async def clear_password(store: Store, uuid: str) -> None:
+    """Forget the guest's password, so that it can store one again."""
+
+    async def use_case(tx: Transaction) -> None:
+        guest = _known(uuid, await tx.get_instance(canonical_uuid(uuid)))
+        if not await tx.clear_password(guest.uuid):
+            raise NotFound(f"instance {uuid}: it has stored no password")
+
+    await in_transaction(store, use_case)
 
 
 async def _check_new(tx: Transaction, instance: Instance) -> None:

@@ -7,7 +7,8 @@ from typing import Protocol
 from multidict import MultiMapping
 
 from mdsvc.errors import NotFound
-from mdsvc.instance import PlacedInstance, canonical_uuid
+from mdsvc.instance import PlacedInstance
+from mdsvc.names import canonical_uuid
 from mdsvc.store import GuestStore
 
 

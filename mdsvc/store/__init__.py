@@ -71,6 +71,9 @@ class Transaction(Protocol):
     async def remove_instance(self, uuid: str) -> bool:
         """Remove a guest with its addresses and password; False when there is none."""
 
+    async def clear_password(self, uuid: str) -> bool:
+        """Forget what the guest has stored, so that it can store once more; False for nothing."""
+
     async def owner(self, ip: str, network: str) -> str | None:
         """The UUID of the guest that has the address on that network."""
 

@@ -93,6 +93,9 @@ class MemoryTransaction:
         self._drop("passwords", uuid)
         return self._drop("instances", uuid)
 
+    async def clear_password(self, uuid: str) -> bool:
+        return self._drop("passwords", uuid)
+
     async def owner(self, ip: str, network: str) -> str | None:
         return self._now.addresses.get((ip, network))
 

@@ -15,7 +15,7 @@ import msgspec
 
 from mdsvc.cpuset import CpuSet
 from mdsvc.errors import BadInput, MdsvcError
-from mdsvc.forms import from_builtins, to_builtins
+from mdsvc.forms import from_store, to_builtins
 from mdsvc.instance import PlacedInstance
 from mdsvc.topology import Host
 
@@ -74,7 +74,7 @@ def _unpack(kind: Kind[Any], key: str, record: bytes) -> Any:
     try:
         for step in range(form, kind.form):
             value = kind.upgrades[step](value)
-        return from_builtins(value, kind.type)
+        return from_store(value, kind.type)
     except (BadInput, KeyError, TypeError, ValueError) as error:
         raise BadRecord(f"{where}, of form {form}, is damaged: {_told(error)}") from None
 

@@ -16,14 +16,18 @@ _SHOWN = 10
 
 def in_words(answer: Answer) -> Printable:
     """An answer for people, its warnings last."""
+    warnings = [plain(f"warning: {text}") for text in answer.warnings]
+    return Printable(*_lines(answer), *warnings, "")
+
+
+def _lines(answer: Answer) -> Sequence[RenderableType]:
     match answer:
         case Fits():
-            lines = _fits(answer)
+            return _fits(answer)
         case Refusal():
-            lines = _refusal(answer)
+            return _refusal(answer)
         case PlacementAnswer():
-            lines = _placement(answer)
-    return Printable(*lines, *(plain(f"warning: {text}") for text in answer.warnings), "")
+            return _placement(answer)
 
 
 def _fits(answer: Fits) -> Sequence[RenderableType]:

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, TypeVar
 
 import click
 from rich.console import Console, RenderableType
+from typing_extensions import override
 
 from mdsvc.cpuset import CpuSet
 from mdsvc.errors import BadInput, InvalidRequest, MdsvcError, NotFound, Refused
@@ -36,6 +37,7 @@ _MAX_FILE = 64 * 1024 * 1024
 class _CpuSetType(click.ParamType[CpuSet]):
     name = "cpus"
 
+    @override
     def convert(self, value: Any, param: Any, ctx: Any) -> CpuSet:
         if isinstance(value, CpuSet):
             return value
@@ -161,6 +163,19 @@ def show(value: object, *tables: RenderableType) -> None:
     console = terminal()
     for table in tables:
         console.print(table)
+
+
+def show_bytes(data: bytes, value: object) -> None:
+    """Print bytes that somebody else has written as they are; with ``--json``, the value.
+
+    A terminal gets no control characters of theirs.
+    """
+    if _remembered("as_json"):
+        data = to_json(value) + b"\n"
+    elif data and sys.stdout.isatty():
+        data = one_line(data.decode(errors="backslashreplace")).encode() + b"\n"
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
 
 
 def run(command: click.Command) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import pytest
 from msgspec.structs import force_setattr
+from typing_extensions import override
 
 from mdsvc.errors import MdsvcError
 from mdsvc.store import Stale
@@ -79,6 +80,7 @@ async def test_what_is_cancelled_is_no_fault(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Ending(FakeStore):
+        @override
         async def find(self, ip: str, network: str | None) -> Sequence[str]:
             raise asyncio.CancelledError
 

@@ -35,7 +35,7 @@ async def test_head_is_get_without_the_body(serve: Serve, path: str) -> None:
 
 
 @pytest.mark.parametrize("method", OTHERS)
-@pytest.mark.parametrize("path", [META_DATA, "/", "/openstack/2012-08-10/password", "/nowhere"])
+@pytest.mark.parametrize("path", [META_DATA, "/", "/openstack/content/0000", "/latest/meta-data"])
 async def test_documents_are_read_only(serve: Serve, path: str, method: str) -> None:
     reply = await (await serve())(path, method=method, body=b"x")
     assert (reply.status, reply.headers["Allow"], reply.type) == (405, "GET, HEAD", TEXT)
@@ -52,6 +52,35 @@ async def test_behind_the_agent_another_method_is_400(serve: Serve, method: str)
     ask = await serve(identity="neutron", shared_secret=(SECRET,))
     reply = await ask(META_DATA, signed(), method=method, body=b"x")
     assert (reply.status, reply.headers["Allow"], reply.type) == (400, None, TEXT)
+
+
+ABSENT = (
+    *("/latest/api/token", "/openstack/2012-08-10/password", "/openstack/content/9999", "/ec2"),
+    *("/mdsvc/v1/status", "/latest/meta-data/public-keys/9", "/openstack/2012-08-11/password"),
+    *NOT_THERE,
+)
+
+
+@pytest.mark.parametrize("method", ["GET", *OTHERS])
+@pytest.mark.parametrize("identity", ["address", "neutron"])
+async def test_what_is_not_there_is_404_with_every_method(
+    serve: Serve, identity: str, method: str
+) -> None:
+    """Clients try ``PUT /latest/api/token`` first, and stop where that is 400."""
+    ask = await serve(identity=identity, shared_secret=(SECRET,))
+    for path in ABSENT:
+        reply = await ask(path, signed(), method=method, body=b"x")
+        assert (reply.status, reply.headers["Allow"]) == (404, None), path
+        assert str(reply.type).lower() == TEXT.lower()
+
+
+@pytest.mark.parametrize("method", ["GET", *OTHERS])
+async def test_who_is_not_known_learns_nothing_of_paths(serve: Serve, method: str) -> None:
+    ask = await serve(identity="neutron", shared_secret=(SECRET,))
+    for path in (META_DATA, *ABSENT[:6]):
+        assert (await ask(path, method=method, body=b"x")).status == 400
+        forged = [*signed()[:-1], ("X-Instance-ID-Signature", "0" * 64)]
+        assert (await ask(path, forged, method=method, body=b"x")).status == 403
 
 
 async def test_nothing_may_be_kept_on_the_way(serve: Serve) -> None:

@@ -55,6 +55,7 @@ _REMOVE_ADDRESSES = delete(ADDRESSES).where(ADDRESSES.c.uuid == _UUID)
 
 _PASSWORD = select(PASSWORDS.c.password).where(PASSWORDS.c.uuid == _UUID)
 _ADD_PASSWORD = insert(PASSWORDS)
+_CLEAR_PASSWORD = delete(PASSWORDS).where(PASSWORDS.c.uuid == _UUID)
 _VERSION = select(META.c.value)
 
 _CONFLICTS = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED", "40001", "40P01", 1020, 1205, 1213})
@@ -153,6 +154,9 @@ class SqlTransaction:
 
     async def remove_instance(self, uuid: str) -> bool:
         return (await self._run(_REMOVE_INSTANCE, a_uuid=uuid)).rowcount > 0
+
+    async def clear_password(self, uuid: str) -> bool:
+        return (await self._run(_CLEAR_PASSWORD, a_uuid=uuid)).rowcount > 0
 
     async def owner(self, ip: str, network: str) -> str | None:
         return (await self._run(_FIND_ON, an_ip=ip, a_network=network)).scalar_one_or_none()
