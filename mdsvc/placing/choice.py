@@ -39,13 +39,13 @@ class Ranked(msgspec.Struct, frozen=True):
 def rank(hosts: Iterable[Host], request: Request) -> list[Ranked]:
     """Every host, the best one first; those that do not take the request last."""
     prices: dict[Hashable, int | None] = {}
-    found = []
+    priced = []
     for host in hosts:
         likeness = _likeness(host)
         if likeness not in prices:
             prices[likeness] = price(host, request)
-        found.append(Ranked(host, prices[likeness]))
-    return sorted(found, key=lambda r: (r.price is None, r.price or 0, r.host.name))
+        priced.append(Ranked(host, prices[likeness]))
+    return sorted(priced, key=lambda r: (r.price is None, r.price or 0, r.host.name))
 
 
 def choose(hosts: Sequence[Host], request: Request) -> tuple[Host, Layout]:

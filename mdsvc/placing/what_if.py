@@ -189,10 +189,10 @@ def _answered(
         question = from_json(line, kind)
     except BadInput as error:
         return _refusal(error)
-    given: _A | Refusal
+    outcome: _A | Refusal
     try:
         keys.check(question.flavor, question.image, unknown_keys)
-        given = ask(question)
+        outcome = ask(question)
     except (InvalidRequest, DoesNotFit) as error:
-        given = _refusal(error)
-    return replace(given, warnings=question.warnings)
+        outcome = _refusal(error)
+    return replace(outcome, warnings=question.warnings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -106,12 +106,6 @@ def unknown_keys() -> UnknownKeys:
     return settings({"unknown_keys": strict}, only=("unknown_keys",)).unknown_keys
 
 
-def warn(texts: Iterable[str]) -> None:
-    """Say what is odd and no error, a line for each."""
-    for text in texts:
-        click.echo(f"mdsvc: warning: {one_line(text)}", err=True)
-
-
 def use(use_case: Callable[[Store], Awaitable[T]]) -> T:
     """Run a use case on the store of the flag, the environment or the default."""
 
@@ -165,6 +159,11 @@ def show(value: object, *tables: RenderableType) -> None:
         console.print(table)
 
 
+def tell(message: str) -> None:
+    """One line on stderr, beside a result."""
+    click.echo(f"mdsvc: {one_line(message)}", err=True)
+
+
 def show_bytes(data: bytes, value: object) -> None:
     """Print bytes that somebody else has written as they are; with ``--json``, the value.
 
@@ -190,11 +189,11 @@ def run(command: click.Command) -> int:
     except (click.Abort, KeyboardInterrupt):
         return 130
     except MdsvcError as error:
-        click.echo(f"mdsvc: {one_line(str(error))}", err=True)
+        tell(str(error))
         return next(_EXIT_CODES[kind] for kind in type(error).__mro__ if kind in _EXIT_CODES)
     except OSError as error:
         if not isinstance(error, BrokenPipeError):  # then whoever read it is gone
-            click.echo(f"mdsvc: {one_line(str(error))}", err=True)
+            tell(str(error))
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is left of it
         return 1
     return result if isinstance(result, int) else 0
