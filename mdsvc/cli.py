@@ -192,9 +192,12 @@ def host_import(
     if (capabilities is None) is not local:
         raise click.UsageError("expected one of --capabilities XML and --local")
     if capabilities:
-        new = host_from_capabilities(read(capabilities), name, **sets)
+        found = host_from_capabilities(read(capabilities), name, **sets)
     else:
-        new = local_host(name, sets["shared"], sets["dedicated"])
+        found = local_host(name, sets["shared"], sets["dedicated"])
+    for note in found.notes:
+        tell(note)
+    new = found.host
     if replace:
         _show_replaced(use(lambda s: replace_found_host(s, new, **sets)))
         return

@@ -16,19 +16,19 @@ ONE = MACHINES["s390x-1n-4"]
 
 @pytest.mark.parametrize("name", MACHINES)
 def test_of_every_known_machine_it_is_read(name: str) -> None:
-    host = host_from_capabilities(capabilities(MACHINES[name]), "h1")
+    host = host_from_capabilities(capabilities(MACHINES[name]), "h1").host
     assert host.arch == MACHINES[name].arch
 
 
 def test_space_around_it_is_no_matter() -> None:
     xml = capabilities(ONE).replace("<arch>s390x", "<arch>\n  s390x  ")
-    assert host_from_capabilities(xml, "h1").arch == "s390x"
+    assert host_from_capabilities(xml, "h1").host.arch == "s390x"
 
 
 def test_a_part_that_tells_none_is_of_x86_64() -> None:
     xml = capabilities(ONE)
     topology = xml[xml.index("<topology>\n") : xml.rindex("</topology>") + len("</topology>")]
-    assert host_from_capabilities(topology, "h1").arch == "x86_64"
+    assert host_from_capabilities(topology, "h1").host.arch == "x86_64"
 
 
 @pytest.mark.parametrize("arch", ["", "vax", "X86_64", "amd64", "x" * 500])

@@ -119,9 +119,9 @@ async def _run(console: Console, url: str, place: _Place, stay: bool) -> None:
 
 
 async def _fill(console: Console, store: Store, place: _Place) -> PlacedInstance:
-    cpus = local_host("this-machine").cpus
+    cpus = local_host("this-machine").host.cpus
     first = CpuSet.of([min(cpus)])  # for the machine itself and shared vCPUs
-    mine = await add_host(store, local_host("this-machine", first, cpus - first))
+    mine = await add_host(store, local_host("this-machine", first, cpus - first).host)
     big = await add_host(store, sample.big_host())
     _step(
         console,

@@ -148,8 +148,8 @@ def choice_answer(
         if not table or not table[0].fits:
             none = DoesNotFit(f"fits on none of {len(hosts)} hosts", tuple)
             return replace(_refusal(none), reasons=UNSET, hosts=table)
-        best = ranking[0].host
-        return Fits(host=best.name, layout=fit(best, wanted), hosts=table)
+        best = ranking[0]
+        return Fits(host=best.host.name, layout=best.layout(wanted), hosts=table)
 
     return _answered(line, HostlessQuestion, chosen, unknown_keys)
 

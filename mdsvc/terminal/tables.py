@@ -164,7 +164,8 @@ def _cpus(cpus: CpuSet) -> str:
 
 def _cores(cell: HostCell) -> str:
     threads = max(map(len, cell.cores), default=0)
-    return f"{len(cell.cores)} × {threads}" if threads > 1 else str(len(cell.cores))
+    cores = f"{len(cell.cores)} × {threads}" if threads > 1 else str(len(cell.cores))
+    return f"{cores}, {len(cell.split)} split" if cell.split else cores
 
 
 def _pages(pools: Sequence[PagePool]) -> str:
