@@ -115,7 +115,7 @@ def _cell(guest: GuestCell, demand: Demand, vacancy: Vacancy) -> LayoutCell:
         cpu_pinning=dict(zip(guest.dedicated_vcpus, picked.pcpus, strict=True)),
         cpuset_reserved=CpuSet(picked.reserved) if picked.reserved else EMPTY,
         memory_mb=guest.memory_mb,
-        pagesize_kb=None if demand.page_size is None else page_size(demand, vacancy),
+        pagesize_kb=page_size(demand, vacancy),
     )
 
 

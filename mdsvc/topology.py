@@ -56,11 +56,6 @@ class PagePool(Form, frozen=True):
     total: Count
     used: Count = 0
 
-    @property
-    def free_kb(self) -> int:
-        """Memory left in this pool, in KiB; 0 where more is used than there is."""
-        return max(0, self.total - self.used) * self.size_kb
-
 
 class MemoryPool(msgspec.Struct, frozen=True, gc=False):
     """A part of a cell's memory, in KiB: its base pool, or its huge pages of one size.
@@ -73,6 +68,15 @@ class MemoryPool(msgspec.Struct, frozen=True, gc=False):
     capacity_kb: int
     used_kb: int
     is_base: bool = False
+
+    def limit_kb(self, ratio: float, overcommits: bool = False) -> int:
+        """How much of it guests may have together (R15): those without dedicated vCPUs that ask
+        for no page size overcommit the base pool by the ratio; all others overcommit nothing, and
+        have less where the ratio is below 1.
+        """
+        if ratio < 1 or (overcommits and self.is_base):
+            return floor(self.capacity_kb * ratio)
+        return self.capacity_kb
 
 
 class HostCell(Form, frozen=True, dict=True):
@@ -114,7 +118,7 @@ class HostCell(Form, frozen=True, dict=True):
         if not self.pinned <= self.cpus:
             raise ValueError(f"pinned: CPUs {self.pinned - self.cpus} are not of this cell")
 
-    @cached_property
+    @property
     def pools(self) -> tuple[MemoryPool, ...]:
         """The base pool, then the huge pages by their size. All memory is in one of them.
 
@@ -124,13 +128,7 @@ class HostCell(Form, frozen=True, dict=True):
         use its own ``used``, or what ``memory_used_mb`` has beside the huge pages in use: the
         greater, since guests that ask for no page size are counted in the latter only.
         """
-        memory_kb, used_kb = self.memory_mb * 1024, self.memory_used_mb * 1024
-        if not self.pages:
-            return (MemoryPool(None, memory_kb, used_kb, is_base=True),)
-        listed, *huge = sorted(self.pages, key=_size) if len(self.pages) > 1 else self.pages
-        if listed.size_kb > MAX_BASE_KB:
-            return _with_base(None, [listed, *huge], memory_kb, used_kb)
-        return _with_base(listed, huge, memory_kb, used_kb)
+        return _pools(self.pages, self.memory_mb, self.memory_used_mb)
 
     @property
     def base(self) -> MemoryPool:
@@ -163,21 +161,26 @@ class HostCell(Form, frozen=True, dict=True):
         return _domain_masks(tuple([cpus.mask for cpus in self.l3]), self.core_masks)
 
 
-def _size(pool: PagePool) -> int:
-    return pool.size_kb
-
-
-def _with_base(
-    listed: PagePool | None, huge: list[PagePool], memory_kb: int, used_kb: int
+@lru_cache(maxsize=4096)
+def _pools(
+    pages: tuple[PagePool, ...], memory_mb: int, memory_used_mb: int
 ) -> tuple[MemoryPool, ...]:
-    pools = [MemoryPool(p.size_kb, p.total * p.size_kb, p.used * p.size_kb) for p in huge]
-    beside_kb = memory_kb - sum([pool.capacity_kb for pool in pools])
-    used_kb = max(0, used_kb - sum([pool.used_kb for pool in pools]))
+    """Cells that are alike in this share the answer."""
+    by_size = sorted(pages, key=_size)
+    listed = by_size.pop(0) if by_size and by_size[0].size_kb <= MAX_BASE_KB else None
+    huge = [MemoryPool(p.size_kb, p.total * p.size_kb, p.used * p.size_kb) for p in by_size]
+    memory_kb = memory_mb * 1024
+    beside_kb = memory_kb - sum([pool.capacity_kb for pool in huge])
+    used_kb = max(0, memory_used_mb * 1024 - sum([pool.used_kb for pool in huge]))
     if listed is None:
-        return MemoryPool(None, max(0, beside_kb), used_kb, is_base=True), *pools
+        return MemoryPool(None, max(0, beside_kb), used_kb, is_base=True), *huge
     size_kb = listed.size_kb
     capacity_kb = min(listed.total * size_kb, beside_kb if beside_kb >= 0 else memory_kb)
-    return MemoryPool(size_kb, capacity_kb, max(used_kb, listed.used * size_kb), True), *pools
+    return MemoryPool(size_kb, capacity_kb, max(used_kb, listed.used * size_kb), True), *huge
+
+
+def _size(pool: PagePool) -> int:
+    return pool.size_kb
 
 
 @lru_cache(maxsize=1024)
@@ -258,20 +261,19 @@ class Host(Form, frozen=True, dict=True):
         return self.dedicated(cell) - cell.pinned
 
     def limit_kb(self, pool: MemoryPool, overcommits: bool = False) -> int:
-        """How much of a pool guests may have together (R15): guests without dedicated vCPUs that
-        ask for no page size overcommit the base pool by the ratio; all others overcommit nothing,
-        and have less where the ratio is below 1.
-        """
-        ratio = self.ram_allocation_ratio
-        if ratio < 1 or (overcommits and pool.is_base):
-            return floor(pool.capacity_kb * ratio)
-        return pool.capacity_kb
+        """How much of one of its pools guests may have together, by its ratio."""
+        return pool.limit_kb(self.ram_allocation_ratio, overcommits)
 
     def pools_over(self, cell: HostCell) -> tuple[MemoryPool, ...]:
         """The pools of a cell of which more is in use than guests may have of it at the most."""
         return tuple(
             pool for pool in cell.pools if pool.used_kb > self.limit_kb(pool, overcommits=True)
         )
+
+    @property
+    def memory_mb(self) -> int:
+        """What all pools of all cells hold, in MiB."""
+        return sum(pool.capacity_kb for cell in self.cells for pool in cell.pools) // 1024
 
     def base_left_kb(self, overcommits: bool = False) -> int:
         """What the base pools of all cells have left together, beside the guests that float over

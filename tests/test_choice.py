@@ -71,6 +71,15 @@ CPUs before memory | dedicated | 2 | a:pinned=2-3 b:memory_used_mb=9 | b a
 two cells: the sum counts | dedicated numa_nodes=2 | 4 | a:cells=3;pinned=2-3 b:cells=2;pinned=2-5 c d:cells=2 | a d b (c)
 two cells: broken cores count first | dedicated numa_nodes=2 | 6 | a:cells=4 b:cells=2;pinned=2,4-5 | b a
 in a cell: the most shared vCPUs left | numa_nodes=1 | 2 | a:shared_used=31 b:shared_used=30 c:shared_used=32 | b (a) (c)
+spread: not the most that one guest may have | numa_nodes=1 | 2 | a:shared_used=28 b:shared_used=2 c | c b a
+pack: the fewest left by the ratio | numa_nodes=1 | 2 | a:pack b:shared_used=2;pack c:shared_used=28;pack | c b a
+spread: memory that is left by the ratio | numa_nodes=1 | 2 | a:memory_used_mb=16600;ram_allocation_ratio=2 b:memory_used_mb=16500;ram_allocation_ratio=2 | b a
+dedicated guests: no memory by the ratio | dedicated | 2 | a:ram_allocation_ratio=2 b:ram_allocation_ratio=3 | a b
+mixed: free pCPUs, then shared vCPUs left | mixed cpu_dedicated_mask=0-1 | 4 | a:pinned=2-3 b:shared_used=28 c:shared_used=2 | c b a
+mixed, pack: the same, the least first | mixed cpu_dedicated_mask=0-1 | 4 | a:pinned=2-3;pack b:shared_used=28;pack c:shared_used=2;pack | a b c
+dedicated: shared vCPUs do not matter | dedicated | 2 | a:shared_used=28 b | a b
+floating, pack: the fewest left by the ratio | | 2 | a:pack b:floating_vcpus=2;pack c:shared_used=28;pack | c b a
+floating: memory that is left by the ratio | | 2 | a:floating_memory_mb=16600;ram_allocation_ratio=2 b:floating_memory_mb=16500;ram_allocation_ratio=2 | b a
 floating: the most shared vCPUs left | | 2 | a:floating_vcpus=2 b:floating_vcpus=1 c:floating_vcpus=31 | b a (c)
 the name, where all is equal | dedicated | 2 | b c a | a b c
 the name, where nothing fits | dedicated | 7 | b c:cells=9 a:pinned=2-7 | (a) (b) (c)
@@ -106,6 +115,37 @@ def test_the_cores_broken_are_told_of_those_that_fit() -> None:
 
 def test_no_hosts_have_no_ranking() -> None:
     assert rank(iter(()), asked(DEDICATED)) == []
+
+
+def test_memory_is_compared_in_the_pool_that_is_needed() -> None:
+    """a has the most of its base pool left, b of its huge pages."""
+
+    def pages(small: int, huge: int) -> list[Json]:
+        return [{"size_kb": 4, "total": small * 256}, {"size_kb": 2048, "total": huge // 2}]
+
+    hosts = [host("b", pages=pages(4096, 8192)), host("a", pages=pages(8192, 4096))]
+    assert listed(hosts, asked(DEDICATED, vcpus=2)) == "a b"
+    for size in ("large", "any", "2MB"):
+        wanted = asked({**DEDICATED, "hw:mem_page_size": size}, vcpus=2)
+        assert listed(hosts, wanted) == "b a"
+    assert listed(hosts, asked({"hw:mem_page_size": "small"}, vcpus=2)) == "a b"
+
+
+@pytest.mark.parametrize(("packing", "cell"), [("spread", 1), ("pack", 0)])
+def test_cells_are_compared_by_what_is_left_of_them(packing: str, cell: int) -> None:
+    on = host(cells=2, shared_used=28, packing=packing)
+    assert fit(on, asked({"hw:numa_nodes": 1}, vcpus=2)).cells[0].host_cell == cell
+
+
+@pytest.mark.parametrize("extra", ["dedicated", "shared", "", "mixed cpu_dedicated_mask=0-1"])
+def test_hosts_that_pack_are_filled_before_those_that_spread(extra: str) -> None:
+    _, specs, _, _ = read_row(f"|{extra.replace('shared', 'numa_nodes=1')}||")
+    largest = grid(1, 4096, 2, 2048, cpu_allocation_ratio=1000, ram_allocation_ratio=1000)
+    largest["cells"][0]["memory_mb"] = 2**40
+    hosts = [
+        host_of(largest | {"name": n, "packing": p}) for n, p in (("a", "spread"), ("b", "pack"))
+    ]
+    assert listed(hosts, asked(specs, vcpus=4)) == "b a"
 
 
 # ---- shared work ----

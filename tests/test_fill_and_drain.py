@@ -16,7 +16,7 @@ from mdsvc.cpuset import EMPTY, CpuSet, union
 from mdsvc.discovery.capabilities import host_from_capabilities
 from mdsvc.errors import DoesNotFit
 from mdsvc.forms import to_json
-from mdsvc.layout import Layout, fit
+from mdsvc.layout import Layout, LayoutCell, fit
 from mdsvc.placing import usage
 from mdsvc.policy.flavor import Flavor, Request, request
 from mdsvc.topology import Host, HostCell
@@ -24,6 +24,8 @@ from tests.machines.capabilities import capabilities
 from tests.machines.facts import Machine
 from tests.machines.known import MACHINES
 from tests.reference.checker import check
+from tests.reference.facts import cells_of
+from tests.reference.pools import Pool, base_pool
 from tests.strategies import plain
 
 SEEDS = range(4)
@@ -169,14 +171,23 @@ def faults(host: Host, guests: list[Guest]) -> Iterator[str]:
         shared = sum(len(used.cpuset) for _, used in placed)
         if (cell.memory_used_mb, cell.shared_used) != (memory, shared):
             yield f"cell {cell.id}: memory {cell.memory_used_mb}, shared vCPUs {cell.shared_used}"
-        if memory > _memory_most(host, cell) or shared > _shared_most(host, cell):
-            yield f"cell {cell.id}: {memory} MiB or {shared} shared vCPUs are too much"
-        for pool in cell.pages:
-            mine = [used for _, used in placed if used.pagesize_kb == pool.size_kb]
-            kb = sum(used.memory_mb for used in mine) * 1024
-            if pool.used * pool.size_kb != kb or pool.used > pool.total:
-                yield f"cell {cell.id}: {pool}, not {kb} KiB in use"
+        if shared > _shared_most(host, cell):
+            yield f"cell {cell.id}: {shared} shared vCPUs are too many"
+        yield from _memory_faults(host, cell, [used for _, used in placed])
     yield from _floating_faults(host, [f for f, layout in guests if not layout.cells])
+
+
+def _memory_faults(host: Host, cell: HostCell, placed: list[LayoutCell]) -> Iterator[str]:
+    """Each pool has in use what is in it, and no more than it may."""
+    base, base_mb = _base(cell), _on_base(cell, placed)
+    if base_mb * 1024 > base.capacity_kb * host.ram_allocation_ratio:
+        yield f"cell {cell.id}: {base_mb} MiB are too much for {base}"
+    if base.used_kb != base_mb * 1024:
+        yield f"cell {cell.id}: {base}, not {base_mb} MiB in use"
+    for pool in cell.pages:
+        kb = sum(used.memory_mb for used in placed if used.pagesize_kb == pool.size_kb) * 1024
+        if pool.used * pool.size_kb != kb or pool.used > pool.total:
+            yield f"cell {cell.id}: {pool}, not {kb} KiB in use"
 
 
 def _kept(
@@ -206,7 +217,9 @@ def _floating_faults(host: Host, floating: list[Flavor]) -> Iterator[str]:
         yield f"floating: {host.floating_vcpus} vCPUs and {host.floating_memory_mb} MiB"
     if vcpus > sum(_shared_most(host, cell) - cell.shared_used for cell in host.cells):
         yield f"floating: {vcpus} vCPUs are too many"
-    if memory > sum(_memory_most(host, cell) - cell.memory_used_mb for cell in host.cells):
+    bases = [_base(cell) for cell in host.cells]
+    ratio = host.ram_allocation_ratio
+    if memory * 1024 > sum(base.capacity_kb * ratio - base.used_kb for base in bases):
         yield f"floating: {memory} MiB are too much"
 
 
@@ -214,8 +227,15 @@ def _shared_most(host: Host, cell: HostCell) -> float:
     return len(cell.cpus & host.cpu_shared_set) * host.cpu_allocation_ratio
 
 
-def _memory_most(host: Host, cell: HostCell) -> float:
-    return cell.memory_mb * host.ram_allocation_ratio
+def _base(cell: HostCell) -> Pool:
+    """The base pool, as the reference sees it."""
+    form = {"cells": [json.loads(to_json(cell))], "cpu_dedicated_set": "", "cpu_shared_set": ""}
+    return base_pool(cells_of(form)[0])
+
+
+def _on_base(cell: HostCell, placed: list[LayoutCell]) -> int:
+    """The memory of the guest cells, in MiB, that is not in huge pages."""
+    return sum(u.memory_mb for u in placed if u.pagesize_kb in (None, _base(cell).size_kb))
 
 
 # ---- filling and draining ----

@@ -280,11 +280,6 @@ def test_without_use_is_the_host_as_it_was_before_any_guest() -> None:
     assert used.cells[0].shared_used == 3, "a change returns a new value"
 
 
-def test_more_pages_in_use_than_there_are_leave_none() -> None:
-    form = changed(*C0, "pages", 0, "used", 2**40)
-    assert host_of(form).cells[0].pages[0].free_kb == 0
-
-
 def test_the_largest_host_of_linux_is_read() -> None:
     host = host_of(grid(1024, 8))
     assert len(host.cpus) == 8192

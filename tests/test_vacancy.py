@@ -85,13 +85,17 @@ def test_a_split_thread_is_loose_and_no_core_of_its_own() -> None:
 def test_an_overfull_cell_has_nothing_less_than_nothing() -> None:
     cell = {"id": 0, "memory_mb": 64, "cpus": "0", "shared_used": 99, "memory_used_mb": 99}
     vacancy = vacancies(host_of({"name": "h", "cells": [cell], "cpu_shared_set": "0"}))[0]
-    assert vacancy.shared_most == vacancy.memory_free_mb == vacancy.memory_most_mb == 0
+    assert vacancy.shared_left == vacancy.shared_most == 0
+    [base] = vacancy.pools
+    assert base.free_kb == base.left_kb == base.most_kb == 0
 
 
 def test_the_overcommit_ratio_never_lets_a_guest_overcommit_against_itself() -> None:
     form = grid(1, 4, shared=4, cpu_allocation_ratio=16.0, ram_allocation_ratio=2.0)
     vacancy = vacancies(host_of(form))[0]
-    assert (vacancy.shared_most, vacancy.memory_most_mb) == (4, 16384)
+    [base] = vacancy.pools
+    assert (vacancy.shared_most, base.most_kb) == (4, 16384 * 1024)
+    assert (vacancy.shared_left, base.left_kb) == (64, 2 * 16384 * 1024)
 
 
 def test_rooms_are_ranked_by_what_is_free_and_then_by_id() -> None:

@@ -8,10 +8,19 @@ Each of these choices is a *variant* of the demands, a table of its own.
 
 **The cost** is one whole number, in which each part outweighs all sums of the parts after it, so
 that the least sum is the lexicographic best. The most significant first: whole cores broken; L3
-domains that pCPUs are in, beyond the first; what the host's packing prefers of CPUs and then of
-memory, less for emptier vacancies where it spreads, and for fuller ones where it packs; the place
-in the ranking. The last makes the answer the same whatever the labels are: vacancies are ranked by
-what tells them apart, and by their ids only where nothing does (``vacancy.alike``).
+domains that pCPUs are in, beyond the first; what the host's packing prefers; the place in the
+ranking. What packing looks at is what is left of the kinds that the guest cell needs: free pCPUs,
+then shared vCPUs by the overcommit ratio, then memory of the pool that it takes. It is less for
+emptier vacancies where the host spreads, and for fuller ones where it packs. The place makes the
+answer the same whatever the labels are: vacancies are ranked by what tells them apart, and by their
+ids only where nothing does (``vacancy.alike``).
+
+**Beside guests that float.** Guests without a NUMA topology have the base pools of all cells
+together, and others must leave them that. For most guests that is one question to the whole host.
+But one that takes any page size may have huge pages in one vacancy and base pages in another, so
+that it depends on the assignment: a side condition, which makes a knapsack of it. Where the best
+assignment takes too much of the base pools, the sets of guest cells that are kept from them are
+searched, an assignment each: keeping more from them costs no less, which bounds the search.
 
 **Exact.** All costs are integers, of any size, and the assignment is solved and not estimated: for
 one row the least is taken, for equal rows the cheapest columns, else by shortest augmenting paths
@@ -31,27 +40,38 @@ Cases, by number where they are below:
 3. One row: the least of it.
 4. One variant: its assignment.
 5. Several variants: their assignments, while they could be better.
+6. The best takes too much memory from guests that float: the best that does not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from mdsvc.fitting.assignment import assign
-from mdsvc.fitting.demand import Demand, fits, variants
+from mdsvc.fitting.demand import Demand, overcommits, pool, variants
 from mdsvc.fitting.vacancy import Vacancy, alike, broken, ranked, spanned, vacancies
 from mdsvc.kept import kept
 from mdsvc.policy.flavor import Request
 from mdsvc.topology import Host
 
-# Each part has head-room for the sum over all guest cells.
+# Each part has head-room for the sum over all guest cells, of which there are 1024 at most: a cell
+# has 2**13 pCPUs at most, and 2**23 shared vCPUs.
 _PLACES = 1 << 20
 _MEMORY = 1 << 52
-_CPUS = 1 << 40
-_MOST = (_CPUS >> 8) * _MEMORY
-_DOMAIN = _CPUS * _MEMORY * _PLACES
+_SHARED = 1 << 34
+_FREE = 1 << 26
+_MOST_MB = (_MEMORY >> 10) - 1  # counts as all the memory that there is
+_MOST = (_FREE >> 10) * _SHARED * _MEMORY  # so that hosts that spread come after all that pack
+_DOMAIN = _FREE * _SHARED * _MEMORY * _PLACES
 _CORE = (1 << 20) * _DOMAIN
+
+
+Variants = Sequence[Sequence[Demand]]
+"""The demands of the guest cells, once for each place that the emulator's pCPU may have."""
 
 
 class Found(NamedTuple):
@@ -78,12 +98,8 @@ class Found(NamedTuple):
 def best(host: Host, request: Request) -> Found | None:
     """The least cost of all assignments that satisfy every rule of the cells."""
     if not request.cells:  # case 1
-        return Found(host, _floating(host) * _PLACES, (), ())
-    found = _cheapest(_ranks(host), variants(request))
-    if found is None:
-        return None
-    in_order = ranked(host)
-    return Found(host, found.cost, found.demands, [in_order[column] for column in found.columns])
+        return Found(host, _floating(host, request) * _PLACES, (), ())
+    return _affordable(host, request, _best_ranked)
 
 
 def best_of_many(host: Host, request: Request) -> Found | None:
@@ -92,7 +108,19 @@ def best_of_many(host: Host, request: Request) -> Found | None:
     """
     if len(request.cells) != 1:
         return best(host, request)
-    [demands] = variants(request)  # case 2
+    return _affordable(host, request, _best_unranked)
+
+
+def _best_ranked(host: Host, asked: Variants) -> Found | None:
+    found = _cheapest(_ranks(host), asked)
+    if found is None:
+        return None
+    in_order = ranked(host)
+    return Found(host, found.cost, found.demands, [in_order[column] for column in found.columns])
+
+
+def _best_unranked(host: Host, asked: Variants) -> Found | None:
+    [demands] = asked  # case 2
     row = _row(demands[0], [_rank(host, vacancy, 0, 1) for vacancy in vacancies(host)])
     cost = min((cost for cost in row if cost is not None), default=None)
     if cost is None:
@@ -103,23 +131,32 @@ def best_of_many(host: Host, request: Request) -> Found | None:
     return Found(host, cost, demands, [next(v for v in ranked(host) if v.cell.id in ids)])
 
 
-def _floating(host: Host) -> int:
-    """What the host's packing prefers, for a guest without a NUMA topology."""
-    left = sum(v.shared_most for v in vacancies(host)) - host.floating_vcpus
-    memory = sum(v.memory_free_mb for v in vacancies(host)) - host.floating_memory_mb
-    return _preference(host, max(0, left), max(0, memory))
+def _floating(host: Host, request: Request) -> int:
+    """What the host's packing prefers, for a guest without a NUMA topology: by what is left on the
+    whole host beside the others that float over it.
+    """
+    shared = sum(vacancy.shared_left for vacancy in vacancies(host)) - host.floating_vcpus
+    memory_kb = host.base_left_kb(overcommits(request))
+    amount = max(0, shared) * _MEMORY + min(max(0, memory_kb) >> 10, _MOST_MB)
+    return _MOST - amount if host.packing == "spread" else amount
 
 
 # ---- what a vacancy costs ----
 
 
 class _Rank(NamedTuple):
-    """Vacancies that are alike but for their labels: the first of them, and how many there are."""
+    """Vacancies that are alike but for their labels: the first of them, and how many there are.
+
+    Of what is left in it a guest cell pays for the kinds that it needs, the more the better where
+    the host packs, the less where it spreads.
+    """
 
     vacancy: Vacancy
-    dedicated: int  # what the first costs a guest cell with pCPUs of its own; the next one more
-    shared: int  # and one without
     many: int
+    first: int  # what the first costs by its place, and each next one 1 more
+    free: int  # what its free pCPUs add
+    shared: int  # what the shared vCPUs that may still come add
+    per_mb: int  # what each MiB of the pool adds
 
 
 @kept
@@ -133,15 +170,11 @@ def _ranks(host: Host) -> Sequence[_Rank]:
 
 
 def _rank(host: Host, vacancy: Vacancy, place: int, many: int) -> _Rank:
-    dedicated = _preference(host, vacancy.free, vacancy.memory_free_mb) * _PLACES + place
-    shared = _preference(host, vacancy.shared_most, vacancy.memory_free_mb) * _PLACES + place
-    return _Rank(vacancy, dedicated, shared, many)
-
-
-def _preference(host: Host, cpus: int, memory_mb: int) -> int:
-    """Emptiest first where the host spreads, fullest first where it packs."""
-    amount = cpus * _MEMORY + memory_mb
-    return _MOST - amount if host.packing == "spread" else amount
+    spread = host.packing == "spread"
+    unit = -_PLACES if spread else _PLACES
+    free = vacancy.free * unit * _SHARED * _MEMORY
+    shared = vacancy.shared_left * unit * _MEMORY
+    return _Rank(vacancy, many, _MOST * _PLACES * spread + place, free, shared, unit)
 
 
 def _row(demand: Demand, ranks: Sequence[_Rank]) -> list[int | None]:
@@ -151,23 +184,84 @@ def _row(demand: Demand, ranks: Sequence[_Rank]) -> list[int | None]:
     behind unknown ones.
     """
     row: list[int | None] = []
-    free_domains = 1 if demand.dedicated else 0
-    for vacancy, dedicated, shared, many in ranks:
-        if not fits(demand, vacancy):
+    threads, vcpus, emulator = demand.threads, demand.dedicated, demand.reserved
+    free_domains = 1 if vcpus else 0
+    for vacancy, many, first, free, shared, per_mb in ranks:
+        taken = pool(demand, vacancy)
+        if taken is None:
             row += (None,) * many
-        elif demand.dedicated or demand.reserved:
-            threads, vcpus, emulator = demand.threads, demand.dedicated, demand.reserved
-            cost = dedicated + broken(vacancy, threads, vcpus, emulator) * _CORE
+            continue
+        left_kb = taken.left_kb if demand.overcommits else taken.free_kb
+        cost = first + min(left_kb >> 10, _MOST_MB) * per_mb
+        if demand.shared:
+            cost += shared
+        if vcpus or emulator:
+            cost += free + broken(vacancy, threads, vcpus, emulator) * _CORE
             if vacancy.l3 > free_domains:
                 domains = spanned(vacancy, threads, vcpus, emulator)
                 cost += (domains - free_domains) * _DOMAIN
-            row += range(cost, cost + many)
-        else:
-            row += range(shared, shared + many)
+        row += range(cost, cost + many)
     return row
 
 
 # ---- which vacancies ----
+
+
+def _affordable(
+    host: Host, request: Request, solve: Callable[[Host, Variants], Found | None]
+) -> Found | None:
+    """The best that leaves guests without a NUMA topology their memory in the base pools.
+
+    Only a guest that may have memory of either kind of pool has a choice there; of all others
+    that is a question to the whole host.
+    """
+    asked = variants(request)
+    found = solve(host, asked)
+    if found is None or not host.floating_memory_mb or request.page_size in _ONE_KIND:
+        return found
+    left_kb = max(0, host.base_left_kb())
+    if sum(_on_base(found).values()) <= left_kb:
+        return found
+    options = [_sparing(host, demands, left_kb) for demands in asked]  # case 6
+    possible = [(option.cost // _DOMAIN, home) for home, option in enumerate(options) if option]
+    return options[min(possible)[1]] if possible else None
+
+
+_ONE_KIND = (None, "small", "large")
+
+
+def _on_base(found: Found) -> dict[int, int]:
+    """Which guest cells have memory of a base pool, and how much, in KiB."""
+    taken = map(pool, found.demands, found.vacancies)
+    pairs = enumerate(zip(found.demands, taken, strict=True))
+    return {at: demand.memory_mb * 1024 for at, (demand, some) in pairs if some and some.is_base}
+
+
+def _sparing(host: Host, demands: Sequence[Demand], left_kb: int) -> Found | None:
+    """The cheapest that takes no more of the base pools: branch and bound over the guest cells
+    that are kept from them.
+    """
+    least: Found | None = None
+    seen = set()
+    branches = [tuple(demands)]
+    while branches:
+        branch = branches.pop()
+        kind = frozenset(Counter(branch).items())  # equal guest cells are as good as each other
+        option = None if kind in seen else _best_ranked(host, [branch])
+        seen.add(kind)
+        if option is None or (least is not None and least.cost <= option.cost):
+            continue
+        on_base = _on_base(option)
+        if sum(on_base.values()) <= left_kb:
+            least = option
+        else:
+            branches += (_with_spared(branch, at) for at in on_base)
+    return least
+
+
+def _with_spared(demands: Sequence[Demand], at: int) -> tuple[Demand, ...]:
+    spared = msgspec.structs.replace(demands[at], spares_base=True)
+    return (*demands[:at], spared, *demands[at + 1 :])
 
 
 class _Assignment(NamedTuple):
@@ -185,7 +279,7 @@ class _Bound(NamedTuple):
     home: int
 
 
-def _cheapest(ranks: Sequence[_Rank], asked: Sequence[Sequence[Demand]]) -> _Assignment | None:
+def _cheapest(ranks: Sequence[_Rank], asked: Variants) -> _Assignment | None:
     """Over the variants of the demands: the fewest cores broken, then the fewest L3 domains, then
     the earliest variant.
     """
@@ -208,9 +302,7 @@ def _cheapest(ranks: Sequence[_Rank], asked: Sequence[Sequence[Demand]]) -> _Ass
     return cheapest
 
 
-def _bounds(
-    asked: Sequence[Sequence[Demand]], rows: Mapping[Demand, Sequence[int | None]]
-) -> list[_Bound]:
+def _bounds(asked: Variants, rows: Mapping[Demand, Sequence[int | None]]) -> list[_Bound]:
     """The variants that may be possible, with the cores and domains that each costs at the least;
     the least first.
     """

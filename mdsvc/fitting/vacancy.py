@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import floor
 from operator import attrgetter
 
+import msgspec
 from msgspec.structs import astuple
 
 from mdsvc.fitting import picking
@@ -20,9 +21,41 @@ from mdsvc.fitting.picking import Pick, broken
 from mdsvc.kept import kept
 from mdsvc.likeness import shape_of
 from mdsvc.policy.flavor import ThreadPolicy
-from mdsvc.topology import Host, HostCell, PagePool
+from mdsvc.topology import Host, HostCell, MemoryPool
 
-__all__ = ["Pick", "Vacancy", "alike", "broken", "pick", "ranked", "spanned", "vacancies"]
+__all__ = [
+    "FreePool",
+    "Pick",
+    "Vacancy",
+    "alike",
+    "broken",
+    "pick",
+    "ranked",
+    "spanned",
+    "vacancies",
+]
+
+
+class FreePool(msgspec.Struct, frozen=True, gc=False):
+    """What is free of one pool of a host cell's memory, in KiB (R15); ``size_kb`` is the pool's."""
+
+    size_kb: int | None
+    is_base: bool
+    free_kb: int  # for guests that do not overcommit
+    left_kb: int  # for those that do, all together
+    most_kb: int  # and for one guest cell of these
+
+
+@lru_cache(maxsize=4096)
+def _free_pools(pools: tuple[MemoryPool, ...], ratio: float) -> tuple[FreePool, ...]:
+    """What guests may still take of the pools. Cells that are alike in this share the answer."""
+    free_pools = []
+    for pool in pools:
+        free_kb = max(0, pool.limit_kb(ratio) - pool.used_kb)
+        left_kb = max(0, pool.limit_kb(ratio, overcommits=True) - pool.used_kb)
+        most_kb = min(pool.capacity_kb, left_kb)
+        free_pools.append(FreePool(pool.size_kb, pool.is_base, free_kb, left_kb, most_kb))
+    return tuple(free_pools)
 
 
 class Vacancy(Cores, frozen=True, dict=True):
@@ -31,36 +64,30 @@ class Vacancy(Cores, frozen=True, dict=True):
     cell: HostCell
     l3: int  # domains, full ones too; 0 where they are not known
     shared_cpus: int
-    shared_most: int  # shared vCPUs that may still come, by the overcommit ratio
-    memory_free_mb: int
-    memory_most_mb: int  # that guests without dedicated CPUs may still take, by the ratio
+    shared_left: int  # shared vCPUs that may still come, by the overcommit ratio
+    shared_most: int  # and of one guest cell
+    pools: tuple[FreePool, ...]  # the base pool, then the huge pages by their size
 
     @classmethod
     def of(cls, host: Host, cell: HostCell) -> Vacancy:
         """The vacancy that a host's cell has now."""
         free = cell.cpus.mask & host.cpu_dedicated_set.mask & ~cell.pinned.mask
         shared = (cell.cpus.mask & host.cpu_shared_set.mask).bit_count()
-        shared_left = floor(shared * host.cpu_allocation_ratio) - cell.shared_used
-        memory_left = floor(cell.memory_mb * host.ram_allocation_ratio) - cell.memory_used_mb
+        shared_left = max(0, floor(shared * host.cpu_allocation_ratio) - cell.shared_used)
         return cls(
             *counts(cell.core_masks, free, cell.split.mask),
             cell=cell,
             l3=len(cell.l3_cores) if cell.l3 else 0,
             shared_cpus=shared,
-            shared_most=max(0, min(shared, shared_left)),
-            memory_free_mb=max(0, cell.memory_mb - cell.memory_used_mb),
-            memory_most_mb=max(0, min(cell.memory_mb, memory_left)),
+            shared_left=shared_left,
+            shared_most=min(shared, shared_left),
+            pools=_free_pools(cell.pools, host.ram_allocation_ratio),
         )
 
     @cached_property
     def domains(self) -> list[Cores]:
         """The L3 domains that have free pCPUs, the fullest first; none where they are not known."""
         return with_free(self.cell.l3_cores, self.free_mask, self.split_mask)
-
-    @cached_property
-    def pools(self) -> tuple[PagePool, ...]:
-        """The cell's page pools by their page size."""
-        return tuple(sorted(self.cell.pages, key=lambda pool: pool.size_kb))
 
     @property
     def amounts(self) -> tuple[int, ...]:
@@ -83,8 +110,10 @@ class Vacancy(Cores, frozen=True, dict=True):
 
 # ---- what tells vacancies apart: every field of them and of their cells, but the labels ----
 
-_NUMBERED = frozenset({"masks", "free_mask", "split_mask", "cell"})
-"""A vacancy's own fields that have labels; of these the details tell the rest."""
+_NUMBERED = frozenset({"masks", "free_mask", "split_mask", "cell", "pools"})
+"""A vacancy's own fields that have labels, and the pools, which follow from fields of the cell; of
+all these the details tell the rest.
+"""
 
 _CELL = shape_of(HostCell)
 _AMOUNTS = attrgetter(

@@ -12,7 +12,7 @@ from mdsvc.layout import Layout, LayoutCell
 from mdsvc.libvirt.machines import VirtType, machine_of
 from mdsvc.policy import extra_specs as read
 from mdsvc.policy.cpu_topology import CpuTopology, Wishes, wishes
-from mdsvc.topology import Host
+from mdsvc.topology import MAX_BASE_KB, Host
 
 
 def cpu(guest: PlacedInstance, host: Host, kind: VirtType) -> Element | None:
@@ -30,17 +30,11 @@ def cpu(guest: PlacedInstance, host: Host, kind: VirtType) -> Element | None:
 
 # ---- NUMA nodes ----
 
-_MAX_BASE_KB = 64
-"""No architecture has larger pages by itself; what is larger is huge."""
-
 
 def is_huge(cell: LayoutCell, host: Host) -> bool:
-    """Whether its memory is in huge pages, and not in those that memory is in by itself: the
-    smallest that the host cell lists, where that is no larger than any machine's.
-    """
-    sizes = [pool.size_kb for pool in host.by_id[cell.host_cell].pages]
-    base = min((size for size in sizes if size <= _MAX_BASE_KB), default=_MAX_BASE_KB)
-    return cell.pagesize_kb is not None and cell.pagesize_kb > base
+    """Whether its memory is in huge pages, and not in those that memory is in by itself."""
+    base_kb = host.by_id[cell.host_cell].base.size_kb or MAX_BASE_KB
+    return cell.pagesize_kb is not None and cell.pagesize_kb > base_kb
 
 
 def _cell(cell: LayoutCell, host: Host) -> Element:

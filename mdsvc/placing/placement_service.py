@@ -36,12 +36,13 @@ def traits(request: Request) -> list[str]:
 
 def inventories(host: Host) -> dict[str, dict[str, Any]]:
     """The host's inventories, as Placement's ``PUT /resource_providers/UUID/inventories`` has
-    them; a class of which the host has nothing is left out.
+    them; a class of which the host has nothing is left out. MEMORY_MB is that of all pools, since
+    Placement knows none; which of them is full, the fitter says.
     """
     totals = {
         "PCPU": (len(host.cpu_dedicated_set), 1.0),
         "VCPU": (len(host.cpu_shared_set), host.cpu_allocation_ratio),
-        "MEMORY_MB": (sum(cell.memory_mb for cell in host.cells), host.ram_allocation_ratio),
+        "MEMORY_MB": (host.memory_mb, host.ram_allocation_ratio),
     }
     return {name: _inventory(*total) for name, total in totals.items() if total[0]}
 

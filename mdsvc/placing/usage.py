@@ -44,6 +44,9 @@ def _changed(host: Host, layout: Layout, flavor: Flavor, sign: int) -> Host:
 
 
 def _cell(cell: HostCell, used: LayoutCell, layout: Layout, sign: int) -> HostCell:
+    """All memory is in ``memory_used_mb``; that of a guest which asked for a page size in its pool
+    too. So what the base pool has in use is always the sum of its guests (R27).
+    """
     pcpus = taken(cell, used, layout)
     pages = tuple(
         replace(pool, used=pool.used + sign * used.memory_mb * 1024 // pool.size_kb)

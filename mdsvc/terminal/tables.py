@@ -27,7 +27,7 @@ from mdsvc.terminal.words import (
     shared_limit,
     shared_used,
 )
-from mdsvc.topology import Host, HostCell, PagePool
+from mdsvc.topology import Host, HostCell
 
 
 def hosts_table(hosts: Sequence[Host]) -> Printable:
@@ -41,7 +41,7 @@ def hosts_table(hosts: Sequence[Host]) -> Printable:
             str(len(host.cells)),
             of(dedicated_free(host), len(host.cpu_dedicated_set)),
             of(shared_used(host), shared_limit(host, host.cells)),
-            memory(memory_used(host), sum(cell.memory_mb for cell in host.cells)),
+            memory(memory_used(host), host.memory_mb),
             f"v{host.service_version}",
         )
     return Printable(table)
@@ -70,8 +70,8 @@ def host_detail(host: Host) -> Printable:
             _cores(cell),
             _cpus(host.free(cell)),
             of(cell.shared_used, shared_limit(host, [cell])),
-            memory(cell.memory_used_mb, cell.memory_mb),
-            _pages(cell.pages),
+            memory(cell.base.used_kb // 1024, cell.base.capacity_kb // 1024),
+            _pages(cell),
         )
     return Printable(facts(described), "", table)
 
@@ -168,11 +168,10 @@ def _cores(cell: HostCell) -> str:
     return f"{cores}, {len(cell.split)} split" if cell.split else cores
 
 
-def _pages(pools: Sequence[PagePool]) -> str:
-    """The huge pages, and whatever else guests have asked for by size."""
-    smallest = min((pool.size_kb for pool in pools), default=0)
-    shown = (pool for pool in pools if pool.used or (pool.total and pool.size_kb > smallest))
-    return "\n".join(f"{page_size(p.size_kb)}: {of(p.used, p.total)}" for p in shown) or "-"
+def _pages(cell: HostCell) -> str:
+    """The huge pages; what is in other ones is the memory that is told beside them."""
+    huge = (p for p in cell.pages if p.size_kb != cell.base.size_kb and (p.used or p.total))
+    return "\n".join(f"{page_size(p.size_kb)}: {of(p.used, p.total)}" for p in huge) or "-"
 
 
 def facts(by_name: Mapping[str, str]) -> Table:

@@ -70,7 +70,8 @@ def shared_used(host: Host) -> int:
 
 def memory_used(host: Host) -> int:
     """The memory in use on a host, in MiB, that of guests without a NUMA topology too."""
-    return sum(cell.memory_used_mb for cell in host.cells) + host.floating_memory_mb
+    used_kb = sum(pool.used_kb for cell in host.cells for pool in cell.pools)
+    return used_kb // 1024 + host.floating_memory_mb
 
 
 def dedicated_free(host: Host) -> int:

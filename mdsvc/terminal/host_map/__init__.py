@@ -84,7 +84,7 @@ def _box(cell: HostCell, inside: Sequence[Text], width: int, height: int) -> Pan
 
 
 def _title(host: Host) -> Text:
-    parts = [memory(memory_used(host), sum(cell.memory_mb for cell in host.cells))]
+    parts = [memory(memory_used(host), host.memory_mb)]
     if host.cpu_shared_set:
         limit = shared_limit(host, host.cells)
         parts.insert(0, f"{of(shared_used(host), limit)} shared vCPUs")
