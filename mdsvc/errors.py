@@ -57,6 +57,10 @@ class DoesNotFit(Refused):
         return ": ".join([self._message, *nearest])
 
 
+class Unavailable(MdsvcError):
+    """What is needed does not answer in time; it may, a moment later."""
+
+
 class NotFound(MdsvcError):
     """Nothing of that name is stored."""
 

@@ -9,6 +9,7 @@ from mdsvc.errors import (
     MdsvcError,
     NotFound,
     Refused,
+    Unavailable,
     Unidentified,
 )
 
@@ -19,6 +20,7 @@ _STATUS: dict[type[MdsvcError], int] = {
     Forged: 403,
     NotFound: 404,
     Refused: 409,
+    Unavailable: 503,
     MdsvcError: 500,
 }
 
