@@ -1,13 +1,14 @@
 FROM python:3.11-slim AS build
 WORKDIR /src
-COPY requirements.txt requirements-dev.txt ./
-RUN python -m venv /venv \
-    && /venv/bin/pip install --no-cache-dir --require-hashes -r requirements.txt \
-    && pip install --no-cache-dir --require-hashes -r requirements-dev.txt
+COPY requirements.txt requirements-installer.txt ./
+RUN pip install --no-cache-dir --require-hashes -r requirements-installer.txt \
+    && python -m venv --without-pip /venv \
+    && pip --python /venv/bin/python install --no-cache-dir --no-deps --require-hashes \
+        --only-binary :all: -r requirements.txt
 COPY pyproject.toml LICENSE ./
 COPY mdsvc mdsvc
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /dist . \
-    && /venv/bin/pip install --no-cache-dir --no-deps /dist/*.whl
+    && pip --python /venv/bin/python install --no-cache-dir --no-index --no-deps /dist/*.whl
 
 FROM python:3.11-slim
 RUN useradd --system --no-log-init --create-home --home-dir /var/lib/mdsvc mdsvc

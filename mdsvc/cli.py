@@ -14,17 +14,24 @@ from click.shell_completion import get_completion_class
 
 from mdsvc import __version__
 from mdsvc.control.hosts import add_host, get_host, list_hosts, remove_host, replace_host
-from mdsvc.control.instances import create_instance, delete_instance, get_instance, list_instances
+from mdsvc.control.instances import (
+    clear_password,
+    create_instance,
+    delete_instance,
+    get_instance,
+    get_instance_with_host,
+    get_password,
+    list_instances,
+)
 from mdsvc.cpuset import CpuSet
 from mdsvc.discovery.capabilities import host_from_capabilities
 from mdsvc.discovery.sysfs import local_host
-from mdsvc.errors import BadInput
 from mdsvc.forms import from_json
-from mdsvc.instance import Instance, PlacedInstance
+from mdsvc.instance import Instance, content_of
 from mdsvc.libvirt import PARTS, VirtType, domain_xml
 from mdsvc.logs import configure
+from mdsvc.names import canonical_uuid
 from mdsvc.placing import what_if
-from mdsvc.store import Store
 from mdsvc.terminal import answers, tables
 from mdsvc.terminal.console import (
     CPUS,
@@ -36,6 +43,7 @@ from mdsvc.terminal.console import (
     run,
     settings,
     show,
+    show_bytes,
     store_option,
     terminal,
     use,
@@ -126,13 +134,8 @@ def host() -> None:
 def host_add(file: Path, replace: bool) -> None:
     """Register the host that FILE describes in JSON (- reads stdin)."""
     new = from_json(read(file), Host)
-    if new != new.without_use() and not replace:
-        raise BadInput(
-            "pinned, shared_used, memory_used_mb, pages.used and floating_*: expected none, "
-            "as the use of a registered host is that of its guests; only `fit` takes them"
-        )
     register = replace_host if replace else add_host
-    added = use(lambda s: register(s, new.without_use()))
+    added = use(lambda s: register(s, new))
     show(added, tables.host_detail(added))
 
 
@@ -238,7 +241,7 @@ def instance_list() -> None:
 @json_option
 def instance_show(uuid: str) -> None:
     """Show a guest and its layout."""
-    found = use(lambda s: get_instance(s, uuid.lower()))
+    found = use(lambda s: get_instance(s, uuid))
     show(found, tables.instance_detail(found))
 
 
@@ -255,13 +258,8 @@ def instance_show(uuid: str) -> None:
 @store_option
 def instance_xml(uuid: str, only: str | None, kind: VirtType) -> None:
     """Print a guest as a libvirt domain, pinned to where it is. Disks and networks are yours."""
-
-    async def placed(store: Store) -> tuple[PlacedInstance, Host]:
-        guest = await get_instance(store, uuid.lower())
-        found, _ = await get_host(store, guest.host)
-        return guest, found
-
-    xml = domain_xml(*use(placed), kind, only)
+    guest, where = use(lambda s: get_instance_with_host(s, uuid))
+    xml = domain_xml(guest, where, kind, only)
     click.echo(xml or f"mdsvc: this guest needs no <{only}>", nl=not xml, err=not xml)
 
 
@@ -270,7 +268,28 @@ def instance_xml(uuid: str, only: str | None, kind: VirtType) -> None:
 @store_option
 def instance_delete(uuid: str) -> None:
     """Remove a guest, and free what it used."""
-    use(lambda s: delete_instance(s, uuid.lower()))
+    use(lambda s: delete_instance(s, uuid))
+
+
+@instance.command(
+    "password",
+    epilog=examples(
+        f"mdsvc instance password {_UUID} | base64 -d | openssl pkeyutl -decrypt -inkey key.pem",
+        f"mdsvc instance password {_UUID} --clear",
+    ),
+)
+@click.argument("uuid")
+@click.option("--clear", is_flag=True, help="Forget it, so that the guest can store one again.")
+@store_option
+@json_option
+def instance_password(uuid: str, clear: bool) -> None:
+    """Print the encrypted password that a guest has stored, byte for byte as it sent it."""
+    if clear:
+        use(lambda s: clear_password(s, uuid))
+        show_bytes(b"", {"uuid": canonical_uuid(uuid), "deleted": True})
+    else:
+        password = use(lambda s: get_password(s, uuid))
+        show_bytes(password, {"uuid": canonical_uuid(uuid), "password": content_of(password)})
 
 
 # ---- fit, demo, completion ----
@@ -300,16 +319,15 @@ def fit(file: Path, explain: bool, hosts: Path | None, placement: bool) -> None:
     if hosts and placement:
         raise click.UsageError("expected one of --hosts and --placement, not both")
     ask: Callable[[bytes], what_if.Answer] = what_if.answer
-    words = answers.fit_answer if explain else None
     if hosts:
-        among = from_json(read(hosts), list[Host])
-        ask, words = partial(what_if.choice_answer, hosts=among), answers.choice_answer
+        ask = partial(what_if.choice_answer, hosts=from_json(read(hosts), list[Host]))
     elif placement:
-        ask, words = what_if.placement_answer, answers.placement_answer
+        ask = what_if.placement_answer
+    in_words = explain or hosts or placement
     with open_input(file) as lines:
         for line in lines:
             answer = ask(line)
-            show(answer, *([words(answer)] if words else []))
+            show(answer, *([answers.in_words(answer)] if in_words else []))
 
 
 @cli.command(epilog=examples("mdsvc demo", "mdsvc demo --serve"))

@@ -15,11 +15,11 @@ from typing import NamedTuple
 from aiohttp import web
 
 from mdsvc.documents import JSON, TEXT, Answer, Documents, Path
-from mdsvc.errors import BadInput, Conflict, MdsvcError, NotFound
+from mdsvc.errors import BadInput, Conflict, NotFound
 from mdsvc.identity import Identity
 from mdsvc.instance import PlacedInstance
-from mdsvc.problems import status
-from mdsvc.store import GuestStore, Stale
+from mdsvc.problems import RETRY_SECONDS, log_fault, statuses
+from mdsvc.store import GuestStore
 from mdsvc.versions import BY_NAME
 
 _MAX_PASSWORD = 1020
@@ -27,7 +27,6 @@ _MAX_PASSWORD = 1020
 
 _BODY_SECONDS = 10
 _POLL_SECONDS = 0.5
-_RETRY_SECONDS = 5
 
 _log = logging.getLogger(__name__)
 
@@ -54,25 +53,34 @@ class _Asked(NamedTuple):
 
 async def handle(guests: Guests, request: web.Request) -> web.Response:
     """Answer any request of a guest."""
-    path = tuple(filter(None, request.path.split("/")))
     try:
+        path = tuple(filter(None, request.path.split("/")))
         guest = await guests.identity.guest(guests.store, request.remote or "", request.headers)
-        methods = _PASSWORD if _is_password(path) else _DOCUMENT
-        if request.method not in methods:
-            return _not_allowed(guests, methods)
-        return await methods[request.method](_Asked(guests, guest, request, path))
-    except (MdsvcError, Stale) as error:
-        return _failed(error)
+        return await _answer(_Asked(guests, guest, request, path))
+    except Exception as error:  # noqa: BLE001  # nothing falls through, and nothing is hidden
+        return _failed(request, error)
 
 
-def _failed(error: MdsvcError | Stale) -> web.Response:
-    """What is wrong with the store is for the log alone; the guest is to come again."""
-    if isinstance(error, MdsvcError) and status(error) < 500:
-        return _text(str(error).encode(errors="replace"), status(error))
-    _log.error("%s", error)
+def _failed(request: web.Request, error: Exception) -> web.Response:
+    """What is wrong on this side is for the log alone; the guest is to come again."""
+    status = statuses(error).guest
+    if status < 500:
+        return _text(str(error).encode(errors="replace"), status)
+    log_fault(_log, f"{request.method} {request.path} of {request.remote}", error)
     response = _text(b"the metadata cannot be read now; try again", 503)
-    response.headers["Retry-After"] = str(_RETRY_SECONDS)
+    response.headers["Retry-After"] = str(RETRY_SECONDS)
     return response
+
+
+async def _answer(asked: _Asked) -> web.Response:
+    """Who asks is known. A path that is not there is 404 with every method: clients that try for a
+    token with ``PUT`` take that for "no tokens here", and stop at 400.
+    """
+    methods = _PASSWORD if _is_password(asked.path) else _DOCUMENT
+    if asked.request.method in methods:
+        return await methods[asked.request.method](asked)
+    _find(asked)
+    return _not_allowed(asked.guests, methods)
 
 
 def _not_allowed(guests: Guests, methods: Mapping[str, object]) -> web.Response:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import ipaddress
 import re
 from typing import Annotated, Any, Literal
 
@@ -12,13 +11,21 @@ import msgspec
 
 from mdsvc.forms import Form
 from mdsvc.layout import Layout
+from mdsvc.names import (
+    GuestHostname,
+    KeyPairName,
+    Label,
+    Line,
+    Mac,
+    PublicKey,
+    canonical_ip,
+    canonical_uuid,
+    hostname_from,
+    is_one_key,
+    with_canonical_macs,
+)
 from mdsvc.policy.flavor import Flavor, Image
 
-Line = Annotated[str, msgspec.Meta(max_length=255, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
-"""Text that is served as one line of a listing or leaf."""
-
-Label = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]*\Z")]
-Mac = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}\Z")]
 Tags = tuple[Label, ...]
 VersionList = Literal["nova", "newest"]
 """What /openstack lists: what Nova lists, or only versions that have `dedicated_cpus`."""
@@ -53,8 +60,17 @@ def content_bytes(content: Content) -> bytes:
     return content.encode()
 
 
+def content_of(data: bytes) -> Content:
+    """The form of some bytes: text where they are text that a form can hold."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        text = "\0"
+    return Base64(base64.b64encode(data).decode()) if "\0" in text else text
+
+
 class Address(Form, frozen=True):
-    """One IP address of a guest on one network, in the address' canonical spelling."""
+    """One IP address of a guest on one network, both addresses in their one spelling."""
 
     network: Label
     ip: str
@@ -63,18 +79,23 @@ class Address(Form, frozen=True):
 
     def __post_init__(self) -> None:
         try:
-            ip = str(ipaddress.ip_address("" if "%" in self.ip else self.ip))  # no zones
+            ip = canonical_ip(self.ip)
         except ValueError:
             raise ValueError(f"ip: expected an IPv4 or IPv6 address, got {self.ip!r}") from None
         msgspec.structs.force_setattr(self, "ip", ip)
+        msgspec.structs.force_setattr(self, "mac", self.mac and self.mac.lower())
 
 
 class KeyPair(Form, frozen=True):
-    """A public key; ``type`` as Nova has it."""
+    """A public key, or a certificate, which is no SSH key; ``type`` as Nova has it."""
 
-    name: Label
-    public_key: Annotated[str, msgspec.Meta(min_length=1, max_length=65535)]
+    name: KeyPairName
+    public_key: PublicKey
     type: Literal["ssh", "x509"] = "ssh"
+
+    def check(self) -> None:
+        if self.type == "ssh" and not is_one_key(self.public_key):
+            raise ValueError("public_key: expected one line, as the type is ssh")
 
 
 class File(Form, frozen=True):
@@ -93,6 +114,9 @@ class Nic(Form, frozen=True, tag_field="type", tag="nic"):
     tags: Tags | None = None
     vlan: Annotated[int, msgspec.Meta(ge=0, le=4094)] | None = None
     vf_trusted: bool = False
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "mac", self.mac.lower())
 
 
 class Disk(Form, frozen=True, tag_field="type", tag="disk"):
@@ -123,9 +147,7 @@ class Instance(Form, frozen=True, kw_only=True):
     name: Label
     flavor: Flavor
     image: Image = msgspec.field(default_factory=Image)
-    hostname: (
-        Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,252})\Z")] | None
-    ) = None
+    hostname: GuestHostname | None = None
     addresses: tuple[Address, ...] = ()
     key_pairs: tuple[KeyPair, ...] = ()
     meta: dict[Label, str] = {}
@@ -141,18 +163,26 @@ class Instance(Form, frozen=True, kw_only=True):
     version_list: VersionList | None = None
 
     def __post_init__(self) -> None:
-        uuid = self.uuid.lower()
+        uuid = canonical_uuid(self.uuid)
         if not _UUID.fullmatch(uuid):
             raise ValueError(f"uuid: expected a UUID like {_EXAMPLE_UUID}, got {self.uuid!r}")
-        defaults = {
-            "uuid": uuid,
-            "hostname": self.hostname or f"{_hostname(self.name, uuid)}.{DEFAULT_DOMAIN}",
-            "reservation_id": self.reservation_id or f"r-{uuid[:8]}",
-        }
-        for field, value in defaults.items():
+        for field, value in self._filled_in(uuid).items():
             msgspec.structs.force_setattr(self, field, value)
         if self.user_data is not None and len(content_bytes(self.user_data)) > _MAX_USER_DATA:
             raise ValueError(f"user_data: expected at most {_MAX_USER_DATA} bytes")
+
+    def _filled_in(self, uuid: str) -> dict[str, Any]:
+        """What has a default, or one spelling."""
+        hostname = f"{hostname_from(self.name) or f'server-{uuid}'}.{DEFAULT_DOMAIN}"
+        data = self.network_data
+        return {
+            "uuid": uuid,
+            "hostname": hostname if self.hostname is None else self.hostname,
+            "reservation_id": self.reservation_id or f"r-{uuid[:8]}",
+            "network_data": None if data is None else with_canonical_macs(data),
+        }
+
+    def check(self) -> None:
         _check_once([(a.network, a.ip) for a in self.addresses], "addresses: network and ip")
         _check_once([pair.name for pair in self.key_pairs], "key_pairs: name")
 
@@ -172,12 +202,6 @@ def place_instance(instance: Instance, host: str, layout: Layout) -> PlacedInsta
     """The instance with its place."""
     fields = msgspec.structs.asdict(instance)
     return PlacedInstance(**fields, host=host, layout=layout)
-
-
-def _hostname(name: str, uuid: str) -> str:
-    """A host name out of a display name (Nova, ``utils.sanitize_hostname``)."""
-    plain = re.sub(r"[^a-z0-9.-]+", "-", name.lower().replace("_", "-")).strip("-.")
-    return plain[:63].strip("-.") or f"server-{uuid}"
 
 
 def _check_once(values: list[Any], what: str) -> None:

@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from aiohttp import web
 
 from mdsvc.app import guest_app, open_store, operator_app
+from mdsvc.listening.connections import Runner
 from mdsvc.listening.sockets import Listen, listen
 from mdsvc.settings import Settings
 from mdsvc.store import Store
@@ -57,8 +58,8 @@ async def listeners(settings: Settings, store: Store) -> AsyncIterator[list[str]
         yield lines
 
 
-async def _runner(stack: AsyncExitStack, app: web.Application) -> web.AppRunner:
-    runner = web.AppRunner(
+async def _runner(stack: AsyncExitStack, app: web.Application) -> Runner:
+    runner = Runner(
         app,
         keepalive_timeout=_IDLE_SECONDS,
         shutdown_timeout=_SHUTDOWN_SECONDS,
@@ -71,7 +72,7 @@ async def _runner(stack: AsyncExitStack, app: web.Application) -> web.AppRunner:
     return runner
 
 
-async def _site(runner: web.AppRunner, sock: socket.socket) -> Listen:
+async def _site(runner: Runner, sock: socket.socket) -> Listen:
     await web.SockSite(runner, sock).start()
     address, port = sock.getsockname()[:2]
     return Listen(address, port)

@@ -82,17 +82,24 @@ def _convert(values: Mapping[str, Any], sources: Mapping[str, str]) -> Settings:
     try:
         # What is wrong with a store's URL, the store itself says best.
         check_plain({field: value for field, value in given.items() if field != "store"})
-        return msgspec.convert(given, Settings, strict=False, dec_hook=_decode)
-    except (BadInput, msgspec.ValidationError) as error:
-        message = str(error) if isinstance(error, BadInput) else explain(str(error), Settings)
-        field = re.match(r"[^:.\[]*", message)[0]  # type: ignore[index]  # matches always
-        raise BadInput(sources.get(field, field) + message[len(field) :]) from None
+        settings: Settings = _read(given, Settings)
+        return settings
+    except BadInput as error:
+        message = str(error)
+    except msgspec.ValidationError as error:
+        message = explain(error, given, Settings, _read)
+    field = re.match(r"[^:.\[]*", message)[0]  # type: ignore[index]  # matches always
+    raise BadInput(sources.get(field, field) + message[len(field) :]) from None
+
+
+def _read(values: Any, kind: Any) -> Any:
+    return msgspec.convert(values, kind, strict=False, dec_hook=_decode)
 
 
 def _decode(kind: type, value: Any) -> Any:
     assert kind is Path, "no other field is of a type that msgspec does not know"
     if not isinstance(value, str):
-        raise ValueError(f"Expected a path, got `{type(value).__name__}`")
+        raise ValueError("expected a path, as text")
     return Path(value)
 
 

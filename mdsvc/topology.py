@@ -12,6 +12,7 @@ import msgspec
 
 from mdsvc.cpuset import EMPTY, CpuSet, union
 from mdsvc.forms import Form
+from mdsvc.names import HostName
 
 MIXED_SERVICE_VERSION = 2
 """The first service version of a host that knows guests with the mixed policy (R17)."""
@@ -25,7 +26,6 @@ MAX_L3 = 256
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
 CellId = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Ratio = Annotated[float, msgspec.Meta(gt=0, le=1000)]
-Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,254}\Z")]
 Packing = Literal["spread", "pack"]
 
 
@@ -119,7 +119,7 @@ def _lowest(mask: int) -> int:
 class Host(Form, frozen=True, dict=True):
     """One hypervisor. ``floating_*`` is the use of guests that have no NUMA topology."""
 
-    name: Name
+    name: HostName
     cells: Annotated[tuple[HostCell, ...], msgspec.Meta(max_length=MAX_CELLS)]
     cpu_shared_set: CpuSet = EMPTY
     cpu_dedicated_set: CpuSet = EMPTY

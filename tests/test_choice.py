@@ -184,9 +184,9 @@ def test_where_none_takes_the_guest_each_host_says_why() -> None:
     ) as none:
         choose(hosts, wanted)
     reasons = none.value.reasons
-    assert [reason["host"] for reason in reasons[:3]] == ["a", "b", "c"], "the nearest of each"
-    assert all(reason["message"].startswith(f"host {reason['host']}: ") for reason in reasons)
-    assert [(reason["rule"], reason.get("short")) for reason in reasons[:3]] == [
+    assert [reason.host for reason in reasons[:3]] == ["a", "b", "c"], "the nearest of each"
+    assert all(reason.message.startswith(f"host {reason.host}: ") for reason in reasons)
+    assert [(reason.rule, reason.short) for reason in reasons[:3]] == [
         ("service_version", None),
         ("dedicated_cpus", 7),
         ("dedicated_cpus", 1),
@@ -197,11 +197,11 @@ def test_every_reason_of_every_host_is_told() -> None:
     hosts, wanted = fleet("a:memory_used_mb=16000 b:pinned=2-7"), asked(DEDICATED)
     with pytest.raises(DoesNotFit) as none:
         choose(hosts, wanted)
-    told = [(reason["host"], reason["rule"]) for reason in none.value.reasons]
+    told = [(reason.host, reason.rule) for reason in none.value.reasons]
     assert [host for host, _ in told] == ["a", "b", "a"], "the nearest of each, then the next"
     assert {*told} == {("a", "dedicated_cpus"), ("a", "memory"), ("b", "dedicated_cpus")}
     for ranked in rank(hosts, wanted):
-        rules = [reason["rule"] for reason in ranked.reasons(wanted)]
+        rules = [reason.rule for reason in ranked.reasons(wanted)]
         assert rules == [rule for host, rule in told if host == ranked.host.name]
 
 
@@ -270,7 +270,7 @@ def test_the_choice_is_the_best_of_trying_every_host(seed: int) -> None:
     if not cores:
         with pytest.raises(DoesNotFit) as none:
             choose(hosts, wanted)
-        assert {reason["host"] for reason in none.value.reasons} == layouts.keys()
+        assert {reason.host for reason in none.value.reasons} == layouts.keys()
         return
     best, layout = choose(hosts, wanted)
     assert layout == layouts[best.name]

@@ -117,7 +117,7 @@ def test_without_shared_cpus_shared_emulator_threads_are_where_the_guest_is() ->
 # ---- the rest ----
 
 
-@pytest.mark.parametrize("name", ["a<b&\"c'>]]>", "  ", "süd/\u2028ost\U0001f600", "x" * 255])
+@pytest.mark.parametrize("name", ["a<b&\"c'>]]>", "  ", "süd/ost\U0001f600", "x" * 255])
 def test_any_name_is_the_title_and_never_the_name(name: str) -> None:
     guest = placed(SHARED, name=name)
     text = domain_xml(guest, HOST)

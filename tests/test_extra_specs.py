@@ -120,5 +120,7 @@ def test_a_number_has_one_spelling_so_that_no_key_hides_another(key: str) -> Non
 
 @pytest.mark.parametrize("value", [None, 1.5, [], {}, b"x"])
 def test_other_types_are_refused_by_name(value: object) -> None:
-    with pytest.raises(ValueError, match=r"^field: k: expected a string or a whole number, got"):
+    with pytest.raises(
+        ValueError, match=r"^field\.k: expected text, a whole number, true or false$"
+    ):
         read.check({"k": value}, "field")

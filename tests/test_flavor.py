@@ -296,9 +296,9 @@ def check_sound(wanted: Request, vcpus: int) -> None:
         ({"vcpus": 1, "memory_mb": 1, "ram": 1}, "ram: no such field"),
         ({"vcpus": 1, "memory_mb": 1, "name": None}, "name: "),
         ({"vcpus": 1, "memory_mb": 1, "extra_specs": []}, "extra_specs: "),
-        ({"vcpus": 1, "memory_mb": 1, "extra_specs": {"a:x": None}}, "extra_specs: a:x: expected"),
-        ({"vcpus": 1, "memory_mb": 1, "extra_specs": {"a:x": 1.5}}, "extra_specs: a:x: expected"),
-        ({"vcpus": 1, "memory_mb": 1, "extra_specs": {"a:x": [1]}}, "extra_specs: a:x: expected"),
+        ({"vcpus": 1, "memory_mb": 1, "extra_specs": {"a:x": None}}, "extra_specs.a:x: expected"),
+        ({"vcpus": 1, "memory_mb": 1, "extra_specs": {"a:x": 1.5}}, "extra_specs.a:x: expected"),
+        ({"vcpus": 1, "memory_mb": 1, "extra_specs": {"a:x": [1]}}, "extra_specs.a:x: expected"),
     ],
 )
 def test_a_wrong_flavor_names_the_field(form: object, field: str) -> None:
@@ -309,7 +309,7 @@ def test_a_wrong_flavor_names_the_field(form: object, field: str) -> None:
 
 @pytest.mark.parametrize("value", [None, 0.5, {}, [1]])
 def test_a_wrong_image_names_the_property(value: object) -> None:
-    with pytest.raises(BadInput, match=r"^properties: hw_x: expected a string or a whole number"):
+    with pytest.raises(BadInput, match=r"^properties\.hw_x: expected text, a whole number"):
         from_builtins({"properties": {"hw_x": value}}, Image)
 
 

@@ -210,8 +210,13 @@ def test_keys_that_are_no_texts_are_bad_input() -> None:
             "devices[0].type: expected one of nic, disk, share",
         ),
         ({**INSTANCE, "version_list": ""}, Instance, "version_list: expected one of newest, nova"),
-        ({**INSTANCE, "meta": {"": "x"}}, Instance, "meta: Expected `str` of length >= 1"),
-        ([], Flavor, "document: Expected `object`, got `array`"),
+        (
+            {**INSTANCE, "meta": {"": "x"}},
+            Instance,
+            "meta: each key: expected text of 1 to 255 characters "
+            "without control characters or line ends, got ''",
+        ),
+        ([], Flavor, "document: expected an object, got a list"),
     ],
 )
 def test_a_message_says_what_was_expected(document: Any, kind: type[Any], message: str) -> None:

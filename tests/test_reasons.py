@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdsvc.errors import DoesNotFit
+from mdsvc.errors import DoesNotFit, Reason
 from mdsvc.fitting.demand import Demand, fits
 from mdsvc.fitting.reasons import RULES
 from mdsvc.fitting.vacancy import vacancies
@@ -83,6 +83,8 @@ def check_numbers(reason: Json, case: Case) -> None:
         case "thread_policy":
             assert case[3]["thread_policy"] in ("isolate", "require")
             assert reason["available"] <= len(cell.free)
+        case rule:
+            pytest.fail(f"no numbers are known of the rule {rule}")
 
 
 def check_blocking(reason: Json, case: Case) -> None:
@@ -251,12 +253,14 @@ def test_pages_are_told_in_mib_of_that_size() -> None:
 def test_the_reasons_are_found_only_when_asked_for() -> None:
     times = []
 
-    def explain() -> list[Json]:
+    why = Reason(rule="memory", message="why")
+
+    def explain() -> list[Reason]:
         times.append(1)
-        return [{"message": "why"}]
+        return [why]
 
     error = DoesNotFit("does not fit", explain)
     assert not times
     assert str(error) == "does not fit: why"
-    assert error.reasons == ({"message": "why"},)
+    assert error.reasons == (why,)
     assert times == [1]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 from msgspec.structs import replace
+from typing_extensions import override
 
 from mdsvc.instance import PlacedInstance
 from mdsvc.store.recent import SECONDS, RecentReads
@@ -32,14 +33,17 @@ class CountingStore(FakeStore):
         super().__init__(*guests)
         self.asked: Counter[str] = Counter()
 
+    @override
     async def get_instance(self, uuid: str) -> PlacedInstance | None:
         self.asked["instance"] += 1
         return await super().get_instance(uuid)
 
+    @override
     async def find(self, ip: str, network: str | None) -> Sequence[str]:
         self.asked["find"] += 1
         return await super().find(ip, network)
 
+    @override
     async def password(self, uuid: str) -> bytes | None:
         self.asked["password"] += 1
         return await super().password(uuid)
@@ -152,11 +156,13 @@ async def test_the_age_counts_from_before_the_read(store: CountingStore, clock: 
     """A store that takes its time answers with what was there when it was asked, or a bit later."""
 
     class Slow(CountingStore):
+        @override
         async def get_instance(self, uuid: str) -> PlacedInstance | None:
             guest = await super().get_instance(uuid)
             clock.now += SECONDS * 0.6
             return guest
 
+        @override
         async def find(self, ip: str, network: str | None) -> Sequence[str]:
             uuids = await super().find(ip, network)
             clock.now += SECONDS * 0.6

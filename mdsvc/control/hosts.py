@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mdsvc.control import in_snapshot, in_transaction
-from mdsvc.errors import Conflict, NotFound
+from mdsvc.errors import BadInput, Conflict, NotFound
 from mdsvc.instance import PlacedInstance
 from mdsvc.placing.usage import can_hold, place
 from mdsvc.store import Snapshot, Store, Transaction
@@ -13,7 +13,12 @@ from mdsvc.topology import Host
 
 
 async def add_host(store: Store, host: Host) -> Host:
-    """Register a host. Its use is what its guests use, so none may be given."""
+    """Register a host. Its use is what its guests use, so none may be given: raises BadInput."""
+    if host != host.without_use():
+        raise BadInput(
+            "pinned, shared_used, memory_used_mb, pages.used and floating_*: expected none, "
+            "as the use of a registered host is that of its guests; only `fit` takes them"
+        )
 
     async def use_case(tx: Transaction) -> Host:
         if not await tx.add_host(host):
@@ -26,8 +31,10 @@ async def add_host(store: Store, host: Host) -> Host:
 async def replace_host(store: Store, host: Host) -> Host:
     """Register a host, or describe one anew: what its guests use of it stays as it is.
 
+    Use that is given is not looked at, so that what was read of a host can be given back changed.
     Raises Conflict where a guest could not stay in its place.
     """
+    host = host.without_use()
 
     async def use_case(tx: Transaction) -> Host:
         if not await tx.get_host(host.name):

@@ -9,6 +9,7 @@ from mdsvc.control.candidates import Candidates, Outdated, look
 from mdsvc.errors import Conflict, NotFound
 from mdsvc.instance import Instance, PlacedInstance, place_instance
 from mdsvc.layout import Layout
+from mdsvc.names import canonical_uuid
 from mdsvc.placing.usage import place, remove
 from mdsvc.policy.flavor import request
 from mdsvc.store import Snapshot, Store, Transaction
@@ -51,13 +52,11 @@ async def delete_instance(store: Store, uuid: str) -> None:
     """Remove a guest, and its use from its host."""
 
     async def use_case(tx: Transaction) -> None:
-        placed = await tx.get_instance(uuid)
-        if placed is None:
-            raise NotFound(f"instance {uuid}: no such instance is stored")
+        placed = _known(uuid, await tx.get_instance(canonical_uuid(uuid)))
         host = await tx.get_host(placed.host)
         if host is not None:
             await tx.update_host(remove(host, placed.layout, placed.flavor))
-        await tx.remove_instance(uuid)
+        await tx.remove_instance(placed.uuid)
 
     await in_transaction(store, use_case)
 
@@ -69,10 +68,42 @@ async def list_instances(store: Store) -> Sequence[PlacedInstance]:
 
 async def get_instance(store: Store, uuid: str) -> PlacedInstance:
     """One guest."""
-    found = await store.get_instance(uuid)
-    if found is None:
+    return _known(uuid, await store.get_instance(canonical_uuid(uuid)))
+
+
+async def get_instance_with_host(store: Store, uuid: str) -> tuple[PlacedInstance, Host]:
+    """One guest and its host, as they are together: what its domain is made from."""
+
+    async def use_case(snapshot: Snapshot) -> tuple[PlacedInstance, Host]:
+        placed = _known(uuid, await snapshot.get_instance(canonical_uuid(uuid)))
+        host = await snapshot.get_host(placed.host)
+        if host is None:
+            raise NotFound(f"host {placed.host}: no such host is registered")
+        return placed, host
+
+    return await in_snapshot(store, use_case)
+
+
+def _known(uuid: str, placed: PlacedInstance | None) -> PlacedInstance:
+    if placed is None:
         raise NotFound(f"instance {uuid}: no such instance is stored")
-    return found
+    return placed
+
+
+async def get_password(store: Store, uuid: str) -> bytes:
+    """What the guest has stored as its encrypted password."""
+    guest = await get_instance(store, uuid)
+    password = await store.password(guest.uuid)
+    if password is None:
+        raise NotFound(f"instance {uuid}: it has stored no password")
+    return password
+
+
+async def clear_password(store: Store, uuid: str) -> None:
+    """Forget the guest's password, so that it can store one again."""
+    guest = await get_instance(store, uuid)
+    if not await store.clear_password(guest.uuid):
+        raise NotFound(f"instance {uuid}: it has stored no password")
 
 
 async def _check_new(snapshot: Snapshot, instance: Instance) -> None:

@@ -1,6 +1,7 @@
 """The EC2 metadata tree: a table of leaves, from which the listings are derived.
 
-What Nova serves (``nova.api.metadata.base``), and ``cpu/`` for guests with dedicated vCPUs.
+What Nova serves (``nova.api.metadata.base``), and ``cpu/`` for guests with dedicated vCPUs. What
+was stored before names had to be one line is shown as one (R29).
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from mdsvc.documents.answer import Answer, Path, listing, text
-from mdsvc.instance import PlacedInstance, content_bytes
+from mdsvc.instance import KeyPair, PlacedInstance, content_bytes
+from mdsvc.names import listed_key_name, one_line
 from mdsvc.versions import Options
 
 VERSIONS = (
@@ -45,13 +47,21 @@ def _ipv4(guest: PlacedInstance, floating: bool) -> str:
     return ""
 
 
+def _ssh_keys(guest: PlacedInstance) -> list[KeyPair]:
+    """Numbered as they stand here. An x509 certificate is no key that a guest could allow in."""
+    return [pair for pair in guest.key_pairs if pair.type == "ssh"]
+
+
 def _public_keys(guest: PlacedInstance) -> Leaves:
-    return {f"{number}/openssh-key": pair.public_key for number, pair in enumerate(guest.key_pairs)}
+    return {
+        f"{number}/openssh-key": pair.public_key for number, pair in enumerate(_ssh_keys(guest))
+    }
 
 
 def _mappings(guest: PlacedInstance) -> Leaves:
     """Where the root disk is; further disks are in ``devices`` of the OpenStack metadata."""
-    return {"ami": guest.root_device_name.removeprefix("/dev/"), "root": guest.root_device_name}
+    root = one_line(guest.root_device_name)
+    return {"ami": root.removeprefix("/dev/"), "root": root}
 
 
 def _cpu(guest: PlacedInstance) -> Leaves:
@@ -65,8 +75,16 @@ def _cpu(guest: PlacedInstance) -> Leaves:
     }
 
 
+def _availability_zone(guest: PlacedInstance) -> str:
+    return one_line(guest.availability_zone or "")
+
+
+def _security_groups(guest: PlacedInstance) -> str:
+    return "\n".join(map(one_line, guest.security_groups))
+
+
 _TABLE = (
-    _Entry("ami-id", "1.0", lambda guest: f"ami-{guest.image.id[:8] or '00000000'}"),
+    _Entry("ami-id", "1.0", lambda guest: f"ami-{one_line(guest.image.id[:8]) or '00000000'}"),
     _Entry("ami-launch-index", "1.0", lambda guest: str(guest.launch_index)),
     _Entry("ami-manifest-path", "1.0", lambda _guest: "FIXME"),  # Nova's word for "none"
     _Entry("cpu/", "1.0", _cpu),
@@ -74,14 +92,16 @@ _TABLE = (
     _Entry("instance-id", "1.0", lambda guest: f"i-{guest.uuid.replace('-', '')[:17]}"),
     _Entry("local-ipv4", "1.0", lambda guest: _ipv4(guest, floating=False)),
     _Entry("public-keys/", "1.0", _public_keys),
-    _Entry("reservation-id", "1.0", lambda guest: guest.reservation_id or ""),
-    _Entry("security-groups", "1.0", lambda guest: "\n".join(guest.security_groups)),
+    _Entry("reservation-id", "1.0", lambda guest: one_line(guest.reservation_id or "")),
+    _Entry("security-groups", "1.0", _security_groups),
     _Entry("local-hostname", "2007-01-19", lambda guest: guest.hostname or ""),
     _Entry("public-hostname", "2007-01-19", lambda guest: guest.hostname or ""),
     _Entry("public-ipv4", "2007-01-19", lambda guest: _ipv4(guest, floating=True)),
-    _Entry("instance-type", "2007-08-29", lambda guest: guest.flavor.name),
+    _Entry("instance-type", "2007-08-29", lambda guest: one_line(guest.flavor.name)),
     _Entry("block-device-mapping/", "2007-12-15", _mappings),
-    _Entry("placement/availability-zone", "2008-02-01", lambda g: g.availability_zone or ""),
+    _Entry(
+        "placement/availability-zone", "2008-02-01", lambda g: one_line(g.availability_zone or "")
+    ),
     _Entry("instance-action", "2008-09-01", lambda _guest: "none"),
 )
 
@@ -124,7 +144,8 @@ def _leaves(guest: PlacedInstance, version: str) -> Iterator[tuple[str, bytes]]:
 def _listing(guest: PlacedInstance, folder: str, below: list[str]) -> bytes:
     """Folders end in ``/``, but keys are listed as ``0=name``, as in EC2."""
     if folder == "meta-data/public-keys":
-        names = [f"{number}={pair.name}" for number, pair in enumerate(guest.key_pairs)]
+        pairs = enumerate(_ssh_keys(guest))
+        names = [f"{number}={listed_key_name(pair.name, number)}" for number, pair in pairs]
     else:
         names = sorted({name.partition("/")[0] + "/" * ("/" in name) for name in below})
     return "\n".join(names).encode()

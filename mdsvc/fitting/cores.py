@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import msgspec
 
@@ -31,7 +31,7 @@ class Cores(msgspec.Struct, frozen=True, dict=True):
     @classmethod
     def among(cls, masks: tuple[int, ...], free: int) -> Cores:
         """What is free of these cores, where these pCPUs are."""
-        return Cores(*counts(masks, free))
+        return Cores(**counts(masks, free))
 
     @cached_property
     def whole(self) -> tuple[int, ...]:
@@ -87,8 +87,19 @@ class Cores(msgspec.Struct, frozen=True, dict=True):
 
 # ---- counting ----
 
-Counts = tuple[tuple[int, ...], int, int, int, int, int, int, int, int]
-"""The fields of ``Cores`` in their order."""
+
+class Counts(TypedDict):
+    """The fields of ``Cores``, by name, to make it and what extends it of."""
+
+    masks: tuple[int, ...]
+    free_mask: int
+    free: int
+    whole_cores: int
+    core_size: int
+    whole_threads: int
+    loose_threads: int
+    paired_threads: int
+    isolated: int
 
 
 class _Pattern(NamedTuple):
@@ -115,8 +126,8 @@ def counts(masks: tuple[int, ...], free: int) -> Counts:
     """What can be counted of the cores, of all that are of one pattern at once: bit by bit, whose
     threads are all free (``every``), and which have one (``once``) and two (``twice``) that are.
     """
-    sizes: list[int] = []
     wholes = threads = lone = singles = 0
+    core_size = 1
     for firsts, steps in _patterns(masks):
         every = once = free & firsts
         twice = 0
@@ -130,13 +141,22 @@ def counts(masks: tuple[int, ...], free: int) -> Counts:
             singles += every.bit_count()
         elif every:
             size = len(steps) + 1
-            sizes.append(size)
+            core_size = size if core_size in (1, size) else 0
             wholes += every.bit_count()
             threads += every.bit_count() * size
     total = free.bit_count()
     loose = total - threads
-    core_size = the_only(sizes) if sizes else 1
-    return masks, free, total, wholes, core_size, threads, loose, loose - lone, wholes + singles
+    return {
+        "masks": masks,
+        "free_mask": free,
+        "free": total,
+        "whole_cores": wholes,
+        "core_size": core_size,
+        "whole_threads": threads,
+        "loose_threads": loose,
+        "paired_threads": loose - lone,
+        "isolated": wholes + singles,
+    }
 
 
 def the_only(sizes: Sequence[int]) -> int:

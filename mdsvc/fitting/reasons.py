@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import floor
-from operator import itemgetter
-from typing import Any
+from operator import attrgetter, itemgetter
 
 import msgspec
+from msgspec.structs import replace
 
+from mdsvc.errors import Reason
 from mdsvc.fitting.assignment import blocking
 from mdsvc.fitting.demand import Demand, fits, memory_mb, pools
 from mdsvc.fitting.vacancy import Vacancy, ranked
@@ -88,17 +89,14 @@ RULES = (
 _MOST = 4096
 """Reasons that are given; a big guest on a big host has more, and the nearest come first."""
 
-Reason = dict[str, Any]
-"""``rule`` and ``message`` always; ``needed``, ``available``, ``short`` where they are numbers;
-``guest_cell`` and ``host_cell``, or ``guest_cells`` and ``host_cells``, where it is about these."""
-
 
 def whole_host_reasons(host: Host, request: Request) -> list[Reason]:
     """The rules that no choice of cells can change."""
     reasons: list[Reason] = []
     if request.cpu_policy == "mixed" and not host.knows_mixed:
         message = f"host {host.name} has service version {host.service_version}, which does not "
-        reasons.append({"rule": "service_version", "message": f"{message}know mixed guests (R17)"})
+        message += "know mixed guests (R17)"
+        reasons.append(Reason(rule="service_version", message=message))
     reasons += _floating_reasons(host, request)
     return reasons
 
@@ -137,7 +135,7 @@ def explain(host: Host, request: Request) -> list[Reason]:
     """Why the request does not fit on the host, nearest to fitting first."""
     vacancies = ranked(host)
     demands = [Demand.of(request, cell) for cell in request.cells]
-    whole = sorted(whole_host_reasons(host, request), key=_share)
+    whole = sorted(whole_host_reasons(host, request), key=attrgetter("share_missing"))
     reasons = whole or _stuck(demands, vacancies)
     if not reasons:  # each cell has its place, but the isolated emulator thread has none
         reasons = _pairs(dict(enumerate(d.with_emulator() for d in demands)), vacancies)
@@ -157,7 +155,7 @@ def _stuck(demands: Sequence[Demand], vacancies: Sequence[Vacancy]) -> list[Reas
 def _pairs(demands: dict[int, Demand], vacancies: Sequence[Vacancy]) -> list[Reason]:
     """The rules that fail, pair by pair; first the pair of which the least share is missing."""
     pairs = [
-        (sum(map(_share, failing)), at, vacancy.cell.id, failing)
+        (sum(reason.share_missing for reason in failing), at, vacancy.cell.id, failing)
         for at, demand in demands.items()
         for vacancy in vacancies
         if (failing := _failing(at, demand, vacancy))
@@ -170,39 +168,33 @@ def _failing(at: int, demand: Demand, vacancy: Vacancy) -> list[Reason]:
     emulator = " with the emulator thread" if demand.reserved else ""
     where = f"guest cell {at}{emulator} on host cell {vacancy.cell.id}: "
     return [
-        {"guest_cell": at, "host_cell": vacancy.cell.id, **reason}
+        replace(reason, guest_cell=at, host_cell=vacancy.cell.id, message=where + reason.message)
         for rule in RULES
         if rule.short(demand, vacancy)
         for reason in _shortage(
-            rule.name, rule.unit, rule.needed(demand), rule.available(demand, vacancy), where
+            rule.name, rule.unit, rule.needed(demand), rule.available(demand, vacancy)
         )
     ]
 
 
-def _share(reason: Reason) -> float:
-    """Which share of what is needed is missing; none where it is not about an amount."""
-    return reason["short"] / reason["needed"] if "short" in reason else 0.0
-
-
-def _shortage(rule: str, unit: str, needed: int, there: int, where: str = "") -> list[Reason]:
-    there = max(0, there)
-    short = needed - there
+def _shortage(rule: str, unit: str, needed: int, available: int) -> list[Reason]:
+    available = max(0, available)
+    short = needed - available
     if short <= 0:
         return []
-    message = f"{where}needs {needed} {unit}, {there} there, {short} short"
-    numbers = {"needed": needed, "available": there, "short": short}
-    return [{"rule": rule, **numbers, "message": message}]
+    message = f"needs {needed} {unit}, {available} there, {short} short"
+    return [Reason(rule=rule, needed=needed, available=available, short=short, message=message)]
 
 
 def _blocked(guests: Sequence[int], columns: Sequence[int], vacancies: Sequence[Vacancy]) -> Reason:
     hosts = sorted(vacancies[column].cell.id for column in columns)
     message = f"guest {_listed(guests)} can only use host {_listed(hosts)}"
-    return {
-        "rule": "assignment",
-        "guest_cells": list(guests),
-        "host_cells": hosts,
-        "message": f"{message}, and each needs one of its own",
-    }
+    return Reason(
+        rule="assignment",
+        guest_cells=tuple(guests),
+        host_cells=tuple(hosts),
+        message=f"{message}, and each needs one of its own",
+    )
 
 
 def _listed(cells: Sequence[int]) -> str:

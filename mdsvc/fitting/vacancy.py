@@ -38,7 +38,7 @@ class Vacancy(Cores, frozen=True, dict=True):
         shared_left = floor(shared * host.cpu_allocation_ratio) - cell.shared_used
         memory_left = floor(cell.memory_mb * host.ram_allocation_ratio) - cell.memory_used_mb
         return cls(
-            *counts(cell.core_masks, free),
+            **counts(cell.core_masks, free),
             cell=cell,
             l3=len(cell.l3_cores) if cell.l3 else 0,
             shared_cpus=shared,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 from multidict import MultiMapping
 
 from mdsvc.errors import NotFound, Unidentified
 from mdsvc.identity import known_guest
 from mdsvc.instance import PlacedInstance
+from mdsvc.names import canonical_ip
 from mdsvc.store import GuestStore
 
 
@@ -33,9 +32,6 @@ class AddressIdentity:
 def _canonical(peer: str) -> str:
     """The address as it is stored: no zone, and IPv4 where it came as IPv6-mapped."""
     try:
-        ip = ipaddress.ip_address(peer.partition("%")[0])
+        return canonical_ip(peer.partition("%")[0])
     except ValueError:
         raise Unidentified("expected a peer with an IP address") from None
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
-        return str(ip.ipv4_mapped)
-    return str(ip)

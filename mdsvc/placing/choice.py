@@ -74,8 +74,8 @@ def _all_reasons(ranking: Sequence[Ranked], request: Request) -> list[Reason]:
 
 
 def _of_host(host: Host, reason: Reason) -> Reason:
-    message = f"host {host.name}: {reason['message']}"
-    return {"host": host.name, **reason, "message": message}
+    message = f"host {host.name}: {reason.message}"
+    return msgspec.structs.replace(reason, host=host.name, message=message)
 
 
 def _likeness(host: Host) -> Hashable:

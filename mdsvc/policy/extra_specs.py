@@ -26,9 +26,8 @@ def check(values: Mapping[str, object], field: str) -> None:
     """Refuse values of any other type. Raises ValueError naming the field and the key."""
     for key, value in values.items():
         if not isinstance(value, Spec):
-            kind = type(value).__name__
-            expected = f"expected a string or a whole number, got {kind}"
-            raise ValueError(f"{field}: {shown(key)}: {expected}")
+            expected = "expected text, a whole number, true or false"
+            raise ValueError(f"{field}.{shown(key)}: {expected}")
 
 
 def texts(values: Mapping[str, Spec]) -> dict[str, str]:

@@ -16,6 +16,7 @@ import msgspec
 from mdsvc.cpuset import EMPTY, CpuSet, union
 from mdsvc.errors import InvalidRequest
 from mdsvc.forms import Form
+from mdsvc.names import Line
 from mdsvc.policy import extra_specs as read
 from mdsvc.policy import guest_numa
 from mdsvc.policy.extra_specs import Texts
@@ -35,7 +36,7 @@ class Flavor(Form, frozen=True):
 
     vcpus: VcpuCount
     memory_mb: MemoryMb
-    name: Annotated[str, msgspec.Meta(max_length=255)] = ""
+    name: Line = ""
     extra_specs: dict[str, Any] = {}  # of specs.Spec, checked by name
 
     def __post_init__(self) -> None:
@@ -45,8 +46,8 @@ class Flavor(Form, frozen=True):
 class Image(Form, frozen=True):
     """What the guest boots: Glance's properties, of which the ``hw_*`` ones matter here."""
 
-    id: Annotated[str, msgspec.Meta(max_length=255)] = ""
-    name: Annotated[str, msgspec.Meta(max_length=255)] = ""
+    id: Line = ""
+    name: Line = ""
     properties: dict[str, Any] = {}
 
     def __post_init__(self) -> None:

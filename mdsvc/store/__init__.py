@@ -103,6 +103,9 @@ class Store(GuestStore, Protocol):
         written under a lock.
         """
 
+    async def clear_password(self, uuid: str) -> bool:
+        """Forget what the guest has stored, so that it can store once more; False for nothing."""
+
     async def ready(self) -> None:
         """Return when the store answers; raise what is wrong with it otherwise."""
 

@@ -90,6 +90,12 @@ class MemoryStore:
         self._tables = msgspec.structs.replace(self._tables, passwords=passwords)
         return True
 
+    async def clear_password(self, uuid: str) -> bool:
+        passwords = dict(self._tables.passwords)
+        cleared = passwords.pop(uuid, None) is not None
+        self._tables = msgspec.structs.replace(self._tables, passwords=passwords)
+        return cleared
+
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[ReadSnapshot]:
         yield ReadSnapshot(self._reading())

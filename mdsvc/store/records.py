@@ -14,7 +14,7 @@ import msgspec
 
 from mdsvc.cpuset import CpuSet
 from mdsvc.errors import BadInput, MdsvcError
-from mdsvc.forms import from_builtins, to_builtins
+from mdsvc.forms import from_store, to_builtins
 from mdsvc.instance import PlacedInstance
 from mdsvc.topology import Host
 
@@ -62,7 +62,7 @@ def unpack(kind: Kind[T], key: str, record: bytes) -> T:
     try:
         for step in range(form, kind.form):
             value = kind.upgrades[step](value)
-        return from_builtins(value, kind.type)
+        return from_store(value, kind.type)
     except (BadInput, KeyError, TypeError, ValueError) as error:
         raise BadRecord(f"{where}, of form {form}, is damaged: {_told(error)}") from None
 

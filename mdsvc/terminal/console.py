@@ -11,10 +11,12 @@ from typing import Any, BinaryIO, TypeVar
 
 import click
 from rich.console import Console, RenderableType
+from typing_extensions import override
 
 from mdsvc.cpuset import CpuSet
 from mdsvc.errors import BadInput, InvalidRequest, MdsvcError, NotFound, Refused
 from mdsvc.forms import to_json
+from mdsvc.logs import one_line
 from mdsvc.settings import Settings, load
 from mdsvc.store import Store
 from mdsvc.store.opening import open_store
@@ -34,6 +36,7 @@ _MAX_FILE = 64 * 1024 * 1024
 class _CpuSetType(click.ParamType[CpuSet]):
     name = "cpus"
 
+    @override
     def convert(self, value: Any, param: Any, ctx: Any) -> CpuSet:
         if isinstance(value, CpuSet):
             return value
@@ -138,6 +141,19 @@ def show(value: object, *tables: RenderableType) -> None:
         console.print(table)
 
 
+def show_bytes(data: bytes, value: object) -> None:
+    """Print bytes that somebody else has written as they are; with ``--json``, the value.
+
+    A terminal gets no control characters of theirs.
+    """
+    if _remembered("as_json"):
+        data = to_json(value) + b"\n"
+    elif data and sys.stdout.isatty():
+        data = one_line(data.decode(errors="backslashreplace")).encode() + b"\n"
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
 def run(command: click.Command) -> int:
     """Run the command; errors become one message and an exit code, never a traceback."""
     _open_closed_streams()
@@ -150,11 +166,11 @@ def run(command: click.Command) -> int:
     except (click.Abort, KeyboardInterrupt):
         return 130
     except MdsvcError as error:
-        click.echo(f"mdsvc: {_one_line(str(error))}", err=True)
+        click.echo(f"mdsvc: {one_line(str(error))}", err=True)
         return next(_EXIT_CODES[kind] for kind in type(error).__mro__ if kind in _EXIT_CODES)
     except OSError as error:
         if not isinstance(error, BrokenPipeError):  # then whoever read it is gone
-            click.echo(f"mdsvc: {_one_line(str(error))}", err=True)
+            click.echo(f"mdsvc: {one_line(str(error))}", err=True)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is left of it
         return 1
     return result if isinstance(result, int) else 0
@@ -165,8 +181,3 @@ def _open_closed_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115  # to the end
-
-
-def _one_line(message: str) -> str:
-    """The message on one line, whatever foreign text it quotes."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)

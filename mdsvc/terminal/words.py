@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.segment import Segment
 from rich.text import Text
+from typing_extensions import override
 
 from mdsvc.topology import Host, HostCell
 
@@ -18,6 +19,7 @@ _ASCII = str.maketrans("…·→×─│╭╮╰╯▒\ufffd", ".->x-|++++#?")
 class Printable(Group):
     """Renderables, with ASCII in place of what the output's encoding lacks."""
 
+    @override
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for text, style, control in console.render(Group(*self.renderables), options):
             yield Segment(_encodable(text, options.encoding), style, control)

@@ -22,7 +22,9 @@ def _files(view: View) -> object:
 
 
 def _public_keys(view: View) -> object:
-    return {pair.name: pair.public_key for pair in view.guest.key_pairs} or ABSENT
+    """SSH keys alone: guests allow in whatever stands here. ``keys`` has the certificates too."""
+    pairs = [pair for pair in view.guest.key_pairs if pair.type == "ssh"]
+    return {pair.name: pair.public_key for pair in pairs} or ABSENT
 
 
 def _keys(view: View) -> object:

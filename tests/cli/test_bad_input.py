@@ -79,7 +79,7 @@ FORMLESS = (
     *(Case(f"{name} is no JSON", args, data, "JSON")
       for args in (HOST, GUEST) for name, data in GARBAGE.items()),
     *(Case(f"{name} is no XML", IMPORT, data, "expected XML") for name, data in GARBAGE.items()),
-    *(Case(f"{data!r} is no object", args, data, "Expected `object`")
+    *(Case(f"{data!r} is no object", args, data, "expected an object")
       for args in (HOST, GUEST) for data in (b"[]", b"null", b"5", b'"text"', b"true")),
 )  # fmt: skip
 
@@ -176,7 +176,7 @@ GUESTS = (
          "user_data.base64: "),
     Case("more user data than Nova takes", GUEST, plain(1, user_data="é" * 32768), "user_data: "),
     Case("a NUL in the user data", GUEST, plain(1, user_data="a\0b"), "user_data: "),
-    Case("meta that is not text", GUEST, plain(1, meta={"a": 1}), "meta["),
+    Case("meta that is not text", GUEST, plain(1, meta={"a": 1}), "meta.a: expected text"),
     *(Case(f"launch_index {n!r}", GUEST, plain(1, launch_index=n), "launch_index: ")
       for n in (-1, 2**40, "0", 0.5)),
     Case("an unknown device", GUEST, plain(1, devices=[{"type": "gpu"}]), "devices[0].type: "),

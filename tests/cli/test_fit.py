@@ -38,7 +38,7 @@ def test_a_guest_that_fits_has_its_layout(mdsvc: Mdsvc, file: Path) -> None:
     done = mdsvc("fit", stdin=FITS)
     assert (done.code, done.err) == (0, "")
     [answer] = done.lines
-    assert answer.keys() == {"fits", "layout"}
+    assert answer.keys() == {"fits", "layout", "warnings"}
     assert answer["fits"] is True
     assert answer["layout"]["dedicated_cpus"] == "2-3,5-7"
     assert answer["layout"]["emulator_threads_policy"] is None
@@ -60,7 +60,7 @@ def test_a_guest_that_does_not_fit_has_the_reasons(mdsvc: Mdsvc) -> None:
 def test_a_request_that_is_wrong_by_itself_says_so(mdsvc: Mdsvc) -> None:
     wrong = {**FITS, "image": {"properties": {"hw_cpu_policy": "shared"}}}
     [answer] = mdsvc("fit", stdin=wrong).lines
-    assert answer.keys() == {"fits", "error", "message"}
+    assert answer.keys() == {"fits", "error", "code", "message", "warnings"}
     assert (answer["fits"], answer["error"]) == (False, "InvalidRequest")
 
 
@@ -72,7 +72,7 @@ def test_a_bad_line_is_answered_and_the_run_goes_on(mdsvc: Mdsvc, line: bytes) -
     first, bad, last = done.lines
     assert first == last
     assert first["fits"] is True
-    assert bad.keys() == {"fits", "error", "message"}
+    assert bad.keys() == {"fits", "error", "code", "message", "warnings"}
     assert (bad["fits"], bad["error"]) == (False, "BadInput")
     assert bad["message"]
 

@@ -73,7 +73,7 @@ def test_a_missing_namespace_is_refused() -> None:
 
 
 VENDOR_DATA = {
-    "a list": (b"[]", "Expected `object`"),
+    "a list": (b"[]", "expected an object"),
     "no JSON": (b"{", "JSON"),
     "binary": (bytes(range(256)), "JSON"),
     "nothing": (b"", "JSON"),

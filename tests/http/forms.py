@@ -18,7 +18,7 @@ _REALTIME = {"hw:cpu_policy": "mixed", "hw:cpu_realtime": "1", "hw:cpu_realtime_
 _ISOLATE = {"hw:cpu_policy": "dedicated", "hw:emulator_threads_policy": "isolate"}
 
 _SSH = {"name": "ops", "public_key": "ssh-ed25519 AAAA ops@example.org\n"}
-_SSH2 = {"name": "größe 2=3", "public_key": "ssh-rsa BBBB"}
+_SSH2 = {"name": "size 2@3", "public_key": "ssh-rsa BBBB"}
 _X509 = {"name": "windows", "type": "x509", "public_key": "-----BEGIN CERTIFICATE-----\nMIIB"}
 _MOTD = {"path": "/etc/motd", "content": "Grüße\n"}
 _BLOB = {"path": "/etc/blob", "content": {"base64": "AAEC/f7/"}}
@@ -92,4 +92,5 @@ def random_form(random: Random) -> Json:
 
 POOR = form({}, name="poor")
 ADDRESSED = form({}, name="addressed", addresses=(_V4,))
+CERTIFIED = form({}, name="certified", key_pairs=(_X509,))
 RICH = form(**{name: values[-1] for name, values in OPTIONS.items()}, devices=DEVICES)

@@ -69,8 +69,8 @@ async def test_everything_listed_is_served(serve: Serve, guest: PlacedInstance) 
             reply = await ask(spelling)
             assert reply.status == 200, spelling
             assert reply.type == ("application/json" if path.endswith(("json", "out")) else TEXT)
-        assert not is_folder or not reply.body.endswith(b"\n")
-        assert not is_folder or len(set(reply.lines)) == len(reply.lines)
+            assert not is_folder or not reply.body.endswith(b"\n")
+            assert not is_folder or len(set(reply.lines)) == len(reply.lines)
 
 
 def test_everything_served_is_listed(guest: PlacedInstance) -> None:
@@ -131,8 +131,18 @@ async def test_a_guest_lists_no_files_that_it_has_not(serve: Serve) -> None:
 
 async def test_keys_are_listed_by_number_and_name(serve: Serve) -> None:
     ask = await serve()
-    assert (await ask("/latest/meta-data/public-keys/")).lines == ["0=ops", "1=windows"]
-    assert (await ask("/latest/meta-data/public-keys/1")).lines == ["openssh-key"]
+    assert (await ask("/latest/meta-data/public-keys/")).lines == ["0=ops"]
+    assert (await ask("/latest/meta-data/public-keys/0")).lines == ["openssh-key"]
+
+
+async def test_a_certificate_is_no_key(serve: Serve) -> None:
+    pem = {"name": "windows", "type": "x509", "public_key": "-----BEGIN CERTIFICATE-----\nMIIB\n"}
+    ask = await serve(FakeStore(poor(key_pairs=[pem])))
+    assert "public-keys/" not in (await ask("/latest/meta-data")).lines
+    assert (await ask("/latest/meta-data/public-keys")).status == 404
+    document = (await ask("/openstack/latest/meta_data.json")).json
+    assert "public_keys" not in document
+    assert [key["name"] for key in document["keys"]] == ["windows"]
 
 
 async def test_more_than_ten_keys_are_listed_in_their_order(serve: Serve) -> None:

@@ -6,10 +6,7 @@ from random import Random
 
 import pytest
 
-from mdsvc.errors import MdsvcError
-from mdsvc.store import Stale
 from tests.http.conftest import Serve
-from tests.http.fakes import SealedStore
 from tests.http.signing import SECRET, signed
 from tests.http.test_paths import NOT_THERE, PATHS
 from tests.http.wire import Reply, Wire
@@ -38,7 +35,7 @@ async def test_head_is_get_without_the_body(serve: Serve, path: str) -> None:
 
 
 @pytest.mark.parametrize("method", OTHERS)
-@pytest.mark.parametrize("path", [META_DATA, "/", "/openstack/2012-08-10/password", "/nowhere"])
+@pytest.mark.parametrize("path", [META_DATA, "/", "/openstack/content/0000", "/latest/meta-data"])
 async def test_documents_are_read_only(serve: Serve, path: str, method: str) -> None:
     reply = await (await serve())(path, method=method, body=b"x")
     assert (reply.status, reply.headers["Allow"], reply.type) == (405, "GET, HEAD", TEXT)
@@ -55,6 +52,35 @@ async def test_behind_the_agent_another_method_is_400(serve: Serve, method: str)
     ask = await serve(identity="neutron", shared_secret=(SECRET,))
     reply = await ask(META_DATA, signed(), method=method, body=b"x")
     assert (reply.status, reply.headers["Allow"], reply.type) == (400, None, TEXT)
+
+
+ABSENT = (
+    *("/latest/api/token", "/openstack/2012-08-10/password", "/openstack/content/9999", "/ec2"),
+    *("/mdsvc/v1/status", "/latest/meta-data/public-keys/9", "/openstack/2012-08-11/password"),
+    *NOT_THERE,
+)
+
+
+@pytest.mark.parametrize("method", ["GET", *OTHERS])
+@pytest.mark.parametrize("identity", ["address", "neutron"])
+async def test_what_is_not_there_is_404_with_every_method(
+    serve: Serve, identity: str, method: str
+) -> None:
+    """Clients try ``PUT /latest/api/token`` first, and stop where that is 400."""
+    ask = await serve(identity=identity, shared_secret=(SECRET,))
+    for path in ABSENT:
+        reply = await ask(path, signed(), method=method, body=b"x")
+        assert (reply.status, reply.headers["Allow"]) == (404, None), path
+        assert str(reply.type).lower() == TEXT.lower()
+
+
+@pytest.mark.parametrize("method", ["GET", *OTHERS])
+async def test_who_is_not_known_learns_nothing_of_paths(serve: Serve, method: str) -> None:
+    ask = await serve(identity="neutron", shared_secret=(SECRET,))
+    for path in (META_DATA, *ABSENT[:6]):
+        assert (await ask(path, method=method, body=b"x")).status == 400
+        forged = [*signed()[:-1], ("X-Instance-ID-Signature", "0" * 64)]
+        assert (await ask(path, forged, method=method, body=b"x")).status == 403
 
 
 async def test_nothing_may_be_kept_on_the_way(serve: Serve) -> None:
@@ -79,19 +105,6 @@ async def test_behind_the_agent_nothing_is_304(serve: Serve) -> None:
     ask = await serve(identity="neutron", shared_secret=(SECRET,))
     etag = (await ask(META_DATA, signed())).headers["ETag"]
     assert (await ask(META_DATA, [*signed(), ("If-None-Match", etag)])).status == 200
-
-
-@pytest.mark.parametrize("identity", ["address", "neutron"])
-@pytest.mark.parametrize("error", [MdsvcError("mysql://db1 is down"), Stale("SQLITE_BUSY")])
-async def test_a_store_that_fails_means_not_now_and_no_more(
-    serve: Serve, identity: str, error: Exception
-) -> None:
-    ask = await serve(SealedStore(error), identity=identity, shared_secret=(SECRET,))
-    for method, path in (("GET", META_DATA), ("POST", "/openstack/latest/password")):
-        reply = await ask(path, signed(), method=method, body=b"x")
-        assert (reply.status, reply.type) == (503, TEXT)
-        assert int(reply.headers["Retry-After"])
-        assert str(error) not in reply.text
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -20,7 +20,7 @@ import pytest
 from mdsvc.cpuset import CpuSet
 from mdsvc.documents import JSON, TEXT, Documents
 from mdsvc.forms import to_builtins
-from mdsvc.instance import PlacedInstance
+from mdsvc.instance import KeyPair, PlacedInstance
 from mdsvc.versions import Options
 from tests.http import forms
 from tests.http.guests import place
@@ -155,20 +155,38 @@ def _all_keys(guest: PlacedInstance, _path: str, page: Page, _nova: Answers) -> 
     pairs = [
         {"name": pair.name, "type": pair.type, "data": pair.public_key} for pair in guest.key_pairs
     ]
-    keys = {"keys": pairs, "public_keys": {pair["name"]: pair["data"] for pair in pairs}}
-    return page._replace(value=page.value | keys)
+    return page._replace(value=page.value | {"keys": pairs, **_public_keys(guest)})
+
+
+def _public_keys(guest: PlacedInstance) -> Json:
+    keys = {pair.name: pair.public_key for pair in _ssh(guest)}
+    return {"public_keys": keys} if keys else {}
+
+
+def _ssh(guest: PlacedInstance) -> list[KeyPair]:
+    return [pair for pair in guest.key_pairs if pair.type == "ssh"]
+
+
+def _without_certificates(guest: PlacedInstance, _path: str, page: Page, _nova: Answers) -> Page:
+    value = {name: value for name, value in page.value.items() if name != "public_keys"}
+    return page._replace(value=value | _public_keys(guest))
+
+
+def _without_keys(_guest: PlacedInstance, _path: str, page: Page, _nova: Answers) -> Page:
+    listed = [line for line in page.value.split(b"\n") if line != b"public-keys/"]
+    return Page(page.type, b"\n".join(listed))
 
 
 def _ec2_key(guest: PlacedInstance, path: str, _page: Page, _nova: Answers) -> Answer:
     """Of a key beside the first one, or the list of all."""
     match path.split("/")[4:]:
         case []:
-            listed = (f"{number}={pair.name}" for number, pair in enumerate(guest.key_pairs))
-            return Page(TEXT, "\n".join(listed).encode())
-        case [number] if int(number) < len(guest.key_pairs):
+            listed = (f"{number}={pair.name}" for number, pair in enumerate(_ssh(guest)))
+            return Page(TEXT, "\n".join(listed).encode()) if _ssh(guest) else None
+        case [number] if int(number) < len(_ssh(guest)):
             return Page(TEXT, b"openssh-key")
-        case [number, "openssh-key"] if int(number) < len(guest.key_pairs):
-            return Page(TEXT, guest.key_pairs[int(number)].public_key.encode())
+        case [number, "openssh-key"] if int(number) < len(_ssh(guest)):
+            return Page(TEXT, _ssh(guest)[int(number)].public_key.encode())
     return None
 
 
@@ -232,13 +250,30 @@ DEVIATIONS = (
         ("rich", "/openstack/2012-08-10/meta_data.json"),
     ),
     Deviation(
-        "It may have them in EC2's tree, too",
+        "It may have them in EC2's tree, too, but for certificates",
         lambda guest, path, nova: bool(
-            re.fullmatch(r"/[^/]+/meta-data/public-keys(/[1-9][^=]*)?", path)
-            and len(guest.key_pairs) > 1
+            re.fullmatch(r"/[^/]+/meta-data/public-keys(/[0-9][^=_]*)?", path)
+            and nova != BROKEN
+            and (len(guest.key_pairs) > 1 or len(_ssh(guest)) < len(guest.key_pairs))
         ),
         _ec2_key,
         ("rich", "/1.0/meta-data/public-keys/1/openssh-key"),
+    ),
+    Deviation(
+        "R29: a certificate is no SSH key; Nova shows it as one",
+        lambda guest, path, nova: (
+            "/meta_data.json" in path and len(_ssh(guest)) < len(guest.key_pairs)
+        ),
+        _without_certificates,
+        ("certified", "/openstack/latest/meta_data.json"),
+    ),
+    Deviation(
+        "A guest with a certificate alone finds no keys listed in EC2's tree",
+        lambda guest, path, nova: bool(
+            re.fullmatch("/[^/]+/meta-data/?", path) and guest.key_pairs and not _ssh(guest)
+        ),
+        _without_keys,
+        ("certified", "/latest/meta-data"),
     ),
     Deviation(
         "A guest with dedicated vCPUs finds cpu/ listed in EC2's tree",
@@ -300,6 +335,7 @@ GUESTS = {
     "poor": Guest(forms.POOR),
     "rich": Guest(forms.RICH, VENDOR_DATA[1]),
     "addressed": Guest(forms.ADDRESSED),
+    "certified": Guest(forms.CERTIFIED),
     **{
         f"random {seed}": Guest(forms.random_form(Random(seed)), VENDOR_DATA[seed % 2])
         for seed in range(RANDOM_GUESTS)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
 from mdsvc.store import Store
 from mdsvc.store.memory import MemoryReading, MemoryStore
@@ -25,6 +26,7 @@ class ReadCommitted(MemoryStore):
     the middle of a transaction.
     """
 
+    @override
     def _reading(self) -> MemoryReading:
         return MemoryReading(lambda: self._tables)
 

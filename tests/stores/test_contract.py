@@ -143,6 +143,17 @@ async def test_a_password_is_stored_once_and_outlives_a_change_of_the_guest(stor
     assert await store.password(first.uuid) == b"\x00first"
 
 
+async def test_a_password_that_is_cleared_can_be_stored_again(store: Store) -> None:
+    await fill(store, host(), guest(1))
+    assert not await store.clear_password(uuid(1))
+    await store.set_password(uuid(1), b"first")
+    assert await store.clear_password(uuid(1))
+    assert not await store.clear_password(uuid(1))
+    assert await store.password(uuid(1)) is None
+    assert await store.set_password(uuid(1), b"second")
+    assert await store.password(uuid(1)) == b"second"
+
+
 async def test_a_password_is_only_for_known_guests(store: Store) -> None:
     with pytest.raises(NotFound, match=f"instance {uuid(1)}: no such instance is stored"):
         await store.set_password(uuid(1), b"secret")

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any
 
-from sqlalchemy import BindParameter, bindparam, insert, select
+from sqlalchemy import BindParameter, bindparam, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from mdsvc.errors import BadInput, MdsvcError, NotFound, Unavailable
@@ -32,6 +32,7 @@ _FIND = select(ADDRESSES.c.uuid).where(ADDRESSES.c.ip == _IP).order_by(ADDRESSES
 _FIND_ON = _FIND.where(ADDRESSES.c.network == _NETWORK)
 _PASSWORD = select(PASSWORDS.c.password).where(PASSWORDS.c.uuid == _UUID)
 _ADD_PASSWORD = insert(PASSWORDS)
+_CLEAR_PASSWORD = delete(PASSWORDS).where(PASSWORDS.c.uuid == _UUID)
 _VERSION = select(META.c.value)
 
 
@@ -71,6 +72,12 @@ class SqlStore:
                     raise NotFound(f"instance {uuid}: no such instance is stored") from None
                 return False
         return True
+
+    async def clear_password(self, uuid: str) -> bool:
+        with translated():
+            async with self._engines.writes.begin() as connection:
+                cleared = await connection.execute(_CLEAR_PASSWORD, {"a_uuid": uuid})
+        return cleared.rowcount > 0
 
     # ---- operators ----
 
