@@ -1,4 +1,4 @@
-"""Use cases that lose against another transaction: run again, in time, and only as far as needed."""
+"""Use cases that lose against another transaction: run again in time, and as far as is needed."""
 
 from __future__ import annotations
 
