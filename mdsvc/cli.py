@@ -13,7 +13,15 @@ import click
 from click.shell_completion import get_completion_class
 
 from mdsvc import __version__
-from mdsvc.control.hosts import add_host, get_host, list_hosts, remove_host, replace_host
+from mdsvc.control.hosts import (
+    Replaced,
+    add_host,
+    get_host,
+    list_hosts,
+    remove_host,
+    replace_found_host,
+    replace_host,
+)
 from mdsvc.control.instances import (
     clear_password,
     create_instance,
@@ -45,11 +53,12 @@ from mdsvc.terminal.console import (
     show,
     show_bytes,
     store_option,
+    tell,
     terminal,
     use,
 )
 from mdsvc.terminal.host_map import host_map
-from mdsvc.topology import Host
+from mdsvc.topology import Host, described
 
 
 @click.group(
@@ -133,10 +142,20 @@ def host() -> None:
 @json_option
 def host_add(file: Path, replace: bool) -> None:
     """Register the host that FILE describes in JSON (- reads stdin)."""
+    if replace:
+        _show_replaced(use(partial(replace_host, host=described(read(file)))))
+        return
     new = from_json(read(file), Host)
-    register = replace_host if replace else add_host
-    added = use(lambda s: register(s, new))
+    added = use(lambda s: add_host(s, new))
     show(added, tables.host_detail(added))
+
+
+def _show_replaced(replaced: Replaced) -> None:
+    """Guests that run are not touched by what is written here, so whoever runs them is told."""
+    for guest in replaced.renewed:
+        who = f"{guest.name} ({guest.uuid}), generation {guest.generation}"
+        tell(f"renewed {who}: it floats over other pCPUs now; see `mdsvc instance xml`")
+    show(replaced.host, tables.host_detail(replaced.host))
 
 
 @host.command(
@@ -144,6 +163,7 @@ def host_add(file: Path, replace: bool) -> None:
     epilog=examples(
         "virsh capabilities | mdsvc host import h1 --capabilities - --shared 0-3 --dedicated 4-31",
         "mdsvc host import me --local --dedicated 1",
+        "virsh capabilities | mdsvc host import h1 --capabilities - --replace",
     ),
 )
 @click.argument("name")
@@ -151,25 +171,30 @@ def host_add(file: Path, replace: bool) -> None:
 @click.option("--local", is_flag=True, help="This machine itself, from its sysfs.")
 @click.option("--shared", type=CPUS, help="cpu_shared_set, like 0-3,8. [default: all, or none]")
 @click.option("--dedicated", type=CPUS, help="cpu_dedicated_set. [default: none]")
+@click.option("--replace", is_flag=True, help="Look at a registered host anew; guests stay.")
 @store_option
 @json_option
 def host_import(
     name: str,
     capabilities: Path | None,
     local: bool,
-    shared: CpuSet | None,
-    dedicated: CpuSet | None,
+    replace: bool,
+    **sets: CpuSet | None,
 ) -> None:
     """Register host NAME with the topology that libvirt or this machine's kernel reports.
 
-    Without --shared and --dedicated every CPU is shared; with one of them the other is empty.
+    Without --shared and --dedicated every CPU is shared; with one of them the other is empty. With
+    --replace a registered host keeps its sets where they are not given, and all its settings.
     """
     if (capabilities is None) is not local:
         raise click.UsageError("expected one of --capabilities XML and --local")
     if capabilities:
-        new = host_from_capabilities(read(capabilities), name, shared, dedicated)
+        new = host_from_capabilities(read(capabilities), name, **sets)
     else:
-        new = local_host(name, shared, dedicated)
+        new = local_host(name, sets["shared"], sets["dedicated"])
+    if replace:
+        _show_replaced(use(lambda s: replace_found_host(s, new, **sets)))
+        return
     added = use(lambda s: add_host(s, new))
     show(added, tables.host_detail(added))
 

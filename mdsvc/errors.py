@@ -67,11 +67,13 @@ class Conflict(Refused):
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One rule that fails. Amounts where it is about an amount, in the unit that the message names;
-    one cell of each side, or several, where it is about these. What is not so is left out of JSON.
+    """One rule that fails, for a guest that is on the host where that is named. Amounts where it is
+    about an amount, in the unit that the message names; one cell of each side, or several, where it
+    is about these. What is not so is left out of JSON.
     """
 
     host: str | None = None
+    instance: str | None = None
     guest_cell: int | None = None
     host_cell: int | None = None
     rule: str
@@ -86,6 +88,14 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def share_missing(self) -> float:
         """Which share of what is needed is short; 0 where it is not about an amount."""
         return self.short / self.needed if self.short and self.needed else 0.0
+
+
+class CannotStay(Conflict):
+    """A change of a host under guests that would not fit it as they are (R26)."""
+
+    def __init__(self, message: str, reasons: Sequence[Reason]) -> None:
+        super().__init__(message)
+        self.reasons = tuple(reasons)
 
 
 class DoesNotFit(Refused):

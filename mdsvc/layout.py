@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+import msgspec
+
 from mdsvc.cpuset import EMPTY, CpuSet, union
 from mdsvc.errors import DoesNotFit
 from mdsvc.fitting import search
@@ -22,7 +24,7 @@ from mdsvc.forms import Form
 from mdsvc.policy.flavor import EmulatorPolicy, GuestCell, Policy, Request, ThreadPolicy
 from mdsvc.topology import Host
 
-__all__ = ["Layout", "LayoutCell", "cores_broken", "does_not_fit", "fit", "price"]
+__all__ = ["Layout", "LayoutCell", "cores_broken", "does_not_fit", "fit", "price", "refloat"]
 
 
 class LayoutCell(Form, frozen=True):
@@ -67,17 +69,23 @@ def fit(host: Host, request: Request) -> Layout:
     found = None if is_refused(host, request) else search.best(host, request)
     if found is None:
         raise does_not_fit(host, request)
-    cells = tuple(map(_cell, request.cells, found.demands, found.vacancies))
-    return Layout(
+    placed = Layout(
         dedicated_cpus=request.dedicated,
         shared_cpus=request.shared,
         realtime_cpus=request.realtime,
         cpu_policy=request.cpu_policy,
         cpu_thread_policy=request.cpu_thread_policy,
         emulator_threads_policy=request.emulator_threads_policy,
-        emulator_cpus=_EMULATOR_CPUS[request.emulator_threads_policy](host, cells),
-        cells=cells,
+        emulator_cpus=EMPTY,
+        cells=tuple(map(_cell, request.cells, found.demands, found.vacancies)),
     )
+    return refloat(host, placed)
+
+
+def refloat(host: Host, layout: Layout) -> Layout:
+    """The layout with its emulator threads where they float on the host as it is now (R11-R13)."""
+    emulator_cpus = _EMULATOR_CPUS[layout.emulator_threads_policy](host, layout.cells)
+    return msgspec.structs.replace(layout, emulator_cpus=emulator_cpus)
 
 
 def price(host: Host, request: Request) -> int | None:

@@ -15,6 +15,7 @@ from msgspec import UNSET, UnsetType
 
 from mdsvc.errors import (
     BadInput,
+    CannotStay,
     Code,
     DoesNotFit,
     Forged,
@@ -80,7 +81,7 @@ def problem(error: Exception) -> Problem:
         status=statuses(error).operator,
         detail=str(error) if isinstance(error, MdsvcError | Stale) else _UNFORESEEN,
         code=code,
-        reasons=error.reasons if isinstance(error, DoesNotFit) else UNSET,
+        reasons=error.reasons if isinstance(error, DoesNotFit | CannotStay) else UNSET,
     )
 
 

@@ -6,12 +6,13 @@ CPU numbers here are host CPUs (pCPUs) throughout. Memory is in MiB, page sizes 
 from __future__ import annotations
 
 from functools import cached_property, lru_cache
-from typing import Annotated, Literal
+from math import floor
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from mdsvc.cpuset import EMPTY, CpuSet, union
-from mdsvc.forms import Form
+from mdsvc.forms import Form, from_builtins, from_json
 from mdsvc.names import HostName
 
 MIXED_SERVICE_VERSION = 2
@@ -22,6 +23,9 @@ MAX_CELLS = 1024
 
 MAX_L3 = 256
 """More L3 domains in one NUMA cell than any machine has; it bounds the search for the fewest."""
+
+MAX_BASE_KB = 64
+"""The largest page of any architecture that memory is in by itself (arm64, ppc64)."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
 CellId = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -40,6 +44,19 @@ class PagePool(Form, frozen=True):
     def free_kb(self) -> int:
         """Memory left in this pool, in KiB; 0 where more is used than there is."""
         return max(0, self.total - self.used) * self.size_kb
+
+
+class MemoryPool(msgspec.Struct, frozen=True, gc=False):
+    """A part of a cell's memory, in KiB: its base pool, or its huge pages of one size.
+
+    A guest cell's memory comes out of one pool, and pools do not share. ``size_kb`` is the size of
+    the pages; None for a base pool that the cell does not list.
+    """
+
+    size_kb: int | None
+    capacity_kb: int
+    used_kb: int
+    is_base: bool = False
 
 
 class HostCell(Form, frozen=True, dict=True):
@@ -78,6 +95,37 @@ class HostCell(Form, frozen=True, dict=True):
             raise ValueError(f"pinned: CPUs {self.pinned - self.cpus} are not of this cell")
 
     @cached_property
+    def pools(self) -> tuple[MemoryPool, ...]:
+        """The base pool, then the huge pages by their size. All memory is in one of them.
+
+        The base pool is the smallest of ``pages`` if that is of at most 64 KiB, but no more than
+        ``memory_mb`` leaves beside the huge pages; where these alone exceed ``memory_mb``, it was
+        given without them. Where none such is listed, it is what ``memory_mb`` leaves. It has in
+        use its own ``used``, or what ``memory_used_mb`` has beside the huge pages in use: the
+        greater, since guests that ask for no page size are counted in the latter only.
+        """
+        memory_kb, used_kb = self.memory_mb * 1024, self.memory_used_mb * 1024
+        if not self.pages:
+            return (MemoryPool(None, memory_kb, used_kb, is_base=True),)
+        listed, *huge = sorted(self.pages, key=_size) if len(self.pages) > 1 else self.pages
+        if listed.size_kb > MAX_BASE_KB:
+            return _with_base(None, [listed, *huge], memory_kb, used_kb)
+        return _with_base(listed, huge, memory_kb, used_kb)
+
+    @property
+    def base(self) -> MemoryPool:
+        """The pool for guests that ask for no page size."""
+        return self.pools[0]
+
+    def pool(self, pagesize_kb: int | None) -> MemoryPool | None:
+        """The pool that holds a placed guest cell with this ``pagesize_kb``; None where the cell
+        has none of that size.
+        """
+        if pagesize_kb is None:
+            return self.base
+        return next((pool for pool in self.pools if pool.size_kb == pagesize_kb), None)
+
+    @cached_property
     def cores(self) -> tuple[CpuSet, ...]:
         """Every core of the cell, by lowest CPU; a CPU named in no group is a core of its own."""
         return tuple(map(CpuSet, self.core_masks))
@@ -93,6 +141,23 @@ class HostCell(Form, frozen=True, dict=True):
         more. None where the domains are not known.
         """
         return _domain_masks(tuple([cpus.mask for cpus in self.l3]), self.core_masks)
+
+
+def _size(pool: PagePool) -> int:
+    return pool.size_kb
+
+
+def _with_base(
+    listed: PagePool | None, huge: list[PagePool], memory_kb: int, used_kb: int
+) -> tuple[MemoryPool, ...]:
+    pools = [MemoryPool(p.size_kb, p.total * p.size_kb, p.used * p.size_kb) for p in huge]
+    beside_kb = memory_kb - sum([pool.capacity_kb for pool in pools])
+    used_kb = max(0, used_kb - sum([pool.used_kb for pool in pools]))
+    if listed is None:
+        return MemoryPool(None, max(0, beside_kb), used_kb, is_base=True), *pools
+    size_kb = listed.size_kb
+    capacity_kb = min(listed.total * size_kb, beside_kb if beside_kb >= 0 else memory_kb)
+    return MemoryPool(size_kb, capacity_kb, max(used_kb, listed.used * size_kb), True), *pools
 
 
 @lru_cache(maxsize=1024)
@@ -171,6 +236,31 @@ class Host(Form, frozen=True, dict=True):
         """The pCPUs of a cell that are free to be dedicated."""
         return self.dedicated(cell) - cell.pinned
 
+    def limit_kb(self, pool: MemoryPool, overcommits: bool = False) -> int:
+        """How much of a pool guests may have together (R15): guests without dedicated vCPUs that
+        ask for no page size overcommit the base pool by the ratio; all others overcommit nothing,
+        and have less where the ratio is below 1.
+        """
+        ratio = self.ram_allocation_ratio
+        if ratio < 1 or (overcommits and pool.is_base):
+            return floor(pool.capacity_kb * ratio)
+        return pool.capacity_kb
+
+    def pools_over(self, cell: HostCell) -> tuple[MemoryPool, ...]:
+        """The pools of a cell of which more is in use than guests may have of it at the most."""
+        return tuple(
+            pool for pool in cell.pools if pool.used_kb > self.limit_kb(pool, overcommits=True)
+        )
+
+    def base_left_kb(self, overcommits: bool = False) -> int:
+        """What the base pools of all cells have left together, beside the guests that float over
+        them; negative where those have more than there is.
+        """
+        left_kb = sum(
+            max(0, self.limit_kb(cell.base, overcommits) - cell.base.used_kb) for cell in self.cells
+        )
+        return left_kb - self.floating_memory_mb * 1024
+
     @property
     def knows_mixed(self) -> bool:
         """Whether the host's service is recent enough for mixed guests (R17)."""
@@ -184,6 +274,23 @@ class Host(Form, frozen=True, dict=True):
             floating_vcpus=0,
             floating_memory_mb=0,
         )
+
+
+_USE = {"floating_vcpus", "floating_memory_mb"}
+_USE |= {"pinned", "shared_used", "memory_used_mb", "used"}  # of cells, and of their pages
+
+
+def described(text: bytes | str) -> Host:
+    """A host in JSON, without the use that it is said to be in: that may contradict what the host
+    is to become, and is not taken from there. Raises BadInput.
+    """
+    return from_builtins(_without(_USE, from_json(text, dict[str, Any])), Host)
+
+
+def _without(keys: set[str], data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _without(keys, value) for key, value in data.items() if key not in keys}
+    return [_without(keys, item) for item in data] if isinstance(data, list) else data
 
 
 def _without_use(cell: HostCell) -> HostCell:

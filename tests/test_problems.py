@@ -8,6 +8,7 @@ import pytest
 
 from mdsvc.errors import (
     BadInput,
+    CannotStay,
     Conflict,
     DoesNotFit,
     Forged,
@@ -70,6 +71,15 @@ def test_a_problem_says_what_the_error_says_with_its_reasons() -> None:
         "code": "does_not_fit",
         "reasons": [{"rule": "memory", "message": "needs more"}],
     }
+
+
+def test_a_host_that_cannot_change_says_whom_it_would_not_fit() -> None:
+    reason = Reason(host="h1", instance="1f1c", rule="memory", message="needs more")
+    told = json.loads(to_json(problem(CannotStay("1 of 2", [reason]))))
+    assert (told["status"], told["code"], told["detail"]) == (409, "conflict", "1 of 2")
+    assert told["reasons"] == [
+        {"host": "h1", "instance": "1f1c", "rule": "memory", "message": "needs more"}
+    ]
 
 
 def test_a_problem_of_what_nobody_foresaw_does_not_quote_it() -> None:

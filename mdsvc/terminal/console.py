@@ -141,6 +141,11 @@ def show(value: object, *tables: RenderableType) -> None:
         console.print(table)
 
 
+def tell(message: str) -> None:
+    """One line on stderr, beside a result."""
+    click.echo(f"mdsvc: {one_line(message)}", err=True)
+
+
 def show_bytes(data: bytes, value: object) -> None:
     """Print bytes that somebody else has written as they are; with ``--json``, the value.
 
@@ -166,11 +171,11 @@ def run(command: click.Command) -> int:
     except (click.Abort, KeyboardInterrupt):
         return 130
     except MdsvcError as error:
-        click.echo(f"mdsvc: {one_line(str(error))}", err=True)
+        tell(str(error))
         return next(_EXIT_CODES[kind] for kind in type(error).__mro__ if kind in _EXIT_CODES)
     except OSError as error:
         if not isinstance(error, BrokenPipeError):  # then whoever read it is gone
-            click.echo(f"mdsvc: {one_line(str(error))}", err=True)
+            tell(str(error))
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is left of it
         return 1
     return result if isinstance(result, int) else 0
