@@ -6,7 +6,8 @@ Two SQLite stores, with 3,000 and with 9,000 hosts half in use. Guests are place
 other in one process that knows the hosts (*warm*), and by the command, which has to read them all.
 A prober takes SQLite's write lock again and again, and a task of the event loop wants its turn
 every few milliseconds, while guests are placed and hosts are listed: the longest wait of each is
-what a writer, and a guest that asks, may have to wait for. Ratios mean more than seconds.
+what a writer, and a guest that asks, may have to wait for. Ratios mean more than seconds; other
+load only ever adds, so where there is nothing to compare with, the best of several is taken.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ FLEETS = (3_000, 9_000)
 ROUNDS = 10
 COMMANDS = 3
 
+MDSVC = Path(sys.executable).with_name("mdsvc")
+
 TIMES_GOAL = 4.0
 BESIDE_GOAL = 1.5
 HELD_GOAL = 0.5
@@ -59,8 +62,10 @@ while not select.select([sys.stdin], [], [], 0.005)[0]:
 print(longest)
 """
 
+OTHERS = {"a busy process": _BUSY, "host list": [str(MDSVC), "host", "list", "--json"]}
+TURNS = 4
+
 MACHINE = Machine(2, 16, 2, (HALF,))
-MDSVC = Path(sys.executable).with_name("mdsvc")
 
 
 class Fleet:
@@ -79,15 +84,21 @@ class Fleet:
         store = await open_sql(self.url)
         try:
             await self._place(store)  # reads them all
-            self.took["warm"] = await self._median(store)
-            with self._others(_BUSY):
-                self.took["beside a busy process"] = await self._median(store)
-            with self._others([str(MDSVC), "host", "list", "--json"]):
-                self.took["beside host list"] = await self._median(store)
+            self.took["warm"] = min([await self._place(store) for _ in range(2 * ROUNDS)])
+            await self._beside(store)
             await self._hold(store)
         finally:
             await store.close()
         self.took["command"] = min(self._command() for _ in range(COMMANDS))
+
+    async def _beside(self, store: Store) -> None:
+        """Beside each kind of process in turn, so that what else the machine does hits both."""
+        times: dict[str, list[float]] = {name: [] for name in OTHERS}
+        for _ in range(TURNS):
+            for name, command in OTHERS.items():
+                with self._others(command):
+                    times[name] += [await self._place(store) for _ in range(ROUNDS)]
+        self.took |= {f"beside {name}": statistics.median(took) for name, took in times.items()}
 
     async def _fill(self) -> None:
         """Written at once: a transaction for each would take minutes."""
@@ -117,9 +128,6 @@ class Fleet:
         begun = time.perf_counter()
         await create_instance(store, guest, None)
         return time.perf_counter() - begun
-
-    async def _median(self, store: Store) -> float:
-        return statistics.median([await self._place(store) for _ in range(ROUNDS)])
 
     def _command(self) -> float:
         begun = time.perf_counter()
@@ -228,11 +236,11 @@ async def main() -> None:
 def _judge(few: Fleet, many: Fleet) -> None:
     times = max(many.took[name] / few.took[name] for name in ("warm", "command"))
     beside = max(f.took["beside host list"] / f.took["beside a busy process"] for f in (few, many))
-    held = max(max(fleet.held.values()) for fleet in (few, many))
+    held = max(w for f in (few, many) for name, w in f.held.items() if name.startswith("a writer"))
     for what, measured, goal in (
         (f"{many.hosts:,} hosts take so many times as long as {few.hosts:,}", times, TIMES_GOAL),
         ("beside host list, times as long as beside any busy process", beside, BESIDE_GOAL),
-        ("seconds that anybody is held up at most", held, HELD_GOAL),
+        ("seconds that a writer is held up at most", held, HELD_GOAL),
     ):
         verdict = "met" if measured <= goal else "MISSED"
         print(f"{what}: {measured:.2f}; goal at most {goal:g}: {verdict}")
