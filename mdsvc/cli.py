@@ -189,9 +189,12 @@ def host_import(
     if (capabilities is None) is not local:
         raise click.UsageError("expected one of --capabilities XML and --local")
     if capabilities:
-        new = host_from_capabilities(read(capabilities), name, **sets)
+        found = host_from_capabilities(read(capabilities), name, **sets)
     else:
-        new = local_host(name, sets["shared"], sets["dedicated"])
+        found = local_host(name, sets["shared"], sets["dedicated"])
+    for note in found.notes:
+        tell(note)
+    new = found.host
     if replace:
         _show_replaced(use(lambda s: replace_found_host(s, new, **sets)))
         return
@@ -204,8 +207,8 @@ def host_import(
 @json_option
 def host_list() -> None:
     """List the hosts with their use."""
-    found = use(list_hosts)
-    show(found, tables.hosts_table(found))
+    hosts = use(list_hosts)
+    show(hosts, tables.hosts_table(hosts))
 
 
 @host.command("show", epilog=examples("mdsvc host show h1"))
@@ -214,8 +217,8 @@ def host_list() -> None:
 @json_option
 def host_show(name: str) -> None:
     """Draw a host: which guest has which CPU."""
-    found, guests = use(lambda s: get_host(s, name))
-    show(found, tables.host_detail(found), host_map(found, guests))
+    shown, guests = use(lambda s: get_host(s, name))
+    show(shown, tables.host_detail(shown), host_map(shown, guests))
 
 
 @host.command("remove", epilog=examples("mdsvc host remove h1"))
@@ -256,8 +259,8 @@ def instance_create(file: Path, host_name: str | None) -> None:
 @json_option
 def instance_list() -> None:
     """List the guests with their CPUs."""
-    found = use(list_instances)
-    show(found, tables.instances_table(found))
+    guests = use(list_instances)
+    show(guests, tables.instances_table(guests))
 
 
 @instance.command("show", epilog=examples(f"mdsvc instance show {_UUID}"))
@@ -266,8 +269,8 @@ def instance_list() -> None:
 @json_option
 def instance_show(uuid: str) -> None:
     """Show a guest and its layout."""
-    found = use(lambda s: get_instance(s, uuid))
-    show(found, tables.instance_detail(found))
+    guest = use(lambda s: get_instance(s, uuid))
+    show(guest, tables.instance_detail(guest))
 
 
 @instance.command(

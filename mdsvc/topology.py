@@ -5,6 +5,7 @@ CPU numbers here are host CPUs (pCPUs) throughout. Memory is in MiB, page sizes 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property, lru_cache
 from math import floor
 from typing import Annotated, Any, Literal
@@ -62,10 +63,11 @@ class MemoryPool(msgspec.Struct, frozen=True, gc=False):
 class HostCell(Form, frozen=True, dict=True):
     """One NUMA cell of a host, and what placed guests use of it.
 
-    ``siblings`` are the cores: groups of hardware threads. ``l3`` are the CPUs that share one L3
-    cache; none where that is not known. ``pinned`` are the pCPUs given to guests as dedicated, or
-    kept from everybody by their thread policy; ``shared_used`` counts the shared vCPUs that float
-    over the cell.
+    ``siblings`` are the cores: groups of hardware threads. ``split`` are the CPUs whose core
+    reaches into another cell, as virtual machines cut them: single threads here, and none that is
+    a guest's alone. ``l3`` are the CPUs that share one L3 cache; none where that is not known.
+    ``pinned`` are the pCPUs given to guests as dedicated, or kept from everybody by their thread
+    policy; ``shared_used`` counts the shared vCPUs that float over the cell.
     """
 
     id: CellId
@@ -73,6 +75,7 @@ class HostCell(Form, frozen=True, dict=True):
     memory_mb: Count
     socket: CellId | None = None
     siblings: tuple[CpuSet, ...] = ()
+    split: CpuSet = EMPTY
     l3: Annotated[tuple[CpuSet, ...], msgspec.Meta(max_length=MAX_L3)] = ()
     pages: tuple[PagePool, ...] = ()
     pinned: CpuSet = EMPTY
@@ -83,6 +86,8 @@ class HostCell(Form, frozen=True, dict=True):
         if self.socket is None:
             msgspec.structs.force_setattr(self, "socket", self.id)
         _check_groups(self.siblings, self.cpus, "siblings")
+        if self.split:
+            _check_split(self)
         if self.l3:
             _check_groups(self.l3, self.cpus, "l3")
             for cpus, cores in zip(self.l3, self.l3_cores, strict=False):
@@ -201,8 +206,8 @@ class Host(Form, frozen=True, dict=True):
         ids = [cell.id for cell in self.cells]
         if len(set(ids)) != len(ids):
             raise ValueError("cells: expected each id once")
-        _check_disjoint([cell.cpus for cell in self.cells], "cells: cpus")
-        _check_disjoint(
+        check_disjoint([cell.cpus for cell in self.cells], "cells: cpus")
+        check_disjoint(
             [self.cpu_shared_set, self.cpu_dedicated_set], "cpu_shared_set and cpu_dedicated_set"
         )
         for field in ("cpu_shared_set", "cpu_dedicated_set"):
@@ -300,7 +305,7 @@ def _without_use(cell: HostCell) -> HostCell:
 
 def _check_groups(groups: tuple[CpuSet, ...], cpus: CpuSet, what: str) -> None:
     """Raises ValueError where they are no groups of these CPUs."""
-    _check_disjoint(groups, what)
+    check_disjoint(groups, what)
     for group in groups:
         if not group.mask:
             raise ValueError(f"{what}: expected at least one CPU in each group")
@@ -308,7 +313,18 @@ def _check_groups(groups: tuple[CpuSet, ...], cpus: CpuSet, what: str) -> None:
             raise ValueError(f"{what}: CPUs {group - cpus} are not of this cell")
 
 
-def _check_disjoint(sets: tuple[CpuSet, ...] | list[CpuSet], what: str) -> None:
+def _check_split(cell: HostCell) -> None:
+    """Raises ValueError where they are no CPUs of the cell, or have siblings in it."""
+    if not cell.split <= cell.cpus:
+        raise ValueError(f"split: CPUs {cell.split - cell.cpus} are not of this cell")
+    for core in cell.siblings:
+        if len(core) > 1 and core & cell.split:
+            expected = "expected CPUs that are single threads in this cell"
+            raise ValueError(f"split: {expected}, but siblings has {core}")
+
+
+def check_disjoint(sets: Iterable[CpuSet], what: str) -> None:
+    """Raises ValueError naming the CPUs that are in two of the sets."""
     seen = 0
     for cpus in sets:
         if cpus.mask & seen:

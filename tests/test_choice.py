@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from mdsvc.errors import DoesNotFit
-from mdsvc.fitting.search import price
 from mdsvc.forms import to_json
-from mdsvc.layout import Layout, fit
+from mdsvc.layout import Found, Layout, find, fit
 from mdsvc.placing import choice
 from mdsvc.placing.choice import choose, rank
 from mdsvc.policy.flavor import Request
@@ -114,23 +113,24 @@ def test_no_hosts_have_no_ranking() -> None:
 
 @pytest.fixture
 def priced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the hosts whose price was worked out."""
+    """The names of the hosts that were searched."""
     calls: list[str] = []
 
-    def counted(host: Host, wanted: Request) -> int | None:
+    def counted(host: Host, wanted: Request) -> Found | None:
         calls.append(host.name)
-        return price(host, wanted)
+        return find(host, wanted)
 
-    monkeypatch.setattr(choice, "price", counted)
+    monkeypatch.setattr(choice, "find", counted)
     return calls
 
 
 def test_hosts_that_are_alike_share_the_work(priced: list[str]) -> None:
     wanted = asked(DEDICATED, vcpus=3)
     hosts = [host(f"h{at}", pinned=("", "2", "2-7")[at % 3]) for at in range(60)]
-    found = rank(hosts, wanted)
+    ranking = rank(hosts, wanted)
     assert len(priced) == 3
-    assert {r.host.name: r.price for r in found} == {h.name: price(h, wanted) for h in hosts}
+    alone = {h.name: rank([h], wanted)[0].price for h in hosts}
+    assert {r.host.name: r.price for r in ranking} == alone
 
 
 def test_labels_make_no_difference(priced: list[str]) -> None:
@@ -138,6 +138,26 @@ def test_labels_make_no_difference(priced: list[str]) -> None:
     cells = (replace(cell, id=cell.id + 7, socket=0) for cell in first.cells)
     rank([first, replace(first, name="h2", cells=tuple(cells))], asked(DEDICATED, vcpus=3))
     assert len(priced) == 1
+
+
+def test_the_host_that_is_chosen_is_not_searched_again(
+    priced: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(choice, "fit")
+    hosts = [host(name, cells=2) for name in ("c", "a", "b")]
+    for specs in (DEDICATED, {**DEDICATED, "hw:numa_nodes": 2}, {}):
+        priced.clear()
+        chosen, layout = choose(hosts, asked(specs, vcpus=2))
+        assert (chosen.name, priced) == ("a", ["a"])
+        assert layout == fit(hosts[1], asked(specs, vcpus=2))
+
+
+def test_of_hosts_that_are_alike_each_has_a_layout_of_its_own() -> None:
+    wanted, first = asked(DEDICATED, vcpus=2), host("a", cells=2)
+    swapped = (replace(cell, id=1 - cell.id) for cell in first.cells)
+    hosts = [first, replace(first, name="b", cells=tuple(swapped))]
+    for ranked in rank(hosts, wanted):
+        assert ranked.layout(wanted) == fit(ranked.host, wanted)
 
 
 PAGES = [{"size_kb": 4, "total": 1024}]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from mdsvc.cpuset import EMPTY, CpuSet
+from mdsvc.cpuset import EMPTY, CpuSet, union
 from mdsvc.discovery.capabilities import host_from_capabilities
 from mdsvc.errors import DoesNotFit
 from mdsvc.forms import to_json
@@ -21,6 +21,7 @@ from mdsvc.placing import usage
 from mdsvc.policy.flavor import Flavor, Request, request
 from mdsvc.topology import Host, HostCell
 from tests.machines.capabilities import capabilities
+from tests.machines.facts import Machine
 from tests.machines.known import MACHINES
 from tests.reference.checker import check
 from tests.strategies import plain
@@ -40,7 +41,7 @@ Guest = tuple[Flavor, Layout]
 @cache
 def machine(name: str) -> Host:
     """The machine; cells of which libvirt tells hardly any memory are given some."""
-    host = host_from_capabilities(capabilities(MACHINES[name]), "h1")
+    host = host_from_capabilities(capabilities(MACHINES[name]), "h1").host
     cells = (replace(c, memory_mb=c.memory_mb if c.memory_mb > 64 else 2048) for c in host.cells)
     return replace(host, cells=tuple(cells))
 
@@ -188,6 +189,16 @@ def _kept(
     return [cpu for core in cell.cores for cpu in core if any(own in core for own in mine)]
 
 
+def cores_not_isolated(machine: Machine, guests: list[Guest]) -> Iterator[str]:
+    """Guests with `isolate` whose cores, as the machine has them, another guest runs on too."""
+    taken = [union(used.pcpus for used in layout.cells) for _, layout in guests]
+    for at, (_, layout) in enumerate(guests):
+        if layout.cpu_thread_policy == "isolate":
+            cores = [c.siblings for c in machine.running() if c.number in taken[at]]
+            others = union(taken[:at] + taken[at + 1 :])
+            yield from (f"core {core} is shared" for core in cores if core & others)
+
+
 def _floating_faults(host: Host, floating: list[Flavor]) -> Iterator[str]:
     """Guests without a NUMA topology have together what the cells have left."""
     vcpus, memory = sum(f.vcpus for f in floating), sum(f.memory_mb for f in floating)
@@ -248,4 +259,5 @@ def test_a_machine_is_sound_while_it_is_filled_and_drained(name: str, seed: int)
     full, guests = filled(random, empty)
     assert guests
     assert full != empty
+    assert [*cores_not_isolated(MACHINES[name], guests)] == []
     assert drained(random, full, guests) == empty

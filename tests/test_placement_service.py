@@ -141,6 +141,10 @@ HYPERTHREADING = {
         grid(1, 4, 2) | {"cpu_dedicated_set": "0,2,4,6", "cpu_shared_set": "1,3,5,7"},
         False,
     ),
+    "cores that reach into another cell": (
+        grid(1, 4) | {"cells": [grid(1, 4)["cells"][0] | {"split": "0-3"}]},
+        False,
+    ),
     "nothing is dedicated": (grid(1, 4, 2, 4), False),
     "all is pinned": (
         grid(1, 4, 2) | {"cells": [grid(1, 4, 2)["cells"][0] | {"pinned": "0-7"}]},

@@ -31,6 +31,7 @@ HOST: Json = {
             "memory_mb": 1024,
             "cpus": "0-3,8-11",
             "siblings": ["0,8", "1,9", "2,10", "3,11"],
+            "split": "",
             "l3": ["0-1,8-9", "2-3,10-11"],
             "pages": [{"size_kb": 4, "total": 4096, "used": 1}, {"size_kb": 2048, "total": 8}],
             "pinned": "2,10",
@@ -66,7 +67,7 @@ def test_what_is_absent_has_the_defaults_of_the_contract() -> None:
     assert cell.socket == 3
     assert cell.pages == cell.l3 == cell.l3_cores == ()
     assert list(map(str, cell.cores)) == ["0", "1", "2"]
-    assert (cell.pinned, cell.shared_used, cell.memory_used_mb) == (EMPTY, 0, 0)
+    assert (cell.split, cell.pinned, cell.shared_used, cell.memory_used_mb) == (EMPTY, EMPTY, 0, 0)
 
 
 @QUICK
@@ -166,6 +167,9 @@ WRONG: list[tuple[tuple[Any, ...], str]] = [
     ((*C0, "siblings", ["0,4"]), "cells[0].siblings: CPUs 4 are not of this cell"),
     ((*C0, "siblings", "0,8"), "cells[0].siblings: expected a list"),
     ((*C0, "siblings", [["0"]]), "cells[0].siblings[0]: expected a CPU set string"),
+    ((*C0, "split", "4"), "cells[0].split: CPUs 4 are not of this cell"),
+    ((*C0, "split", "3,8"), "cells[0].split: expected CPUs that are single threads in this cell, "),
+    ((*C0, "split", ["3"]), "cells[0].split: expected a CPU set string"),
     ((*C0, "l3", ["0-1,8-9", "1-3,9-11"]), "cells[0].l3: expected no CPU twice, but 1,9 is"),
     ((*C0, "l3", [""]), "cells[0].l3: expected at least one CPU in each group"),
     ((*C0, "l3", ["0,8", "4"]), "cells[0].l3: CPUs 4 are not of this cell"),
@@ -215,6 +219,21 @@ def test_a_cpu_in_no_group_is_a_core_of_its_own() -> None:
     form = changed(*C0, "siblings", ["10,2", "3,11"])
     cores = host_of(form).cells[0].cores
     assert list(map(str, cores)) == ["0", "1", "2,10", "3,11", "8", "9"]
+
+
+@pytest.mark.parametrize("siblings", [["0,8", "1,9"], ["0,8", "1,9", "2", "3", "10", "11"]])
+def test_a_split_cpu_is_a_core_of_its_own_whether_or_not_it_is_in_a_group(
+    siblings: list[str],
+) -> None:
+    form = changed(*C0, "siblings", siblings)
+    form["cells"][0] |= {"split": "2-3,10-11", "l3": ["0-3,8-9", "10-11"]}
+    found = host_of(form)
+    assert list(map(str, found.cells[0].cores)) == ["0,8", "1,9", "2", "3", "10", "11"]
+    assert from_json(to_json(found), Host) == found
+
+
+def test_a_host_that_does_not_tell_split_has_none() -> None:
+    assert host_of(changed(*C0, "split", ...)).cells[0].split == EMPTY
 
 
 @pytest.mark.parametrize(

@@ -76,12 +76,12 @@ def _ours(request: web.Request, refusal: web.HTTPException) -> Exception:
 
 
 def _problem(request: web.Request, error: Exception) -> web.Response:
-    told = problem(error)
+    body = problem(error)
     headers = {"Content-Type": "application/problem+json"}
-    if told.status >= 500:
+    if body.status >= 500:
         log_fault(_log, f"{request.method} {request.path}", error)
-    if told.status == 503:
+    if body.status == 503:
         headers["Retry-After"] = str(RETRY_SECONDS)
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = ", ".join(error.allowed)
-    return web.Response(body=to_json(told), status=told.status, headers=headers)
+    return web.Response(body=to_json(body), status=body.status, headers=headers)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from mdsvc.fitting.vacancy import Vacancy
+from mdsvc.kept import kept
 from mdsvc.policy.flavor import GuestCell, PageSize, Request, ThreadPolicy
 from mdsvc.topology import PagePool
 
@@ -40,16 +41,13 @@ class Demand(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, reserved=1)
 
 
+@kept
 def variants(request: Request) -> tuple[tuple[Demand, ...], ...]:
     """The demands of the request's cells, with the isolated emulator's pCPU in cell 0, else in 1,
-    and so on; of equal cells only in the first. Worked out once for a request.
+    and so on; of equal cells only in the first.
     """
-    found: tuple[tuple[Demand, ...], ...] | None = request.__dict__.get("_variants")
-    if found is None:
-        plain = tuple(Demand.of(request, cell) for cell in request.cells)
-        found = _with_emulator(plain) if request.isolated_emulator else (plain,)
-        request.__dict__["_variants"] = found
-    return found
+    plain = tuple(Demand.of(request, cell) for cell in request.cells)
+    return _with_emulator(plain) if request.isolated_emulator else (plain,)
 
 
 def _with_emulator(plain: tuple[Demand, ...]) -> tuple[tuple[Demand, ...], ...]:

@@ -78,5 +78,5 @@ class Runner(web.AppRunner):
 
     @override
     async def _make_server(self) -> web.Server:
-        made = await super()._make_server()
-        return _Server(made.request_handler, request_factory=made.request_factory, **self._kwargs)
+        plain = await super()._make_server()
+        return _Server(plain.request_handler, request_factory=plain.request_factory, **self._kwargs)

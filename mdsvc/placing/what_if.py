@@ -134,8 +134,8 @@ def choice_answer(line: bytes | str, hosts: Sequence[Host]) -> Fits | Refusal:
         if not table or not table[0].fits:
             none = DoesNotFit(f"fits on none of {len(hosts)} hosts", tuple)
             return replace(_refusal(none), reasons=UNSET, hosts=table)
-        best = ranking[0].host
-        return Fits(host=best.name, layout=fit(best, wanted), hosts=table)
+        best = ranking[0]
+        return Fits(host=best.host.name, layout=best.layout(wanted), hosts=table)
 
     return _answered(line, HostlessQuestion, chosen)
 
@@ -170,9 +170,9 @@ def _answered(line: bytes | str, kind: type[_Q], ask: Callable[[_Q], _A]) -> _A 
         question = from_json(line, kind)
     except BadInput as error:
         return _refusal(error)
-    given: _A | Refusal
+    outcome: _A | Refusal
     try:
-        given = ask(question)
+        outcome = ask(question)
     except (InvalidRequest, DoesNotFit) as error:
-        given = _refusal(error)
-    return replace(given, warnings=question.warnings)
+        outcome = _refusal(error)
+    return replace(outcome, warnings=question.warnings)

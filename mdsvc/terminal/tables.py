@@ -50,7 +50,7 @@ def hosts_table(hosts: Sequence[Host]) -> Printable:
 def host_detail(host: Host) -> Printable:
     """One host: its settings, then a line for each of its cells."""
     knows = "knows mixed guests" if host.knows_mixed else "from before mixed guests"
-    told = {
+    described = {
         "host": host.name,
         "service_version": f"{host.service_version}, {knows}",
         "cpu_shared_set": _cpus(host.cpu_shared_set),
@@ -72,7 +72,7 @@ def host_detail(host: Host) -> Printable:
             memory(cell.memory_used_mb, cell.memory_mb),
             _pages(cell.pages),
         )
-    return Printable(facts(told), "", table)
+    return Printable(facts(described), "", table)
 
 
 def instances_table(instances: Sequence[PlacedInstance]) -> Printable:
@@ -96,7 +96,7 @@ def instances_table(instances: Sequence[PlacedInstance]) -> Printable:
 def instance_detail(instance: PlacedInstance) -> Printable:
     """One guest: what it is, and where."""
     flavor = instance.flavor
-    told = {
+    described = {
         "instance": instance.name,
         "uuid": instance.uuid,
         "project": instance.project_id,
@@ -106,18 +106,18 @@ def instance_detail(instance: PlacedInstance) -> Printable:
         "host": instance.host,
         "generation": str(instance.generation),
     }
-    return Printable(facts(told), layout_table(instance.layout))
+    return Printable(facts(described), layout_table(instance.layout))
 
 
 def layout_table(layout: Layout) -> Printable:
     """A layout: its policies and sets, then a line for each guest cell."""
-    told = {
+    policies = {
         "cpu_policy": layout.cpu_policy,
         "cpu_thread_policy": layout.cpu_thread_policy or "-",
         "emulator_threads_policy": layout.emulator_threads_policy or "-",
     }
     if not layout.cells:
-        return Printable(facts({**told, "cells": "none, floats over the host's shared CPUs"}))
+        return Printable(facts({**policies, "cells": "none, floats over the host's shared CPUs"}))
     sets = {
         "emulator_cpus": f"{_cpus(layout.emulator_cpus)} of the host",
         "dedicated_cpus": _cpus(layout.dedicated_cpus),
@@ -129,7 +129,7 @@ def layout_table(layout: Layout) -> Printable:
     )
     for cell in layout.cells:
         table.add_row(*_layout_row(cell))
-    return Printable(facts({**told, **sets}), "", table)
+    return Printable(facts({**policies, **sets}), "", table)
 
 
 def _layout_row(cell: LayoutCell) -> Iterable[str]:
@@ -163,7 +163,8 @@ def _cpus(cpus: CpuSet) -> str:
 
 def _cores(cell: HostCell) -> str:
     threads = max(map(len, cell.cores), default=0)
-    return f"{len(cell.cores)} × {threads}" if threads > 1 else str(len(cell.cores))
+    cores = f"{len(cell.cores)} × {threads}" if threads > 1 else str(len(cell.cores))
+    return f"{cores}, {len(cell.split)} split" if cell.split else cores
 
 
 def _pages(pools: Sequence[PagePool]) -> str:
@@ -173,12 +174,12 @@ def _pages(pools: Sequence[PagePool]) -> str:
     return "\n".join(f"{page_size(p.size_kb)}: {of(p.used, p.total)}" for p in shown) or "-"
 
 
-def facts(told: Mapping[str, str]) -> Table:
-    """One line for each thing told."""
+def facts(by_name: Mapping[str, str]) -> Table:
+    """One line for each fact."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="dim", min_width=len("emulator_threads_policy"))
     table.add_column(overflow="fold")
-    for name, value in told.items():
+    for name, value in by_name.items():
         table.add_row(name, plain(value))
     return table
 

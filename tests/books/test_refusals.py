@@ -70,6 +70,9 @@ REFUSED: dict[str, tuple[list[Instance], Host, list[tuple[int, str]]]] = {
         [(1, "dedicated_cpus"), (2, "dedicated_cpus")]),
     "isolate, beside whose pCPU there would be one that is not dedicated": (
         [guest(1, ISOLATE, 1)], host(cpu_dedicated_set="2,4-7"), [(1, "thread_policy")]),
+    "isolate, whose core turns out to reach into another cell": (
+        [guest(1, ISOLATE, 1), guest(2, DEDICATED, 2)],
+        with_cell(siblings=["4-5", "6-7"], split="0-3"), [(1, "thread_policy")]),
     "no shared CPU in the cell of shared vCPUs": (
         [guest(1, NODE, 1), guest(2, DEDICATED)],
         host(cells=[{**SPLIT_CELLS[0], "cpus": "2-7"}, {**SPLIT_CELLS[1], "cpus": "0-1"}]),
@@ -191,7 +194,7 @@ MEANT = {
     },
     HostCell: {
         "id": "refusals", "cpus": "refusals", "memory_mb": "refusals", "socket": "nothing",
-        "siblings": "refusals", "l3": "nothing", "pages": "refusals",
+        "siblings": "refusals", "split": "refusals", "l3": "nothing", "pages": "refusals",
         "pinned": "use", "shared_used": "use", "memory_used_mb": "use",
     },
     PagePool: {"size_kb": "refusals", "total": "refusals", "used": "use"},

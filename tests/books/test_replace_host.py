@@ -19,7 +19,7 @@ from mdsvc.control.hosts import (
 )
 from mdsvc.control.instances import create_instance, delete_instance, get_instance
 from mdsvc.cpuset import CpuSet
-from mdsvc.discovery import found_host
+from mdsvc.discovery import Machine, discovered
 from mdsvc.errors import BadInput, CannotStay, Conflict
 from mdsvc.store.memory import MemoryStore
 from mdsvc.store.transaction import BufferedTransaction
@@ -162,7 +162,7 @@ def found(
 ) -> tuple[Host, CpuSet | None, CpuSet | None]:
     sets = [None if text is None else CpuSet.parse(text) for text in (shared, dedicated)]
     cell = HostCell(id=0, cpus=CpuSet.parse(cpus), memory_mb=2048)
-    return found_host("h1", [cell], *sets), sets[0], sets[1]
+    return discovered("h1", Machine([cell], (), CpuSet()), *sets).host, sets[0], sets[1]
 
 
 async def test_what_cannot_be_found_out_is_kept() -> None:

@@ -71,8 +71,8 @@ def test_libvirt_takes_more_than_255_vcpus(libvirtd: Libvirtd, tmp_path: Path) -
 
 
 def test_this_machine_is_the_same_by_libvirt_and_by_its_kernel(libvirtd: Libvirtd) -> None:
-    by_libvirt = host_from_capabilities(libvirtd.ask("capabilities"), "h1")
-    by_kernel = local_host("h1")
+    by_libvirt = host_from_capabilities(libvirtd.ask("capabilities"), "h1").host
+    by_kernel = local_host("h1").host
     assert [(c.id, c.socket, c.cores) for c in by_libvirt.cells] == [
         (c.id, c.socket, c.cores) for c in by_kernel.cells
     ]

@@ -25,12 +25,12 @@ REALTIME = {**MIXED, "hw:cpu_realtime": "yes", "hw:cpu_realtime_mask": "1"}
 
 def this_host(isolate: bool) -> Host:
     """Two CPUs of this machine: one shared and one dedicated, or both dedicated."""
-    found = max(local_host("h1").cells, key=lambda cell: len(cell.cpus)).cpus
+    found = max(local_host("h1").host.cells, key=lambda cell: len(cell.cpus)).cpus
     assert len(found) > 1, "expected a machine with two CPUs that are near to one another"
     first, second = list(found)[:2]
     if isolate:
-        return local_host("h1", CpuSet(), CpuSet.of([first, second]))
-    return local_host("h1", CpuSet.of([first]), CpuSet.of([second]))
+        return local_host("h1", CpuSet(), CpuSet.of([first, second])).host
+    return local_host("h1", CpuSet.of([first]), CpuSet.of([second])).host
 
 
 @contextmanager

@@ -25,6 +25,8 @@ def random_host(rng: Random, cell_count: int) -> Json:
         "ram_allocation_ratio": rng.choice([1.0, 1.0, 1.5, 2.0]),
         "cells": _cells(rng, ids, cells),
     }
+    if cell_count > 1 and rng.random() < 0.15:
+        cells = _split(rng, host, cells)
     if rng.random() < 0.5:
         _share_caches(rng, host, cells)
     if rng.random() < 0.6:
@@ -103,6 +105,25 @@ def _cell(rng: Random, number: int, cores: list[Core], pools: tuple[int, ...]) -
     if pools or rng.random() < 0.5:
         cell["pages"] = _pages(rng, pools, memory_mb)
     return cell
+
+
+def _split(rng: Random, host: Json, cells: list[list[Core]]) -> list[list[Core]]:
+    """Some CPUs, or all, share their core with a CPU of another cell; then they are no siblings
+    here, nor left-over threads. The cores that remain.
+    """
+    share = rng.choice([0.3, 0.6, 1.0])
+    remaining = []
+    for cell, cores in zip(host["cells"], cells, strict=True):
+        cut = [core for core in cores if rng.random() < share]
+        split = [cpu for core in cut for cpu in core]
+        whole = [core for core in cores if core not in cut]
+        remaining.append(whole + [[cpu] for cpu in split])
+        if split or rng.random() < 0.2:
+            cell["split"] = format_cpus(split)
+        if "siblings" in cell:
+            named = remaining[-1] if rng.random() < 0.5 else whole
+            cell["siblings"] = [format_cpus(core) for core in named]
+    return remaining
 
 
 def _share_caches(rng: Random, host: Json, cells: list[list[Core]]) -> None:

@@ -55,8 +55,13 @@ def _require_faults(cell: Cell, pins: Set) -> list[str]:
 
 
 def _isolate_faults(cell: Cell, taken: Set) -> list[str]:
-    """`isolate`: each taken pCPU has a core of its own, every thread of it dedicated and free."""
-    faults = []
+    """`isolate`: each taken pCPU has a core of its own, every thread of it dedicated and free, and
+    none of it in another cell.
+    """
+    faults = [
+        f"isolate: the core of pCPU {p} reaches into another cell"
+        for p in sorted(taken & cell.split)
+    ]
     for core in cell.cores:
         if len(core & taken) > 1:
             faults.append(f"isolate: core {sorted(core)} gives several threads")

@@ -69,13 +69,15 @@ def _require(host: Host, cell: HostCell, there: Sequence[Part]) -> _Faults:
 
 
 def _isolate(host: Host, cell: HostCell, there: Sequence[Part]) -> _Faults:
-    """Each pCPU has a core of its own, all of it dedicated."""
+    """Each pCPU has a core of its own, all of it dedicated and none of it in another cell."""
     for part in there:
         own = part.used.pcpus
         cores = [core for core in cell.cores if core & own]
         joint = own & union(core for core in cores if len(core & own) > 1)
         if joint:
             yield part, f"its pCPUs {joint} would share a core"
+        if own & cell.split:
+            yield part, f"the cores of its pCPUs {own & cell.split} would reach into another cell"
         outside = union(cores) - own - host.cpu_dedicated_set
         if outside:
             yield part, f"siblings {outside} of its pCPUs are not in cpu_dedicated_set"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import BindParameter, bindparam, select
@@ -100,7 +101,8 @@ class SqlReading:
         self, kept: Kept[T], keys: Iterable[tuple[str, int]], records: Any
     ) -> list[Stored[T]]:
         """The values of these revisions, by key; Python orders text as the bytes of its UTF-8."""
-        values = {key: kept.get(key, revision) for key, revision in sorted(keys)}
+        ordered = sorted(keys, key=itemgetter(0))  # rows compare slowly
+        values = {key: kept.get(key, revision) for key, revision in ordered}
         for some in _batches([key for key, stored in values.items() if stored is None]):
             rows = await self._rows(records, keys=some)
             fresh = await asyncio.to_thread(_unpacked, kept, rows)

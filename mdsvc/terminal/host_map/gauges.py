@@ -15,8 +15,12 @@ Share = tuple[str, str, int]
 
 
 def gauges(host: Host, cell: HostCell, guests: Sequence[Guest], width: int) -> list[Text]:
-    """The lines for a cell, each at most ``width`` characters long where that is 20 or more."""
+    """The lines for a cell, each at most ``width`` characters long where that is 20 or more; but
+    the CPUs of split cores may be many, and are cut where the box ends.
+    """
     lines = []
+    if cell.split:
+        lines.append(_line("split", str(cell.split)))
     if host.dedicated(cell):
         free = of(len(host.free(cell)), len(host.dedicated(cell)))
         lines.append(_line("dedicated", f"{free} free"))
