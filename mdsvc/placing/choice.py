@@ -69,7 +69,11 @@ def _by_price(ranked: Ranked) -> tuple[bool, int]:
 
 def choose(hosts: Sequence[Host], request: Request) -> tuple[Host, Layout]:
     """The best host with the layout on it. Raises DoesNotFit with the reasons of all hosts."""
-    ranking = rank(hosts, request)
+    return best(rank(hosts, request), request)
+
+
+def best(ranking: Sequence[Ranked], request: Request) -> tuple[Host, Layout]:
+    """The first host of a ranking with the layout on it. Raises DoesNotFit as ``choose`` does."""
     if not ranking or ranking[0].found is None:
         if len(ranking) == 1:
             raise does_not_fit(ranking[0].host, request)
