@@ -38,6 +38,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from mdsvc.fitting.assignment import assign
 from mdsvc.fitting.demand import Demand, fits, variants
 from mdsvc.fitting.vacancy import Vacancy, alike, broken, ranked, spanned, vacancies
@@ -54,7 +56,7 @@ _DOMAIN = _CPUS * _MEMORY * _PLACES
 _CORE = (1 << 20) * _DOMAIN
 
 
-class Found(NamedTuple):
+class Found(msgspec.Struct, frozen=True, gc=False):
     """The best vacancies of a host, with the demands: one of them with the isolated emulator's
     pCPU.
     """
@@ -98,9 +100,9 @@ def best_of_many(host: Host, request: Request) -> Found | None:
     if cost is None:
         return None
     if row.count(cost) == 1:
-        return Found(host, cost, demands, [vacancies(host)[row.index(cost)]])
+        return Found(host, cost, demands, (vacancies(host)[row.index(cost)],))
     ids = {v.cell.id for v, its in zip(vacancies(host), row, strict=True) if its == cost}
-    return Found(host, cost, demands, [next(v for v in ranked(host) if v.cell.id in ids)])
+    return Found(host, cost, demands, (next(v for v in ranked(host) if v.cell.id in ids),))
 
 
 def _floating(host: Host) -> int:

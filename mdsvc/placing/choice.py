@@ -21,7 +21,7 @@ from mdsvc.policy.flavor import Request
 from mdsvc.topology import Host
 
 
-class Ranked(msgspec.Struct, frozen=True):
+class Ranked(msgspec.Struct, frozen=True, gc=False):
     """A host with the best place that was found on it, or on the first by name of the hosts that
     are alike; None where there is none.
     """
