@@ -40,6 +40,7 @@ from mdsvc.libvirt import PARTS, VirtType, domain_xml
 from mdsvc.logs import configure
 from mdsvc.names import canonical_uuid
 from mdsvc.placing import what_if
+from mdsvc.policy.unknown_keys import warnings
 from mdsvc.terminal import answers, tables
 from mdsvc.terminal.console import (
     CPUS,
@@ -53,8 +54,10 @@ from mdsvc.terminal.console import (
     show,
     show_bytes,
     store_option,
+    strict_option,
     tell,
     terminal,
+    unknown_keys,
     use,
 )
 from mdsvc.terminal.host_map import host_map
@@ -245,12 +248,18 @@ def instance() -> None:
 )
 @click.argument("file", type=INPUT)
 @click.option("--host", "host_name", metavar="NAME", help="Place it there, and nowhere else.")
+@strict_option
 @store_option
 @json_option
 def instance_create(file: Path, host_name: str | None) -> None:
-    """Place the guest that FILE describes in JSON (- reads stdin), and print it with its layout."""
-    new = from_json(read(file), Instance)
-    placed = use(lambda s: create_instance(s, new, host_name))
+    """Place the guest that FILE describes in JSON (- reads stdin), and print it with its layout.
+
+    Keys of flavor and image that nobody knows are warned of on stderr.
+    """
+    new, on_unknown = from_json(read(file), Instance), unknown_keys()
+    for text in warnings(new.flavor, new.image) if on_unknown == "warn" else ():
+        tell(f"warning: {text}")
+    placed = use(lambda s: create_instance(s, new, host_name, on_unknown))
     show(placed, tables.instance_detail(placed))
 
 
@@ -336,17 +345,20 @@ def instance_password(uuid: str, clear: bool) -> None:
 @click.option("--explain", is_flag=True, help="Answer in words, for people.")
 @click.option("--hosts", type=INPUT, metavar="HOSTS", help="Choose among these, a JSON list.")
 @click.option("--placement", is_flag=True, help="What it is to OpenStack's Placement.")
+@strict_option
 @json_option
 def fit(file: Path, explain: bool, hosts: Path | None, placement: bool) -> None:
     """Answer what-if questions: JSON lines in, one JSON line out for each. Touches no store.
 
     A question is {"host": HOST, "flavor": FLAVOR, "image": IMAGE}. The image may be left out; with
     --hosts there is no host in it, and with --placement there may be none. These two answer in
-    words unless --json is given. The exit code is 0 whatever the answers are.
+    words unless --json is given. Keys that nobody knows are in an answer's warnings. The exit code
+    is 0 whatever the answers are.
     """
     if hosts and placement:
         raise click.UsageError("expected one of --hosts and --placement, not both")
-    ask: Callable[[bytes], what_if.Answer] = what_if.answer
+    on_unknown = unknown_keys()
+    ask: Callable[..., what_if.Answer] = what_if.answer
     if hosts:
         ask = partial(what_if.choice_answer, hosts=from_json(read(hosts), list[Host]))
     elif placement:
@@ -354,7 +366,7 @@ def fit(file: Path, explain: bool, hosts: Path | None, placement: bool) -> None:
     in_words = explain or hosts or placement
     with open_input(file) as lines:
         for line in lines:
-            answer = ask(line)
+            answer = ask(line, unknown_keys=on_unknown)
             show(answer, *([answers.in_words(answer)] if in_words else []))
 
 

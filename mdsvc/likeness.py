@@ -18,7 +18,11 @@ from mdsvc.topology import Host, HostCell
 LABELS = frozenset({"name", "id", "socket"})
 """Fields that say which host or cell it is, and not what it is."""
 
-SEEN_AS = {"siblings": "core_masks", "service_version": "knows_mixed"}
+SEEN_AS = {
+    "arch": "gives_nodes",
+    "siblings": "core_masks",
+    "service_version": "knows_mixed",
+}
 """Fields that say more than matters, and the attribute with that which does."""
 
 

@@ -32,6 +32,21 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
 CellId = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Ratio = Annotated[float, msgspec.Meta(gt=0, le=1000)]
 Packing = Literal["spread", "pack"]
+Arch = Literal[
+    "aarch64",
+    "armv7l",
+    "i686",
+    "ia64",
+    "loongarch64",
+    "mips64",
+    "mips64el",
+    "ppc64",
+    "ppc64le",
+    "riscv64",
+    "s390x",
+    "x86_64",
+]
+"""The architectures that KVM has known, as libvirt and `uname -m` call them."""
 
 
 class PagePool(Form, frozen=True):
@@ -197,6 +212,7 @@ class Host(Form, frozen=True, dict=True):
     cpu_allocation_ratio: Ratio = 16.0
     ram_allocation_ratio: Ratio = 1.0
     packing: Packing = "spread"
+    arch: Arch = "x86_64"
     floating_vcpus: Count = 0
     floating_memory_mb: Count = 0
 
@@ -270,6 +286,11 @@ class Host(Form, frozen=True, dict=True):
     def knows_mixed(self) -> bool:
         """Whether the host's service is recent enough for mixed guests (R17)."""
         return self.service_version >= MIXED_SERVICE_VERSION
+
+    @property
+    def gives_nodes(self) -> bool:
+        """Whether guests can see NUMA nodes there: QEMU knows none of them on s390x."""
+        return self.arch != "s390x"
 
     def without_use(self) -> Host:
         """The same host as it is when no guest is placed on it."""

@@ -168,6 +168,7 @@ DIFFERENCES: list[Json] = [
     {"ram_allocation_ratio": 2.0},
     {"packing": "pack"},
     {"service_version": 1},
+    {"arch": "s390x"},
     {"floating_vcpus": 1},
     {"floating_memory_mb": 1},
     {"cells": 2},

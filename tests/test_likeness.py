@@ -44,6 +44,7 @@ HOST: Json = {
 OF_HOST: Json = {
     "cpu_shared_set": "6-7,14",
     "cpu_dedicated_set": "0-5,8-12,16,18",
+    "arch": "s390x",
     "service_version": 1,
     "cpu_allocation_ratio": 2.0,
     "ram_allocation_ratio": 2.0,

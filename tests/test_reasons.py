@@ -224,6 +224,14 @@ def test_the_thread_policy_is_told(threads: int, policy: str, vcpus: int, availa
     assert (reason["needed"], reason["available"]) == (vcpus, available)
 
 
+def test_s390x_has_no_place_for_a_guest_of_several_nodes() -> None:
+    on = host_of(grid(2, 8) | {"arch": "s390x"})
+    wanted = asked({"hw:cpu_policy": "dedicated", "hw:numa_nodes": "2"})
+    with pytest.raises(DoesNotFit, match="host h1 is s390x, whose guests cannot have several NUMA"):
+        fit(on, wanted)
+    assert fit(on, asked({"hw:cpu_policy": "dedicated"})).cells[0].host_cell == 0
+
+
 def test_r17_an_old_host_says_its_service_version() -> None:
     mixed = {"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "0"}
     message, [reason] = refusal(grid(1, 8, shared=4, service_version=1), asked(mixed, vcpus=2))

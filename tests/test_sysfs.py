@@ -11,7 +11,7 @@ from shutil import rmtree
 import pytest
 
 from mdsvc.cpuset import EMPTY, CpuSet
-from mdsvc.discovery.sysfs import local_host
+from mdsvc.discovery.sysfs import Kernel, local_host
 from mdsvc.errors import BadInput
 from mdsvc.topology import Host
 from tests.machines.caching import by_core
@@ -30,7 +30,8 @@ ONE = Machine(cells_of([0], 1, 1, strides(core=1), memory_kb=GIB))
 
 def read(root: Path, shared: CpuSet | None = None, dedicated: CpuSet | None = None) -> Host:
     """The host that the files below a folder tell of."""
-    return local_host("me", shared, dedicated, root / "sys", root / "proc/meminfo").host
+    kernel = Kernel(root / "sys", root / "proc/meminfo")
+    return local_host("me", shared, dedicated, kernel).host
 
 
 def host_of(machine: Machine, root: Path) -> Host:
@@ -204,8 +205,15 @@ def test_bad_files_are_one_message_that_names_the_file(tmp_path: Path, case: str
         read(tmp_path)
 
 
+def test_a_machine_that_nobody_knows_is_refused(smt: Path) -> None:
+    kernel = Kernel(smt / "sys", smt / "proc/meminfo", "vax")
+    with pytest.raises(BadInput, match=r"^uname -m: expected one of aarch64, .*, got 'vax'$"):
+        local_host("me", kernel=kernel)
+
+
 def test_this_machine_is_a_host() -> None:
     host = local_host("me").host
+    assert host.arch == os.uname().machine
     assert len(host.cpus) == os.sysconf("SC_NPROCESSORS_ONLN")
     assert sum(cell.memory_mb for cell in host.cells) > 0
     assert all(cell.pages[0].size_kb == PAGE_KB for cell in host.cells)

@@ -61,7 +61,7 @@ def changed(*path_and_value: Any) -> Json:
 def test_what_is_absent_has_the_defaults_of_the_contract() -> None:
     host = host_of({"name": "h", "cells": [{"id": 3, "memory_mb": 1, "cpus": "0-2"}]})
     assert (host.cpu_allocation_ratio, host.ram_allocation_ratio) == (16.0, 1.0)
-    assert (host.packing, host.service_version) == ("spread", 2)
+    assert (host.packing, host.service_version, host.arch) == ("spread", 2, "x86_64")
     assert host.cpu_shared_set == host.cpu_dedicated_set == EMPTY
     [cell] = host.cells
     assert cell.socket == 3
@@ -102,6 +102,8 @@ WRONG: list[tuple[tuple[Any, ...], str]] = [
     (("name", "a\n"), "name: "),
     (("name", 5), "name: expected 1 to 255 of A-Z"),
     (("name", "a\0"), "name: expected text without NUL"),
+    (("arch", "amd64"), "arch: expected one of aarch64, armv7l, i686, ia64, loongarch64, "),
+    (("arch", 64), "arch: expected one of aarch64, armv7l, "),
     (
         ("service_version", 0),
         "service_version: expected a whole number from 1 to 2147483648, got 0",

@@ -10,13 +10,21 @@ from mdsvc.instance import Instance, PlacedInstance, place_instance
 from mdsvc.names import canonical_uuid
 from mdsvc.placing.choice import choose
 from mdsvc.placing.usage import place, remove
+from mdsvc.policy import unknown_keys as keys
 from mdsvc.policy.flavor import Request, request
+from mdsvc.policy.unknown_keys import UnknownKeys
 from mdsvc.store import Store, Transaction
 from mdsvc.topology import MIXED_SERVICE_VERSION, Host
 
 
-async def create_instance(store: Store, instance: Instance, host: str | None) -> PlacedInstance:
-    """Place a guest on the host named, or on the best one, and store it with its layout."""
+async def create_instance(
+    store: Store, instance: Instance, host: str | None, unknown_keys: UnknownKeys = "warn"
+) -> PlacedInstance:
+    """Place a guest on the host named, or on the best one, and store it with its layout.
+
+    Where ``unknown_keys`` are errors, raises InvalidRequest for them (R28).
+    """
+    keys.check(instance.flavor, instance.image, unknown_keys)
     wanted = request(instance.flavor, instance.image)
 
     async def use_case(tx: Transaction) -> PlacedInstance:

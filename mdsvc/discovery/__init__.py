@@ -7,12 +7,12 @@ that is here, and so the same for both.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from mdsvc.cpuset import EMPTY, CpuSet, union
 from mdsvc.errors import BadInput
 from mdsvc.forms import from_builtins, to_builtins
-from mdsvc.topology import Host, HostCell, check_disjoint
+from mdsvc.topology import Arch, Host, HostCell, check_disjoint
 
 
 class Discovered(NamedTuple):
@@ -30,6 +30,15 @@ class Machine(NamedTuple):
     """The CPUs of each L3 cache, wherever they are."""
     offline: CpuSet
     """CPUs that are there, and in no cell."""
+    arch: Arch = "x86_64"
+
+
+def arch_of(text: str, where: str) -> Arch:
+    """An architecture as libvirt or the kernel names it. Raises BadInput naming the place."""
+    for arch in get_args(Arch):
+        if text == arch:
+            return arch  # type: ignore[no-any-return]  # one of the literals
+    raise BadInput(f"{where}: expected one of {', '.join(get_args(Arch))}, got {text[:60]!r}")
 
 
 class Cores(NamedTuple):
@@ -79,6 +88,7 @@ def discovered(
         shared = cpus
     form = {
         "name": name,
+        "arch": machine.arch,
         "cells": to_builtins(cells),
         "cpu_shared_set": _checked("cpu_shared_set", shared or EMPTY, cpus, machine.offline),
         "cpu_dedicated_set": _checked(

@@ -13,9 +13,9 @@ from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element
 
 from mdsvc.cpuset import EMPTY, MAX_CPU, CpuSet
-from mdsvc.discovery import Cores, Discovered, Machine, cores_of, discovered
+from mdsvc.discovery import Cores, Discovered, Machine, arch_of, cores_of, discovered
 from mdsvc.errors import BadInput
-from mdsvc.topology import HostCell, PagePool
+from mdsvc.topology import Arch, HostCell, PagePool
 
 MAX_XML = 16 * 2**20
 """Bytes; a host of 4096 CPUs in 256 cells takes 4 MiB."""
@@ -32,7 +32,8 @@ def host_from_capabilities(
     either every CPU is shared, as in Nova. Offline CPUs are left out. Raises BadInput.
     """
     root = _document(xml)
-    return discovered(name, _machine(_topology_of(root), _l3_of(root)), shared, dedicated)
+    machine = _machine(_topology_of(root), _l3_of(root))._replace(arch=_arch_of(root))
+    return discovered(name, machine, shared, dedicated)
 
 
 # ---- the document ----
@@ -65,6 +66,13 @@ def _topology_of(root: Element) -> Element:
     if topology is None:
         raise BadInput(f"<{root.tag}>: expected a host with <topology> in it")
     return topology
+
+
+def _arch_of(root: Element) -> Arch:
+    """The host's architecture; x86_64 where a part of the document was given that has none."""
+    path = "host/cpu/arch" if root.tag == "capabilities" else "cpu/arch"
+    arch = root.findtext(path)
+    return "x86_64" if arch is None else arch_of(arch.strip(), "<cpu><arch>")
 
 
 def _l3_of(root: Element) -> list[CpuSet]:

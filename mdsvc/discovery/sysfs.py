@@ -13,27 +13,40 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mdsvc.cpuset import EMPTY, MAX_CPU, CpuSet
-from mdsvc.discovery import Cores, Discovered, Machine, cores_of, discovered
+from mdsvc.discovery import Cores, Discovered, Machine, arch_of, cores_of, discovered
 from mdsvc.errors import BadInput
 from mdsvc.topology import HostCell, PagePool
 
 _MAX_CELL = 65535
 
 
+class Kernel(NamedTuple):
+    """Where a kernel tells of its machine. ``machine`` is what `uname -m` says; ``meminfo`` is
+    read only where the kernel knows no nodes.
+    """
+
+    sys: Path = Path("/sys")
+    meminfo: Path = Path("/proc/meminfo")
+    machine: str = os.uname().machine
+
+
+THIS = Kernel()
+
+
 def local_host(
     name: str,
     shared: CpuSet | None = None,
     dedicated: CpuSet | None = None,
-    root: Path = Path("/sys"),
-    meminfo: Path = Path("/proc/meminfo"),
+    kernel: Kernel = THIS,
 ) -> Discovered:
     """The host that this program runs on, each NUMA node one cell.
 
     ``shared`` and ``dedicated`` become ``cpu_shared_set`` and ``cpu_dedicated_set``; without
-    either every CPU is shared, as in Nova. ``meminfo`` is read only where the
-    kernel knows no nodes. Raises BadInput.
+    either every CPU is shared, as in Nova. Raises BadInput.
     """
-    machine = _machine(root / "devices/system", meminfo, root / "kernel/mm/hugepages")
+    arch = arch_of(kernel.machine, "uname -m")
+    system, hugepages = kernel.sys / "devices/system", kernel.sys / "kernel/mm/hugepages"
+    machine = _machine(system, kernel.meminfo, hugepages)._replace(arch=arch)
     return discovered(name, machine, shared, dedicated)
 
 

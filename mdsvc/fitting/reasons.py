@@ -97,6 +97,9 @@ def whole_host_reasons(host: Host, request: Request) -> list[Reason]:
         message = f"host {host.name} has service version {host.service_version}, which does not "
         message += "know mixed guests (R17)"
         reasons.append(Reason(rule="service_version", message=message))
+    if len(request.cells) > 1 and not host.gives_nodes:
+        message = f"host {host.name} is {host.arch}, whose guests cannot have several NUMA nodes"
+        reasons.append(Reason(rule="guest_numa", message=message))
     reasons += _floating_reasons(host, request)
     return reasons
 
@@ -104,6 +107,8 @@ def whole_host_reasons(host: Host, request: Request) -> list[Reason]:
 def is_refused(host: Host, request: Request) -> bool:
     """Whether some rule of the whole host forbids the guest."""
     if request.cpu_policy == "mixed" and not host.knows_mixed:
+        return True
+    if len(request.cells) > 1 and not host.gives_nodes:
         return True
     floats = not request.cells or host.floating_vcpus or host.floating_memory_mb
     return bool(floats and _floating_reasons(host, request))

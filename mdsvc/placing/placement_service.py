@@ -7,7 +7,6 @@ needs at least, and a candidate that Placement returns may still not fit.
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
 
 from mdsvc.policy.flavor import Request
 from mdsvc.topology import Host
@@ -33,14 +32,6 @@ def traits(request: Request) -> list[str]:
     here these have wholly free cores to offer too.
     """
     return [HYPERTHREADING] if request.cpu_thread_policy == "require" else []
-
-
-def candidates_query(request: Request) -> str:
-    """The path and query that ask Placement for hosts (``GET /allocation_candidates``)."""
-    query = {"resources": ",".join(f"{name}:{n}" for name, n in resources(request).items())}
-    if traits(request):
-        query["required"] = ",".join(traits(request))
-    return "/allocation_candidates?" + urlencode(query, safe=":,")
 
 
 def inventories(host: Host) -> dict[str, dict[str, Any]]:

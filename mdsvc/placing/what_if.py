@@ -13,8 +13,13 @@ from mdsvc.errors import BadInput, Code, DoesNotFit, InvalidRequest, MdsvcError,
 from mdsvc.forms import Form, from_json
 from mdsvc.layout import Layout, fit
 from mdsvc.placing import placement_service
+from mdsvc.placing.candidates import candidates
 from mdsvc.placing.choice import Ranked, rank
+from mdsvc.policy import unknown_keys as keys
+from mdsvc.policy.extra_specs import texts
 from mdsvc.policy.flavor import Flavor, Image, Request, request
+from mdsvc.policy.resource_keys import ResourceKeys, resource_keys
+from mdsvc.policy.unknown_keys import UnknownKeys
 from mdsvc.topology import Host
 
 # ---- questions ----
@@ -32,9 +37,15 @@ class HostlessQuestion(Form, frozen=True, kw_only=True):
         return request(self.flavor, self.image)
 
     @property
+    def resource_keys(self) -> ResourceKeys:
+        """What they ask of Placement by name. Raises InvalidRequest."""
+        props = texts(self.image.properties) if self.image else {}
+        return resource_keys(texts(self.flavor.extra_specs), props)
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What is odd about flavor and image, and no error: in every answer to the question."""
-        return ()
+        return keys.warnings(self.flavor, self.image)
 
 
 class Question(HostlessQuestion, frozen=True, kw_only=True):
@@ -89,6 +100,7 @@ class PlacementAnswer(msgspec.Struct, frozen=True, kw_only=True):
     query: str
     resources: dict[str, int]
     required: list[str]
+    forbidden: list[str]
     inventories: dict[str, dict[str, Any]] | UnsetType = UNSET
     usages: dict[str, int] | UnsetType = UNSET
     traits: list[str] | UnsetType = UNSET
@@ -115,16 +127,18 @@ _Q = TypeVar("_Q", bound=HostlessQuestion)
 _A = TypeVar("_A", Fits, PlacementAnswer, Fits | Refusal)
 
 
-def answer(line: bytes | str) -> Fits | Refusal:
+def answer(line: bytes | str, unknown_keys: UnknownKeys = "warn") -> Fits | Refusal:
     """Whether it fits: a layout, or the error's name, message and reasons."""
 
     def fitted(question: Question) -> Fits:
         return Fits(layout=fit(question.host, question.request))
 
-    return _answered(line, Question, fitted)
+    return _answered(line, Question, fitted, unknown_keys)
 
 
-def choice_answer(line: bytes | str, hosts: Sequence[Host]) -> Fits | Refusal:
+def choice_answer(
+    line: bytes | str, hosts: Sequence[Host], unknown_keys: UnknownKeys = "warn"
+) -> Fits | Refusal:
     """The host chosen with the layout on it, and for each host what speaks for or against it."""
 
     def chosen(question: HostlessQuestion) -> Fits | Refusal:
@@ -137,7 +151,7 @@ def choice_answer(line: bytes | str, hosts: Sequence[Host]) -> Fits | Refusal:
         best = ranking[0]
         return Fits(host=best.host.name, layout=best.layout(wanted), hosts=table)
 
-    return _answered(line, HostlessQuestion, chosen)
+    return _answered(line, HostlessQuestion, chosen, unknown_keys)
 
 
 def _host_answer(ranked: Ranked, wanted: Request) -> HostAnswer:
@@ -147,24 +161,29 @@ def _host_answer(ranked: Ranked, wanted: Request) -> HostAnswer:
     return HostAnswer(host=name, fits=True, cores_broken=broken)
 
 
-def placement_answer(line: bytes | str) -> PlacementAnswer | Refusal:
+def placement_answer(
+    line: bytes | str, unknown_keys: UnknownKeys = "warn"
+) -> PlacementAnswer | Refusal:
     """What the request and, where one is given, the host are to Placement (R16)."""
-    return _answered(line, PlacementQuestion, _placement)
+    return _answered(line, PlacementQuestion, _placement, unknown_keys)
 
 
 def _placement(question: PlacementQuestion) -> PlacementAnswer:
-    wanted, host = question.request, question.host
+    asked_for, host = candidates(question.request, question.resource_keys), question.host
     return PlacementAnswer(
-        query=placement_service.candidates_query(wanted),
-        resources=placement_service.resources(wanted),
-        required=placement_service.traits(wanted),
+        query=asked_for.query,
+        resources=asked_for.resources,
+        required=asked_for.required,
+        forbidden=asked_for.forbidden,
         inventories=placement_service.inventories(host) if host else UNSET,
         usages=placement_service.usages(host) if host else UNSET,
         traits=placement_service.host_traits(host) if host else UNSET,
     )
 
 
-def _answered(line: bytes | str, kind: type[_Q], ask: Callable[[_Q], _A]) -> _A | Refusal:
+def _answered(
+    line: bytes | str, kind: type[_Q], ask: Callable[[_Q], _A], unknown_keys: UnknownKeys
+) -> _A | Refusal:
     """The answer, or what is wrong with the question, or why it does not fit."""
     try:
         question = from_json(line, kind)
@@ -172,6 +191,7 @@ def _answered(line: bytes | str, kind: type[_Q], ask: Callable[[_Q], _A]) -> _A 
         return _refusal(error)
     outcome: _A | Refusal
     try:
+        keys.check(question.flavor, question.image, unknown_keys)
         outcome = ask(question)
     except (InvalidRequest, DoesNotFit) as error:
         outcome = _refusal(error)

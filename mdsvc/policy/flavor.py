@@ -17,8 +17,8 @@ from mdsvc.cpuset import EMPTY, CpuSet, union
 from mdsvc.errors import InvalidRequest
 from mdsvc.forms import Form
 from mdsvc.names import Line
+from mdsvc.policy import cpu_topology, guest_numa, resource_keys
 from mdsvc.policy import extra_specs as read
-from mdsvc.policy import guest_numa
 from mdsvc.policy.extra_specs import Texts
 
 Policy = Literal["dedicated", "shared", "mixed"]
@@ -116,6 +116,9 @@ def request(flavor: Flavor, image: Image | None = None) -> Request:
     _check_mask_belongs(specs, policy, counts)
     _check_realtime(specs, props, realtime, dedicated, flavor.vcpus)
     page_size = _page_size(specs, props)
+    # checked here, obeyed in the domain and by Placement
+    cpu_topology.wishes(specs, props, flavor.vcpus)
+    resource_keys.resource_keys(specs, props)
     has_topology = policy != "shared" or nodes.asked_for or page_size is not None
     return Request(
         vcpus=flavor.vcpus,

@@ -69,6 +69,7 @@ def _placement(answer: PlacementAnswer) -> Sequence[RenderableType]:
         "query": f"GET {answer.query}",
         "resources": ", ".join(f"{name} {n}" for name, n in answer.resources.items()),
         "required": ", ".join(answer.required) or "no traits",
+        **({"forbidden": ", ".join(answer.forbidden)} if answer.forbidden else {}),
     }
     if not answer.inventories:
         return [facts(query)]

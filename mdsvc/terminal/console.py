@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -17,7 +17,8 @@ from mdsvc.cpuset import CpuSet
 from mdsvc.errors import BadInput, InvalidRequest, MdsvcError, NotFound, Refused
 from mdsvc.forms import to_json
 from mdsvc.logs import one_line
-from mdsvc.settings import Settings, load
+from mdsvc.policy.unknown_keys import UnknownKeys
+from mdsvc.settings import ALL_SETTINGS, Settings, load
 from mdsvc.store import Store
 from mdsvc.store.opening import open_store
 
@@ -75,17 +76,34 @@ json_option = click.option(
     help="Print JSON, for programs.",
 )
 
+strict_option = click.option(
+    "--strict",
+    "unknown_keys",
+    is_flag=True,
+    expose_value=False,
+    callback=_remember,
+    help="Unknown keys of flavor and image are errors. [env: MDSVC_UNKNOWN_KEYS=error]",
+)
+
 
 def examples(*lines: str) -> str:
     """An epilog; the mark keeps click from wrapping it."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-def settings(flags: Mapping[str, Any], config: Path | None = None) -> Settings:
+def settings(
+    flags: Mapping[str, Any], config: Path | None = None, only: Collection[str] = ALL_SETTINGS
+) -> Settings:
     """The settings with these flags and --store; MDSVC_CONFIG can name the file too."""
     named = os.environ.get("MDSVC_CONFIG")
     flags = {"store": _remembered("store"), **flags}
-    return load(config or (Path(named) if named else None), os.environ, flags)
+    return load(config or (Path(named) if named else None), os.environ, flags, only)
+
+
+def unknown_keys() -> UnknownKeys:
+    """Whether unknown keys are errors: by --strict, or by this setting, whatever others are."""
+    strict = "error" if _remembered("unknown_keys") else None
+    return settings({"unknown_keys": strict}, only=("unknown_keys",)).unknown_keys
 
 
 def use(use_case: Callable[[Store], Awaitable[T]]) -> T:

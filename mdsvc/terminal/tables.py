@@ -52,6 +52,7 @@ def host_detail(host: Host) -> Printable:
     knows = "knows mixed guests" if host.knows_mixed else "from before mixed guests"
     described = {
         "host": host.name,
+        "arch": host.arch,
         "service_version": f"{host.service_version}, {knows}",
         "cpu_shared_set": _cpus(host.cpu_shared_set),
         "cpu_dedicated_set": _cpus(host.cpu_dedicated_set),

@@ -17,6 +17,7 @@ from mdsvc.instance import Instance
 from mdsvc.topology import Host, HostCell, PagePool
 from tests.books.values import (
     DEDICATED,
+    FORM,
     HUGE,
     MIXED,
     NODE,
@@ -187,7 +188,8 @@ async def test_a_long_refusal_names_the_first_twenty() -> None:
 
 MEANT = {
     Host: {
-        "name": "nothing", "cells": "refusals", "cpu_shared_set": "refusals",
+        "name": "nothing", "arch": "nodes, see below",
+        "cells": "refusals", "cpu_shared_set": "refusals",
         "cpu_dedicated_set": "refusals", "service_version": "refusals",
         "cpu_allocation_ratio": "refusals", "ram_allocation_ratio": "refusals",
         "packing": "nothing", "floating_vcpus": "use", "floating_memory_mb": "use",
@@ -220,3 +222,18 @@ def _changed(kind: type[msgspec.Struct], change: Host) -> set[str]:
 
     old, new = values(host()), values(change)
     return {name for name in old if old[name] != new[name]}
+
+
+async def test_several_nodes_do_not_become_those_of_s390x() -> None:
+    two = host(cells=[{**FORM["cells"][0], "cpus": "0-3", "siblings": []},
+                      {**FORM["cells"][0], "cpus": "4-7", "siblings": [], "id": 1}],
+               cpu_shared_set="0,4", cpu_dedicated_set="1-3,5-7")  # fmt: skip
+    guests = [guest(1, DEDICATED | {"hw:numa_nodes": "2"}, 2), guest(2, DEDICATED)]
+    store = await stored(two, *guests)
+    with pytest.raises(CannotStay) as refused:
+        await replace_host(store, replace(two, arch="s390x"))
+    assert [(each.instance, each.rule) for each in refused.value.reasons] == [
+        (uuid(1), "guest_numa")
+    ]
+    await delete_instance(store, uuid(1))
+    assert (await replace_host(store, replace(two, arch="s390x"))).host.arch == "s390x"

@@ -174,6 +174,13 @@ async def test_what_cannot_be_found_out_is_kept() -> None:
     assert await get_host(store, "h1") == (replaced.host, [await get_instance(store, uuid(1))])
 
 
+async def test_the_architecture_is_found_out() -> None:
+    store = await stored(host(), guest(1, DEDICATED))
+    on, *sets = found()
+    replaced = await replace_found_host(store, replace(on, arch="ppc64le"), *sets)
+    assert replaced.host.arch == "ppc64le"
+
+
 SETS = {
     "neither": (found(), "0-1", "2-7"),
     "shared": (found(shared="0"), "0", "2-7"),

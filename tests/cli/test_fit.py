@@ -123,3 +123,41 @@ def test_a_store_that_cannot_be_is_no_matter(tmp_path: Path) -> None:
     done = process("fit", stdin=FITS, MDSVC_STORE="nonsense", MDSVC_GUEST="nonsense")
     assert (done.code, done.err) == (0, "")
     assert done.lines[0]["fits"] is True
+
+
+# ---- keys that nobody knows ----
+
+MISSPELT = {"hw:cpu_polcy": "dedicated"}
+TOLD = "hw:cpu_polcy='dedicated': expected a key that is known; the nearest is hw:cpu_policy"
+
+
+@pytest.mark.parametrize("flags", [[], ["--placement", "--json"], ["--hosts"]])
+def test_an_unknown_key_is_warned_of_in_the_answer(
+    mdsvc: Mdsvc, tmp_path: Path, flags: list[str]
+) -> None:
+    question: Json = {"flavor": flavor(4, extra_specs=MISSPELT)}
+    if flags == ["--hosts"]:
+        (tmp_path / "hosts.json").write_text(json.dumps([host()]))
+        flags = ["--hosts", str(tmp_path / "hosts.json"), "--json"]
+    else:
+        question["host"] = host()
+    [answer] = mdsvc("fit", *flags, stdin=question).lines
+    assert answer["warnings"] == [TOLD]
+    assert "error" not in answer
+    [answer] = mdsvc("fit", *flags, "--strict", stdin=question).lines
+    assert (answer["fits"], answer["error"], answer["message"]) == (False, "InvalidRequest", TOLD)
+
+
+def test_a_setting_makes_unknown_keys_errors_too() -> None:
+    question = {"host": host(), "flavor": flavor(4, extra_specs=MISSPELT)}
+    [answer] = process("fit", stdin=question, MDSVC_UNKNOWN_KEYS="error").lines
+    assert answer["message"] == TOLD
+    done = process("fit", stdin=question, MDSVC_UNKNOWN_KEYS="perhaps")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "mdsvc: MDSVC_UNKNOWN_KEYS: expected one of error, warn\n"
+
+
+def test_people_are_warned_in_words(mdsvc: Mdsvc) -> None:
+    question = {"host": host(), "flavor": flavor(4, extra_specs=MISSPELT)}
+    done = mdsvc("fit", "--explain", stdin=question)
+    assert f"warning: {TOLD}" in " ".join(done.out.split())

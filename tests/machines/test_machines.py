@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from mdsvc.discovery import Discovered
 from mdsvc.discovery.capabilities import host_from_capabilities
-from mdsvc.discovery.sysfs import local_host
+from mdsvc.discovery.sysfs import Kernel, local_host
 from mdsvc.errors import BadInput
 from mdsvc.topology import Host
 from tests.machines.capabilities import capabilities
@@ -36,7 +36,8 @@ def told_by_libvirt(machine: Machine) -> Discovered:
 
 def told_by_kernel(machine: Machine, root: Path) -> Discovered:
     plant(machine, root)
-    return local_host("h1", root=root / "sys", meminfo=root / "proc/meminfo")
+    kernel = Kernel(root / "sys", root / "proc/meminfo", machine.arch)
+    return local_host("h1", kernel=kernel)
 
 
 def by_libvirt(machine: Machine) -> Host:

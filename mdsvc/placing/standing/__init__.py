@@ -52,15 +52,18 @@ def stand(before: Host, after: Host, guests: Sequence[Resident]) -> Standing:
 def found_anew(
     registered: Host, found: Host, shared: CpuSet | None, dedicated: CpuSet | None
 ) -> Host:
-    """The registered host with what was found out about it: its cells. All else stays as it was,
-    the CPU sets too where none is given; of these only what is still there. Raises BadInput.
+    """The registered host with what was found out about it: its arch and cells. All else stays as
+    it was, the CPU sets too where none is given; of these only what is still there.
+
+    Raises BadInput.
     """
     form = to_builtins(registered)
     sets = {"cpu_shared_set": shared, "cpu_dedicated_set": dedicated}
     for name, given in sets.items():
         kept = getattr(registered, name) & found.cpus
         form[name] = str(kept if given is None else given)
-    return from_builtins({**form, "cells": to_builtins(found.cells)}, Host)
+    form |= {"arch": found.arch, "cells": to_builtins(found.cells)}
+    return from_builtins(form, Host)
 
 
 def _floats(host: Host, layout: Layout) -> tuple[CpuSet, ...]:

@@ -34,6 +34,16 @@ def _service_version(host: Host, guests: Sequence[Resident]) -> Broken:
             yield guest, f"expected {expected}, got {host.service_version}"
 
 
+def _guest_numa(host: Host, guests: Sequence[Resident]) -> Broken:
+    """R30."""
+    for guest in guests:
+        if len(guest.layout.cells) > 1 and not host.gives_nodes:
+            yield (
+                guest,
+                f"expected at most one NUMA node on {host.arch}, got {len(guest.layout.cells)}",
+            )
+
+
 def _host_cell(host: Host, guests: Sequence[Resident]) -> Broken:
     for guest in guests:
         for used in guest.layout.cells:
@@ -43,6 +53,7 @@ def _host_cell(host: Host, guests: Sequence[Resident]) -> Broken:
 
 RULES: Mapping[str, Callable[[Host, Sequence[Resident]], Broken]] = {
     "service_version": _service_version,
+    "guest_numa": _guest_numa,
     "host_cell": _host_cell,
     "dedicated_cpus": dedicated_cpus,
     "thread_policy": thread_policy,
