@@ -21,7 +21,7 @@ from mdsvc.policy.flavor import Request
 from mdsvc.topology import Host
 
 
-class Ranked(msgspec.Struct, frozen=True):
+class Ranked(msgspec.Struct, frozen=True, gc=False):
     """A host with the best place that was found on it, or on the first by name of the hosts that
     are alike; None where there is none.
     """
@@ -32,12 +32,12 @@ class Ranked(msgspec.Struct, frozen=True):
     @property
     def price(self) -> int | None:
         """What the best layout costs, comparable between hosts; None where there is none."""
-        return self.found and self.found.price
+        return self.found.price if self.found else None
 
     @property
     def cores_broken(self) -> int | None:
         """How many whole cores the best layout breaks; None where there is none."""
-        return self.found and self.found.cores_broken
+        return self.found.cores_broken if self.found else None
 
     def layout(self, request: Request) -> Layout:
         """The best layout. Raises DoesNotFit."""
