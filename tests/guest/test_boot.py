@@ -10,6 +10,7 @@ from mdguest.boot import boot, kernel_list
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.doctor import abilities
 from mdguest.observe import observe
+from typing_extensions import override
 
 from tests.guest.fake import FakeGuest, guest
 from tests.guest.use import plan
@@ -61,6 +62,7 @@ def configured(*lines: str, packed: bool = False) -> FakeGuest:
         return made
 
     class Packed(FakeGuest):
+        @override
         def read_bytes(self, path: str, limit: int) -> bytes:
             assert path == "/proc/config.gz"
             return gzip.compress(text.encode())
