@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 
 from msgspec.structs import replace
+from typing_extensions import override
 
 from bench.hosts import CASES, LARGEST_MISS, Case, Machine
 from bench.nova_process import Nova, nova
@@ -62,6 +63,7 @@ class Row:
             self.nova += answer["times"] or ()
             assert answer["fits"] in (self.case.fits, None), self.case.name
 
+    @override
     def __str__(self) -> str:
         warm, cold = statistics.median(self.warm), statistics.median(self.cold)
         shown = f"{self.case.name:34}{warm:9.1f}{cold:9.1f}"

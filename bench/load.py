@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
+from typing_extensions import override
+
 
 class _Connection(asyncio.Protocol):
     """Sends the same request again as soon as its answer is complete."""
@@ -15,11 +17,13 @@ class _Connection(asyncio.Protocol):
         self._left = -1
         self._head = b""
 
+    @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         transport.write(self.request)
 
+    @override
     def data_received(self, data: bytes) -> None:
         if self._left < 0:
             self._head += data

@@ -41,9 +41,7 @@ def guest_app(store: GuestStore, settings: Settings) -> web.Application:
 
 def operator_app(store: Store) -> web.Application:
     """What operators and their monitoring talk to."""
-    app = web.Application()
-    app.add_routes(api.routes(store))
-    return app
+    return api.application(store)
 
 
 def _identity(settings: Settings) -> Identity:

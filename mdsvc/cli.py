@@ -13,25 +13,34 @@ import click
 from click.shell_completion import get_completion_class
 
 from mdsvc import __version__
-from mdsvc.control.hosts import add_host, get_host, list_hosts, remove_host, replace_host
+from mdsvc.control.hosts import (
+    Replaced,
+    add_host,
+    get_host,
+    list_hosts,
+    remove_host,
+    replace_found_host,
+    replace_host,
+)
 from mdsvc.control.instances import (
     clear_password,
     create_instance,
     delete_instance,
     get_instance,
+    get_instance_with_host,
     get_password,
     list_instances,
 )
 from mdsvc.cpuset import CpuSet
 from mdsvc.discovery.capabilities import host_from_capabilities
 from mdsvc.discovery.sysfs import local_host
-from mdsvc.errors import BadInput
 from mdsvc.forms import from_json
-from mdsvc.instance import Instance, PlacedInstance, content_of
+from mdsvc.instance import Instance, content_of
 from mdsvc.libvirt import PARTS, VirtType, domain_xml
 from mdsvc.logs import configure
+from mdsvc.names import canonical_uuid
 from mdsvc.placing import what_if
-from mdsvc.store import Store
+from mdsvc.policy.unknown_keys import warnings
 from mdsvc.terminal import answers, tables
 from mdsvc.terminal.console import (
     CPUS,
@@ -45,11 +54,14 @@ from mdsvc.terminal.console import (
     show,
     show_bytes,
     store_option,
+    strict_option,
+    tell,
     terminal,
+    unknown_keys,
     use,
 )
 from mdsvc.terminal.host_map import host_map
-from mdsvc.topology import Host
+from mdsvc.topology import Host, described
 
 
 @click.group(
@@ -133,15 +145,20 @@ def host() -> None:
 @json_option
 def host_add(file: Path, replace: bool) -> None:
     """Register the host that FILE describes in JSON (- reads stdin)."""
+    if replace:
+        _show_replaced(use(partial(replace_host, host=described(read(file)))))
+        return
     new = from_json(read(file), Host)
-    if new != new.without_use() and not replace:
-        raise BadInput(
-            "pinned, shared_used, memory_used_mb, pages.used and floating_*: expected none, "
-            "as the use of a registered host is that of its guests; only `fit` takes them"
-        )
-    register = replace_host if replace else add_host
-    added = use(lambda s: register(s, new.without_use()))
+    added = use(lambda s: add_host(s, new))
     show(added, tables.host_detail(added))
+
+
+def _show_replaced(replaced: Replaced) -> None:
+    """Guests that run are not touched by what is written here, so whoever runs them is told."""
+    for guest in replaced.renewed:
+        who = f"{guest.name} ({guest.uuid}), generation {guest.generation}"
+        tell(f"renewed {who}: it floats over other pCPUs now; see `mdsvc instance xml`")
+    show(replaced.host, tables.host_detail(replaced.host))
 
 
 @host.command(
@@ -149,6 +166,7 @@ def host_add(file: Path, replace: bool) -> None:
     epilog=examples(
         "virsh capabilities | mdsvc host import h1 --capabilities - --shared 0-3 --dedicated 4-31",
         "mdsvc host import me --local --dedicated 1",
+        "virsh capabilities | mdsvc host import h1 --capabilities - --replace",
     ),
 )
 @click.argument("name")
@@ -156,25 +174,33 @@ def host_add(file: Path, replace: bool) -> None:
 @click.option("--local", is_flag=True, help="This machine itself, from its sysfs.")
 @click.option("--shared", type=CPUS, help="cpu_shared_set, like 0-3,8. [default: all, or none]")
 @click.option("--dedicated", type=CPUS, help="cpu_dedicated_set. [default: none]")
+@click.option("--replace", is_flag=True, help="Look at a registered host anew; guests stay.")
 @store_option
 @json_option
 def host_import(
     name: str,
     capabilities: Path | None,
     local: bool,
-    shared: CpuSet | None,
-    dedicated: CpuSet | None,
+    replace: bool,
+    **sets: CpuSet | None,
 ) -> None:
     """Register host NAME with the topology that libvirt or this machine's kernel reports.
 
-    Without --shared and --dedicated every CPU is shared; with one of them the other is empty.
+    Without --shared and --dedicated every CPU is shared; with one of them the other is empty. With
+    --replace a registered host keeps its sets where they are not given, and all its settings.
     """
     if (capabilities is None) is not local:
         raise click.UsageError("expected one of --capabilities XML and --local")
     if capabilities:
-        new = host_from_capabilities(read(capabilities), name, shared, dedicated)
+        found = host_from_capabilities(read(capabilities), name, **sets)
     else:
-        new = local_host(name, shared, dedicated)
+        found = local_host(name, sets["shared"], sets["dedicated"])
+    for note in found.notes:
+        tell(note)
+    new = found.host
+    if replace:
+        _show_replaced(use(lambda s: replace_found_host(s, new, **sets)))
+        return
     added = use(lambda s: add_host(s, new))
     show(added, tables.host_detail(added))
 
@@ -184,8 +210,8 @@ def host_import(
 @json_option
 def host_list() -> None:
     """List the hosts with their use."""
-    found = use(list_hosts)
-    show(found, tables.hosts_table(found))
+    hosts = use(list_hosts)
+    show(hosts, tables.hosts_table(hosts))
 
 
 @host.command("show", epilog=examples("mdsvc host show h1"))
@@ -194,8 +220,8 @@ def host_list() -> None:
 @json_option
 def host_show(name: str) -> None:
     """Draw a host: which guest has which CPU."""
-    found, guests = use(lambda s: get_host(s, name))
-    show(found, tables.host_detail(found), host_map(found, guests))
+    shown, guests = use(lambda s: get_host(s, name))
+    show(shown, tables.host_detail(shown), host_map(shown, guests))
 
 
 @host.command("remove", epilog=examples("mdsvc host remove h1"))
@@ -222,12 +248,18 @@ def instance() -> None:
 )
 @click.argument("file", type=INPUT)
 @click.option("--host", "host_name", metavar="NAME", help="Place it there, and nowhere else.")
+@strict_option
 @store_option
 @json_option
 def instance_create(file: Path, host_name: str | None) -> None:
-    """Place the guest that FILE describes in JSON (- reads stdin), and print it with its layout."""
-    new = from_json(read(file), Instance)
-    placed = use(lambda s: create_instance(s, new, host_name))
+    """Place the guest that FILE describes in JSON (- reads stdin), and print it with its layout.
+
+    Keys of flavor and image that nobody knows are warned of on stderr.
+    """
+    new, on_unknown = from_json(read(file), Instance), unknown_keys()
+    for text in warnings(new.flavor, new.image) if on_unknown == "warn" else ():
+        tell(f"warning: {text}")
+    placed = use(lambda s: create_instance(s, new, host_name, on_unknown))
     show(placed, tables.instance_detail(placed))
 
 
@@ -236,8 +268,8 @@ def instance_create(file: Path, host_name: str | None) -> None:
 @json_option
 def instance_list() -> None:
     """List the guests with their CPUs."""
-    found = use(list_instances)
-    show(found, tables.instances_table(found))
+    guests = use(list_instances)
+    show(guests, tables.instances_table(guests))
 
 
 @instance.command("show", epilog=examples(f"mdsvc instance show {_UUID}"))
@@ -246,8 +278,8 @@ def instance_list() -> None:
 @json_option
 def instance_show(uuid: str) -> None:
     """Show a guest and its layout."""
-    found = use(lambda s: get_instance(s, uuid.lower()))
-    show(found, tables.instance_detail(found))
+    guest = use(lambda s: get_instance(s, uuid))
+    show(guest, tables.instance_detail(guest))
 
 
 @instance.command(
@@ -263,13 +295,8 @@ def instance_show(uuid: str) -> None:
 @store_option
 def instance_xml(uuid: str, only: str | None, kind: VirtType) -> None:
     """Print a guest as a libvirt domain, pinned to where it is. Disks and networks are yours."""
-
-    async def placed(store: Store) -> tuple[PlacedInstance, Host]:
-        guest = await get_instance(store, uuid.lower())
-        found, _ = await get_host(store, guest.host)
-        return guest, found
-
-    xml = domain_xml(*use(placed), kind, only)
+    guest, where = use(lambda s: get_instance_with_host(s, uuid))
+    xml = domain_xml(guest, where, kind, only)
     click.echo(xml or f"mdsvc: this guest needs no <{only}>", nl=not xml, err=not xml)
 
 
@@ -278,7 +305,7 @@ def instance_xml(uuid: str, only: str | None, kind: VirtType) -> None:
 @store_option
 def instance_delete(uuid: str) -> None:
     """Remove a guest, and free what it used."""
-    use(lambda s: delete_instance(s, uuid.lower()))
+    use(lambda s: delete_instance(s, uuid))
 
 
 @instance.command(
@@ -295,11 +322,11 @@ def instance_delete(uuid: str) -> None:
 def instance_password(uuid: str, clear: bool) -> None:
     """Print the encrypted password that a guest has stored, byte for byte as it sent it."""
     if clear:
-        use(lambda s: clear_password(s, uuid.lower()))
-        show_bytes(b"", {"uuid": uuid.lower(), "deleted": True})
+        use(lambda s: clear_password(s, uuid))
+        show_bytes(b"", {"uuid": canonical_uuid(uuid), "deleted": True})
     else:
-        password = use(lambda s: get_password(s, uuid.lower()))
-        show_bytes(password, {"uuid": uuid.lower(), "password": content_of(password)})
+        password = use(lambda s: get_password(s, uuid))
+        show_bytes(password, {"uuid": canonical_uuid(uuid), "password": content_of(password)})
 
 
 # ---- fit, demo, completion ----
@@ -318,27 +345,29 @@ def instance_password(uuid: str, clear: bool) -> None:
 @click.option("--explain", is_flag=True, help="Answer in words, for people.")
 @click.option("--hosts", type=INPUT, metavar="HOSTS", help="Choose among these, a JSON list.")
 @click.option("--placement", is_flag=True, help="What it is to OpenStack's Placement.")
+@strict_option
 @json_option
 def fit(file: Path, explain: bool, hosts: Path | None, placement: bool) -> None:
     """Answer what-if questions: JSON lines in, one JSON line out for each. Touches no store.
 
     A question is {"host": HOST, "flavor": FLAVOR, "image": IMAGE}. The image may be left out; with
     --hosts there is no host in it, and with --placement there may be none. These two answer in
-    words unless --json is given. The exit code is 0 whatever the answers are.
+    words unless --json is given. Keys that nobody knows are in an answer's warnings. The exit code
+    is 0 whatever the answers are.
     """
     if hosts and placement:
         raise click.UsageError("expected one of --hosts and --placement, not both")
-    ask: Callable[[bytes], what_if.Answer] = what_if.answer
-    words = answers.fit_answer if explain else None
+    on_unknown = unknown_keys()
+    ask: Callable[..., what_if.Answer] = what_if.answer
     if hosts:
-        among = from_json(read(hosts), list[Host])
-        ask, words = partial(what_if.choice_answer, hosts=among), answers.choice_answer
+        ask = partial(what_if.choice_answer, hosts=from_json(read(hosts), list[Host]))
     elif placement:
-        ask, words = what_if.placement_answer, answers.placement_answer
+        ask = what_if.placement_answer
+    in_words = explain or hosts or placement
     with open_input(file) as lines:
         for line in lines:
-            answer = ask(line)
-            show(answer, *([words(answer)] if words else []))
+            answer = ask(line, unknown_keys=on_unknown)
+            show(answer, *([answers.in_words(answer)] if in_words else []))
 
 
 @cli.command(epilog=examples("mdsvc demo", "mdsvc demo --serve"))

@@ -1,18 +1,44 @@
-"""What can go wrong, as the user sees it. These know no HTTP and no exit codes."""
+"""What can go wrong, as the user sees it. These know no HTTP and no exit codes.
+
+Each has a ``code``, a word that programs may rely on; the classes' names are for the code alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import ClassVar, Literal
+
+import msgspec
+from typing_extensions import override
+
+Code = Literal[
+    "bad_input",
+    "invalid_request",
+    "unauthorized",
+    "forbidden",
+    "not_found",
+    "method_not_allowed",
+    "conflict",
+    "does_not_fit",
+    "precondition_failed",
+    "too_large",
+    "unavailable",
+    "internal",
+]
+"""What kind of error it is, on the wire. Published, so none of these words ever changes."""
 
 
 class MdsvcError(Exception):
     """Base of all errors that the user is told about in one message."""
 
+    code: ClassVar[Code] = "internal"
+
 
 class BadInput(MdsvcError):
     """Input that is not of the form it should have; the message names the field."""
+
+    code = "bad_input"
 
 
 class InvalidRequest(MdsvcError):
@@ -20,6 +46,8 @@ class InvalidRequest(MdsvcError):
 
     The message names the key, its value and what was expected.
     """
+
+    code = "invalid_request"
 
     def __init__(self, key: str, value: object, expected: str) -> None:
         shown = repr(value) if len(repr(value)) <= 100 else repr(value)[:97] + "..."
@@ -31,16 +59,49 @@ class InvalidRequest(MdsvcError):
 class Refused(MdsvcError):
     """A request that is well formed and cannot be granted as things stand."""
 
+    code: ClassVar[Code] = "conflict"
+
 
 class Conflict(Refused):
     """What is asked contradicts what is stored: a name in use, a host that is not empty."""
 
 
-Reason = Mapping[str, Any]
+class Reason(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One rule that fails, for a guest that is on the host where that is named. Amounts where it is
+    about an amount, in the unit that the message names; one cell of each side, or several, where it
+    is about these. What is not so is left out of JSON.
+    """
+
+    host: str | None = None
+    instance: str | None = None
+    guest_cell: int | None = None
+    host_cell: int | None = None
+    rule: str
+    guest_cells: tuple[int, ...] | None = None
+    host_cells: tuple[int, ...] | None = None
+    needed: int | None = None
+    available: int | None = None
+    short: int | None = None
+    message: str
+
+    @property
+    def share_missing(self) -> float:
+        """Which share of what is needed is short; 0 where it is not about an amount."""
+        return self.short / self.needed if self.short and self.needed else 0.0
+
+
+class CannotStay(Conflict):
+    """A change of a host under guests that would not fit it as they are (R26)."""
+
+    def __init__(self, message: str, reasons: Sequence[Reason]) -> None:
+        super().__init__(message)
+        self.reasons = tuple(reasons)
 
 
 class DoesNotFit(Refused):
     """No placement satisfies every rule."""
+
+    code = "does_not_fit"
 
     def __init__(self, message: str, explain: Callable[[], Sequence[Reason]]) -> None:
         super().__init__(message)
@@ -52,18 +113,47 @@ class DoesNotFit(Refused):
         """Why not, the nearest to fitting first; worked out when asked for."""
         return tuple(self._explain())
 
+    @override
     def __str__(self) -> str:
-        nearest = [str(reason["message"]) for reason in self.reasons[:1]]
+        nearest = [reason.message for reason in self.reasons[:1]]
         return ": ".join([self._message, *nearest])
+
+
+class Unavailable(MdsvcError):
+    """What is needed does not answer in time; it may, a moment later."""
+
+    code = "unavailable"
+
+
+class MethodNotAllowed(MdsvcError):
+    """What is there cannot be asked with this method."""
+
+    code = "method_not_allowed"
+
+    def __init__(self, allowed: Sequence[str]) -> None:
+        super().__init__(f"expected one of the methods {', '.join(allowed)}")
+        self.allowed = tuple(allowed)
+
+
+class TooLarge(MdsvcError):
+    """More than is taken at once."""
+
+    code = "too_large"
 
 
 class NotFound(MdsvcError):
     """Nothing of that name is stored."""
 
+    code = "not_found"
+
 
 class Unidentified(MdsvcError):
     """The request does not say properly who is asking."""
 
+    code = "unauthorized"
+
 
 class Forged(MdsvcError):
     """The request's signature is not the right one."""
+
+    code = "forbidden"

@@ -15,11 +15,11 @@ from typing import NamedTuple
 from aiohttp import web
 
 from mdsvc.documents import JSON, TEXT, Answer, Documents, Path
-from mdsvc.errors import BadInput, Conflict, MdsvcError, NotFound
+from mdsvc.errors import BadInput, Conflict, NotFound
 from mdsvc.identity import Identity
 from mdsvc.instance import PlacedInstance
-from mdsvc.problems import status
-from mdsvc.store import GuestStore, Stale
+from mdsvc.problems import RETRY_SECONDS, log_fault, statuses
+from mdsvc.store import GuestStore
 from mdsvc.versions import BY_NAME
 
 _MAX_PASSWORD = 1020
@@ -27,7 +27,6 @@ _MAX_PASSWORD = 1020
 
 _BODY_SECONDS = 10
 _POLL_SECONDS = 0.5
-_RETRY_SECONDS = 5
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +42,7 @@ class Guests:
     proxied: bool
 
 
-class _Asked(NamedTuple):
+class _Call(NamedTuple):
     """One request of a known guest."""
 
     guests: Guests
@@ -54,33 +53,34 @@ class _Asked(NamedTuple):
 
 async def handle(guests: Guests, request: web.Request) -> web.Response:
     """Answer any request of a guest."""
-    path = tuple(filter(None, request.path.split("/")))
     try:
+        path = tuple(filter(None, request.path.split("/")))
         guest = await guests.identity.guest(guests.store, request.remote or "", request.headers)
-        return await _answer(_Asked(guests, guest, request, path))
-    except (MdsvcError, Stale) as error:
-        return _failed(error)
+        return await _answer(_Call(guests, guest, request, path))
+    except Exception as error:  # noqa: BLE001  # nothing falls through, and nothing is hidden
+        return _failed(request, error)
 
 
-def _failed(error: MdsvcError | Stale) -> web.Response:
-    """What is wrong with the store is for the log alone; the guest is to come again."""
-    if isinstance(error, MdsvcError) and status(error) < 500:
-        return _text(str(error).encode(errors="replace"), status(error))
-    _log.error("%s", error)
+def _failed(request: web.Request, error: Exception) -> web.Response:
+    """What is wrong on this side is for the log alone; the guest is to come again."""
+    status = statuses(error).guest
+    if status < 500:
+        return _text(str(error).encode(errors="replace"), status)
+    log_fault(_log, f"{request.method} {request.path} of {request.remote}", error)
     response = _text(b"the metadata cannot be read now; try again", 503)
-    response.headers["Retry-After"] = str(_RETRY_SECONDS)
+    response.headers["Retry-After"] = str(RETRY_SECONDS)
     return response
 
 
-async def _answer(asked: _Asked) -> web.Response:
+async def _answer(call: _Call) -> web.Response:
     """Who asks is known. A path that is not there is 404 with every method: clients that try for a
     token with ``PUT`` take that for "no tokens here", and stop at 400.
     """
-    methods = _PASSWORD if _is_password(asked.path) else _DOCUMENT
-    if asked.request.method in methods:
-        return await methods[asked.request.method](asked)
-    _find(asked)
-    return _not_allowed(asked.guests, methods)
+    methods = _PASSWORD if _is_password(call.path) else _DOCUMENT
+    if call.request.method in methods:
+        return await methods[call.request.method](call)
+    _find(call)
+    return _not_allowed(call.guests, methods)
 
 
 def _not_allowed(guests: Guests, methods: Mapping[str, object]) -> web.Response:
@@ -95,47 +95,47 @@ def _not_allowed(guests: Guests, methods: Mapping[str, object]) -> web.Response:
 # ---- documents ----
 
 
-async def _document(asked: _Asked) -> web.Response:
-    answer = _find(asked)
-    waiting = asked.request.query.get("wait_for_change", "") == "true"
+async def _document(call: _Call) -> web.Response:
+    answer = _find(call)
+    waiting = call.request.query.get("wait_for_change", "") == "true"
     if waiting and answer.content_type == JSON:
-        answer = await _changed(asked, answer)
-    known = asked.request.headers.get("If-None-Match", "")
-    if not asked.guests.proxied and f'"{answer.etag}"' in known:
+        answer = await _changed(call, answer)
+    known_tags = call.request.headers.get("If-None-Match", "")
+    if not call.guests.proxied and f'"{answer.etag}"' in known_tags:
         return web.Response(status=304, headers={"ETag": _tag(answer), **_NOT_KEPT})
-    body = answer.reply(asked.guests.documents.entropy, waiting and answer.content_type == JSON)
+    body = answer.reply(call.guests.documents.entropy, waiting and answer.content_type == JSON)
     return _reply(body, answer.content_type, 200, {"ETag": _tag(answer)})
 
 
-def _find(asked: _Asked) -> Answer:
-    answer = asked.guests.documents.find(asked.guest, asked.path)
+def _find(call: _Call) -> Answer:
+    answer = call.guests.documents.find(call.guest, call.path)
     if answer is None:
-        raise NotFound(f"there is no /{'/'.join(asked.path)} for this instance")
+        raise NotFound(f"there is no /{'/'.join(call.path)} for this instance")
     return answer
 
 
-async def _changed(asked: _Asked, answer: Answer) -> Answer:
+async def _changed(call: _Call, answer: Answer) -> Answer:
     """The document once its etag is another than ``last_etag``, or as it is when time is up.
 
     Without ``last_etag`` the next change is waited for, as on the clouds that this is learned from.
     """
-    last = asked.request.query.get("last_etag", answer.etag).removeprefix("W/").strip('"')
-    deadline = asyncio.get_running_loop().time() + _timeout(asked)
+    last = call.request.query.get("last_etag", answer.etag).removeprefix("W/").strip('"')
+    deadline = asyncio.get_running_loop().time() + _timeout(call)
     while answer.etag == last:
         left = deadline - asyncio.get_running_loop().time()
         if left <= 0:
             break
         await asyncio.sleep(min(_POLL_SECONDS, left))
-        guest = await asked.guests.store.get_instance(asked.guest.uuid)
+        guest = await call.guests.store.get_instance(call.guest.uuid)
         if guest is None:
-            raise NotFound(f"instance {asked.guest.uuid} is gone")
-        answer = _find(asked._replace(guest=guest))
+            raise NotFound(f"instance {call.guest.uuid} is gone")
+        answer = _find(call._replace(guest=guest))
     return answer
 
 
-def _timeout(asked: _Asked) -> int:
-    longest = asked.guests.longest_wait
-    text = asked.request.query.get("timeout_sec", str(longest))
+def _timeout(call: _Call) -> int:
+    longest = call.guests.longest_wait
+    text = call.request.query.get("timeout_sec", str(longest))
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise BadInput(f"timeout_sec={text[:40]}: expected a whole number of seconds")
     return min(int(text), longest)
@@ -156,13 +156,13 @@ def _is_password(path: Path) -> bool:
     return False
 
 
-async def _get_password(asked: _Asked) -> web.Response:
-    return _text(await asked.guests.store.password(asked.guest.uuid) or b"")
+async def _get_password(call: _Call) -> web.Response:
+    return _text(await call.guests.store.password(call.guest.uuid) or b"")
 
 
-async def _post_password(asked: _Asked) -> web.Response:
-    body = await _bounded_body(asked.request)
-    if not await asked.guests.store.set_password(asked.guest.uuid, body):
+async def _post_password(call: _Call) -> web.Response:
+    body = await _bounded_body(call.request)
+    if not await call.guests.store.set_password(call.guest.uuid, body):
         raise Conflict("the password is set already, and can be set only once")
     return _text(b"")
 
@@ -186,7 +186,7 @@ async def _bounded_body(request: web.Request) -> bytes:
     return body
 
 
-_Handler = Callable[[_Asked], Awaitable[web.Response]]
+_Handler = Callable[[_Call], Awaitable[web.Response]]
 _DOCUMENT: Mapping[str, _Handler] = {"GET": _document, "HEAD": _document}
 _PASSWORD: Mapping[str, _Handler] = {
     "GET": _get_password,

@@ -19,6 +19,7 @@ from mdsvc.names import (
     Mac,
     PublicKey,
     canonical_ip,
+    canonical_uuid,
     hostname_from,
     is_one_key,
     with_canonical_macs,
@@ -162,7 +163,7 @@ class Instance(Form, frozen=True, kw_only=True):
     version_list: VersionList | None = None
 
     def __post_init__(self) -> None:
-        uuid = self.uuid.lower()
+        uuid = canonical_uuid(self.uuid)
         if not _UUID.fullmatch(uuid):
             raise ValueError(f"uuid: expected a UUID like {_EXAMPLE_UUID}, got {self.uuid!r}")
         for field, value in self._filled_in(uuid).items():

@@ -11,18 +11,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+import msgspec
+
 from mdsvc.cpuset import EMPTY, CpuSet, union
 from mdsvc.errors import DoesNotFit
 from mdsvc.fitting import search
 from mdsvc.fitting.demand import Demand, page_size
 from mdsvc.fitting.reasons import explain, is_refused
-from mdsvc.fitting.search import cores_broken
+from mdsvc.fitting.search import Found
 from mdsvc.fitting.vacancy import Vacancy, pick
 from mdsvc.forms import Form
 from mdsvc.policy.flavor import EmulatorPolicy, GuestCell, Policy, Request, ThreadPolicy
 from mdsvc.topology import Host
 
-__all__ = ["Layout", "LayoutCell", "cores_broken", "does_not_fit", "fit", "price"]
+__all__ = ["Found", "Layout", "LayoutCell", "does_not_fit", "find", "fit", "laid_out", "refloat"]
 
 
 class LayoutCell(Form, frozen=True):
@@ -67,22 +69,35 @@ def fit(host: Host, request: Request) -> Layout:
     found = None if is_refused(host, request) else search.best(host, request)
     if found is None:
         raise does_not_fit(host, request)
-    cells = tuple(map(_cell, request.cells, found.demands, found.vacancies))
-    return Layout(
+    return laid_out(found, request)
+
+
+def find(host: Host, request: Request) -> Found | None:
+    """The best place of the request on one of many hosts, whose ``price`` is comparable between
+    them; None where there is none. It is the one that ``fit`` takes.
+    """
+    return None if is_refused(host, request) else search.best_of_many(host, request)
+
+
+def laid_out(found: Found, request: Request) -> Layout:
+    """The layout of the request in the place that was found for it."""
+    placed = Layout(
         dedicated_cpus=request.dedicated,
         shared_cpus=request.shared,
         realtime_cpus=request.realtime,
         cpu_policy=request.cpu_policy,
         cpu_thread_policy=request.cpu_thread_policy,
         emulator_threads_policy=request.emulator_threads_policy,
-        emulator_cpus=_EMULATOR_CPUS[request.emulator_threads_policy](host, cells),
-        cells=cells,
+        emulator_cpus=EMPTY,
+        cells=tuple(map(_cell, request.cells, found.demands, found.vacancies)),
     )
+    return refloat(found.host, placed)
 
 
-def price(host: Host, request: Request) -> int | None:
-    """What the best layout costs, comparable between hosts; None where there is none."""
-    return None if is_refused(host, request) else search.price(host, request)
+def refloat(host: Host, layout: Layout) -> Layout:
+    """The layout with its emulator threads where they float on the host as it is now (R11-R13)."""
+    emulator_cpus = _EMULATOR_CPUS[layout.emulator_threads_policy](host, layout.cells)
+    return msgspec.structs.replace(layout, emulator_cpus=emulator_cpus)
 
 
 def does_not_fit(host: Host, request: Request) -> DoesNotFit:
@@ -100,7 +115,7 @@ def _cell(guest: GuestCell, demand: Demand, vacancy: Vacancy) -> LayoutCell:
         cpu_pinning=dict(zip(guest.dedicated_vcpus, picked.pcpus, strict=True)),
         cpuset_reserved=CpuSet(picked.reserved) if picked.reserved else EMPTY,
         memory_mb=guest.memory_mb,
-        pagesize_kb=None if demand.page_size is None else page_size(demand, vacancy),
+        pagesize_kb=page_size(demand, vacancy),
     )
 
 

@@ -7,6 +7,11 @@ import logging
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
+def one_line(message: str) -> str:
+    """The message on one line, whatever foreign text it quotes."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
+
+
 def configure(level: str) -> None:
     """Log to stderr from this level on. Each request is logged at `debug`: boots are many."""
     logging.basicConfig(level=level.upper(), format=_FORMAT)

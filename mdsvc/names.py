@@ -70,6 +70,11 @@ def hostname_from(display_name: str) -> str:
     return plain[:_LONGEST_LABEL].rstrip("-")
 
 
+def canonical_uuid(uuid: str) -> str:
+    """The one spelling of a guest's UUID, under which it is stored; what is none is not found."""
+    return uuid.lower()
+
+
 # ---- keys ----
 
 _KEY_PAIR_NAME = "[A-Za-z0-9_@.-](?:[A-Za-z0-9 _@.-]{0,253}[A-Za-z0-9_@.-])?"

@@ -1,28 +1,101 @@
-"""Errors to HTTP statuses, once, for both listeners."""
+"""Errors to HTTP, by one table for both doors, which has a row for whatever can happen.
+
+A guest gets a line of text, and an operator a problem document (RFC 9457). What nobody foresaw is
+for the log: the guest is to come again, and the operator is told that it is there.
+"""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
 from mdsvc.errors import (
     BadInput,
+    CannotStay,
+    Code,
+    DoesNotFit,
     Forged,
     InvalidRequest,
     MdsvcError,
+    MethodNotAllowed,
     NotFound,
+    Reason,
     Refused,
+    TooLarge,
+    Unavailable,
     Unidentified,
 )
+from mdsvc.logs import one_line
+from mdsvc.store import Stale
 
-_STATUS: dict[type[MdsvcError], int] = {
-    BadInput: 400,
-    InvalidRequest: 400,
-    Unidentified: 400,
-    Forged: 403,
-    NotFound: 404,
-    Refused: 409,
-    MdsvcError: 500,
+RETRY_SECONDS = 5
+"""After how long whoever gets a 503 is to come again."""
+
+
+class Statuses(NamedTuple):
+    """What an error is at each door."""
+
+    guest: int
+    operator: int
+
+
+_STATUSES: Mapping[type[BaseException], Statuses] = {
+    BadInput: Statuses(400, 400),
+    InvalidRequest: Statuses(400, 422),
+    Unidentified: Statuses(400, 401),
+    Forged: Statuses(403, 403),
+    NotFound: Statuses(404, 404),
+    MethodNotAllowed: Statuses(405, 405),
+    Refused: Statuses(409, 409),
+    TooLarge: Statuses(400, 413),
+    Unavailable: Statuses(503, 503),
+    Stale: Statuses(503, 503),
+    Exception: Statuses(503, 500),
 }
 
 
-def status(error: MdsvcError) -> int:
-    """The status of the nearest class of the error that has one."""
-    return next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
+def statuses(error: Exception) -> Statuses:
+    """Those of the nearest class of the error that has a row."""
+    return next(_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES)
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of an error at the operator's door, ``application/problem+json``."""
+
+    title: str
+    status: int
+    detail: str
+    code: Code
+    reasons: tuple[Reason, ...] | UnsetType = UNSET
+
+
+def problem(error: Exception) -> Problem:
+    """The error as an operator is told it."""
+    code = _code(error)
+    return Problem(
+        title=code.replace("_", " ").capitalize(),
+        status=statuses(error).operator,
+        detail=str(error) if isinstance(error, MdsvcError | Stale) else _UNFORESEEN,
+        code=code,
+        reasons=error.reasons if isinstance(error, DoesNotFit | CannotStay) else UNSET,
+    )
+
+
+_UNFORESEEN = "something went wrong that was not foreseen; the server's log says what"
+
+
+def _code(error: Exception) -> Code:
+    if isinstance(error, MdsvcError):
+        return error.code
+    return "unavailable" if isinstance(error, Stale) else "internal"
+
+
+def log_fault(log: logging.Logger, what: str, error: Exception) -> None:
+    """One line that says what went wrong while doing what; where in the code, only at debug."""
+    kind = "" if isinstance(error, MdsvcError | Stale) else f"{type(error).__name__}: "
+    log.error("%s: %s", one_line(what), one_line(f"{kind}{error}"))
+    log.debug("%s", one_line(what), exc_info=error)

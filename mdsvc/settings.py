@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +14,7 @@ from mdsvc.errors import BadInput
 from mdsvc.forms import check_plain, explain
 from mdsvc.instance import VersionList
 from mdsvc.listening.sockets import Listen
+from mdsvc.policy.unknown_keys import UnknownKeys
 from mdsvc.versions import CpusFormat
 
 
@@ -30,6 +31,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     dedicated_cpus_format: CpusFormat = "cpuset"
     version_list: VersionList = "nova"
     vendor_data: Path | None = None
+    unknown_keys: UnknownKeys = "warn"
     wait_seconds: Annotated[int, msgspec.Meta(ge=0, le=25)] | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -54,10 +56,19 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return 0 if self.identity == "neutron" else 25
 
 
-def load(config: Path | None, environ: Mapping[str, str], flags: Mapping[str, Any]) -> Settings:
+ALL_SETTINGS = Settings.__struct_fields__
+
+
+def load(
+    config: Path | None,
+    environ: Mapping[str, str],
+    flags: Mapping[str, Any],
+    only: Collection[str] = ALL_SETTINGS,
+) -> Settings:
     """Settings from the file, then the environment, then the flags that are not None.
 
-    Raises BadInput naming the setting as its source spells it.
+    Those that ``only`` does not name have their defaults, and may be wrong. Raises BadInput naming
+    the setting as its source spells it.
     """
     sources: dict[str, str] = {}
     values: dict[str, Any] = {}
@@ -69,7 +80,9 @@ def load(config: Path | None, environ: Mapping[str, str], flags: Mapping[str, An
     for field, value in flags.items():
         if value is not None and value != ():
             sources[field], values[field] = f"--{field.replace('_', '-')}", value
-    return _convert(values, sources)
+    unread = set(ALL_SETTINGS).difference(only)
+    read = {field: value for field, value in values.items() if field not in unread}
+    return _convert(read, sources)
 
 
 def _convert(values: Mapping[str, Any], sources: Mapping[str, str]) -> Settings:

@@ -14,9 +14,16 @@ venv_packages=(python3-venv)
 
 # libvirtd and its QEMU driver, without libvirt-daemon-system: that one would make users, start
 # services and upgrade systemd. These have no maintainer scripts that do so; see tests/libvirt.
-libvirt_packages=(libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu libxml2-utils qemu-system-x86)
+# A QEMU for each architecture that domains are made for (misc has the one of s390x).
+libvirt_packages=(
+    libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu libxml2-utils
+    qemu-efi-aarch64 qemu-system-arm qemu-system-misc qemu-system-ppc qemu-system-x86
+)
 # What makes the guests of tests/vm, when they are first needed, and their config drives.
 vm_packages=(debian-archive-keyring dosfstools e2fsprogs genisoimage mmdebstrap mtools qemu-utils)
-# For the guest tool's units and manual. systemd makes a user, and is not started.
-guest_packages=(groff-base systemd)
+# For the guest tool's units and manual, and for the database of Open vSwitch, which its settings are
+# put into. systemd makes a user, and is not started.
+guest_packages=(groff-base openvswitch-common systemd)
+# Unpacked into .cache, never installed: they would start services. They read what the guest tool renders.
+unpacked_packages=(openvswitch-switch tuned)
 test_packages=("${libvirt_packages[@]}" "${vm_packages[@]}" "${guest_packages[@]}")

@@ -134,6 +134,8 @@ def _mutate(random: Random, places: list[tuple[Any, Any]], container: Any, key: 
             container[key] = container[key][:at] + text + container[key][at:]
         case _ if isinstance(container, list):
             container.append(copy.deepcopy(container[key]))
+        case _:
+            pass  # that change is none for what is there
 
 
 def all_cases() -> st.SearchStrategy[Case]:

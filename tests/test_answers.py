@@ -9,8 +9,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from mdsvc.forms import from_builtins
-from mdsvc.placing.what_if import answer, choice_answer, placement_answer
+from mdsvc.forms import from_builtins, to_json
+from mdsvc.placing.what_if import (
+    Fits,
+    PlacementAnswer,
+    Refusal,
+    answer,
+    choice_answer,
+    placement_answer,
+)
 from mdsvc.terminal import answers
 from mdsvc.terminal.words import Printable
 from mdsvc.topology import Host
@@ -47,21 +54,22 @@ def hosts(*forms: dict[str, Any]) -> list[Host]:
 
 
 def test_a_layout_is_shown_cell_by_cell() -> None:
-    shown = text(answers.fit_answer(answer(line(host=HOST, flavor=MIXED))))
+    shown = text(answers.in_words(answer(line(host=HOST, flavor=MIXED))))
     assert "dedicated_cpus" in shown
     assert "2→2 3→3" in shown
 
 
 def test_a_refusal_says_what_is_short() -> None:
-    shown = text(answers.fit_answer(answer(line(host=FULL, flavor=MIXED))))
+    shown = text(answers.in_words(answer(line(host=FULL, flavor=MIXED))))
     assert "needs 2 free dedicated pCPUs, 0 there, 2 short" in shown
 
 
 def test_the_choice_names_the_host_and_why_the_others_are_not_it() -> None:
     found = choice_answer(line(flavor=MIXED), hosts(OLD, FULL, HOST))
-    assert (found["fits"], found["host"]) == (True, "h1")
-    assert [host["host"] for host in found["hosts"]] == ["h1", "h2", "h3"]
-    shown = text(answers.choice_answer(found))
+    assert isinstance(found, Fits)
+    assert found.host == "h1"
+    assert [host.host for host in found.hosts or ()] == ["h1", "h2", "h3"]
+    shown = text(answers.in_words(found))
     assert "on host h1" in shown
     assert "service version 1" in shown
     assert "0 there" in shown
@@ -69,33 +77,37 @@ def test_the_choice_names_the_host_and_why_the_others_are_not_it() -> None:
 
 def test_no_host_at_all_is_told_with_each_ones_nearest_reason() -> None:
     found = choice_answer(line(flavor=MIXED), hosts(OLD, FULL))
-    assert (found["fits"], found["error"]) == (False, "DoesNotFit")
-    assert all(host["reasons"] for host in found["hosts"])
-    assert "fits on none of 2 hosts" in text(answers.choice_answer(found))
+    assert isinstance(found, Refusal)
+    assert (found.error, found.code) == ("DoesNotFit", "does_not_fit")
+    assert found.hosts
+    assert all(host.reasons for host in found.hosts)
+    assert "fits on none of 2 hosts" in text(answers.in_words(found))
 
 
 def test_a_short_table_of_many_hosts_counts_the_rest() -> None:
     many = hosts(*({**HOST, "name": f"h{n}"} for n in range(25)))
-    shown = text(answers.choice_answer(choice_answer(line(flavor=MIXED), many)))
+    shown = text(answers.in_words(choice_answer(line(flavor=MIXED), many)))
     assert "15 more take it" in shown
 
 
 @pytest.mark.parametrize("ask", [answer, placement_answer, lambda asked: choice_answer(asked, [])])
 @pytest.mark.parametrize("garbage", ["", "{}", "nope", '{"flavor": 3}'])
 def test_a_bad_question_is_one_answer_too(ask: Any, garbage: str) -> None:
-    assert ask(garbage)["error"] == "BadInput"
+    assert (ask(garbage).error, ask(garbage).code) == ("BadInput", "bad_input")
 
 
 def test_placement_is_asked_for_counts_and_the_host_has_inventories() -> None:
     found = placement_answer(line(host=HOST, flavor=MIXED))
-    assert found["query"] == "/allocation_candidates?resources=PCPU:2,VCPU:2,MEMORY_MB:512"
-    assert found["inventories"]["PCPU"]["total"] == 6
-    shown = text(answers.placement_answer(found))
+    assert isinstance(found, PlacementAnswer)
+    assert found.query == "/allocation_candidates?resources=PCPU:2,VCPU:2,MEMORY_MB:512"
+    assert found.inventories
+    assert found.inventories["PCPU"]["total"] == 6
+    shown = text(answers.in_words(found))
     assert "GET /allocation_candidates?" in shown
     assert "PCPU" in shown
 
 
 def test_placement_needs_no_host_to_know_the_query() -> None:
     found = placement_answer(line(flavor=MIXED))
-    assert "inventories" not in found
-    assert "no traits" in text(answers.placement_answer(found))
+    assert b"inventories" not in to_json(found)
+    assert "no traits" in text(answers.in_words(found))

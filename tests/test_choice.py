@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from mdsvc.errors import DoesNotFit
-from mdsvc.fitting.search import price
 from mdsvc.forms import to_json
-from mdsvc.layout import Layout, fit
+from mdsvc.layout import Found, Layout, find, fit
 from mdsvc.placing import choice
 from mdsvc.placing.choice import choose, rank
 from mdsvc.policy.flavor import Request
@@ -72,6 +71,15 @@ CPUs before memory | dedicated | 2 | a:pinned=2-3 b:memory_used_mb=9 | b a
 two cells: the sum counts | dedicated numa_nodes=2 | 4 | a:cells=3;pinned=2-3 b:cells=2;pinned=2-5 c d:cells=2 | a d b (c)
 two cells: broken cores count first | dedicated numa_nodes=2 | 6 | a:cells=4 b:cells=2;pinned=2,4-5 | b a
 in a cell: the most shared vCPUs left | numa_nodes=1 | 2 | a:shared_used=31 b:shared_used=30 c:shared_used=32 | b (a) (c)
+spread: not the most that one guest may have | numa_nodes=1 | 2 | a:shared_used=28 b:shared_used=2 c | c b a
+pack: the fewest left by the ratio | numa_nodes=1 | 2 | a:pack b:shared_used=2;pack c:shared_used=28;pack | c b a
+spread: memory that is left by the ratio | numa_nodes=1 | 2 | a:memory_used_mb=16600;ram_allocation_ratio=2 b:memory_used_mb=16500;ram_allocation_ratio=2 | b a
+dedicated guests: no memory by the ratio | dedicated | 2 | a:ram_allocation_ratio=2 b:ram_allocation_ratio=3 | a b
+mixed: free pCPUs, then shared vCPUs left | mixed cpu_dedicated_mask=0-1 | 4 | a:pinned=2-3 b:shared_used=28 c:shared_used=2 | c b a
+mixed, pack: the same, the least first | mixed cpu_dedicated_mask=0-1 | 4 | a:pinned=2-3;pack b:shared_used=28;pack c:shared_used=2;pack | a b c
+dedicated: shared vCPUs do not matter | dedicated | 2 | a:shared_used=28 b | a b
+floating, pack: the fewest left by the ratio | | 2 | a:pack b:floating_vcpus=2;pack c:shared_used=28;pack | c b a
+floating: memory that is left by the ratio | | 2 | a:floating_memory_mb=16600;ram_allocation_ratio=2 b:floating_memory_mb=16500;ram_allocation_ratio=2 | b a
 floating: the most shared vCPUs left | | 2 | a:floating_vcpus=2 b:floating_vcpus=1 c:floating_vcpus=31 | b a (c)
 the name, where all is equal | dedicated | 2 | b c a | a b c
 the name, where nothing fits | dedicated | 7 | b c:cells=9 a:pinned=2-7 | (a) (b) (c)
@@ -109,28 +117,60 @@ def test_no_hosts_have_no_ranking() -> None:
     assert rank(iter(()), asked(DEDICATED)) == []
 
 
+def test_memory_is_compared_in_the_pool_that_is_needed() -> None:
+    """a has the most of its base pool left, b of its huge pages."""
+
+    def pages(small: int, huge: int) -> list[Json]:
+        return [{"size_kb": 4, "total": small * 256}, {"size_kb": 2048, "total": huge // 2}]
+
+    hosts = [host("b", pages=pages(4096, 8192)), host("a", pages=pages(8192, 4096))]
+    assert listed(hosts, asked(DEDICATED, vcpus=2)) == "a b"
+    for size in ("large", "any", "2MB"):
+        wanted = asked({**DEDICATED, "hw:mem_page_size": size}, vcpus=2)
+        assert listed(hosts, wanted) == "b a"
+    assert listed(hosts, asked({"hw:mem_page_size": "small"}, vcpus=2)) == "a b"
+
+
+@pytest.mark.parametrize(("packing", "cell"), [("spread", 1), ("pack", 0)])
+def test_cells_are_compared_by_what_is_left_of_them(packing: str, cell: int) -> None:
+    on = host(cells=2, shared_used=28, packing=packing)
+    assert fit(on, asked({"hw:numa_nodes": 1}, vcpus=2)).cells[0].host_cell == cell
+
+
+@pytest.mark.parametrize("extra", ["dedicated", "shared", "", "mixed cpu_dedicated_mask=0-1"])
+def test_hosts_that_pack_are_filled_before_those_that_spread(extra: str) -> None:
+    _, specs, _, _ = read_row(f"|{extra.replace('shared', 'numa_nodes=1')}||")
+    largest = grid(1, 4096, 2, 2048, cpu_allocation_ratio=1000, ram_allocation_ratio=1000)
+    largest["cells"][0]["memory_mb"] = 2**40
+    hosts = [
+        host_of(largest | {"name": n, "packing": p}) for n, p in (("a", "spread"), ("b", "pack"))
+    ]
+    assert listed(hosts, asked(specs, vcpus=4)) == "b a"
+
+
 # ---- shared work ----
 
 
 @pytest.fixture
 def priced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the hosts whose price was worked out."""
+    """The names of the hosts that were searched."""
     calls: list[str] = []
 
-    def counted(host: Host, wanted: Request) -> int | None:
+    def counted(host: Host, wanted: Request) -> Found | None:
         calls.append(host.name)
-        return price(host, wanted)
+        return find(host, wanted)
 
-    monkeypatch.setattr(choice, "price", counted)
+    monkeypatch.setattr(choice, "find", counted)
     return calls
 
 
 def test_hosts_that_are_alike_share_the_work(priced: list[str]) -> None:
     wanted = asked(DEDICATED, vcpus=3)
     hosts = [host(f"h{at}", pinned=("", "2", "2-7")[at % 3]) for at in range(60)]
-    found = rank(hosts, wanted)
+    ranking = rank(hosts, wanted)
     assert len(priced) == 3
-    assert {r.host.name: r.price for r in found} == {h.name: price(h, wanted) for h in hosts}
+    alone = {h.name: rank([h], wanted)[0].price for h in hosts}
+    assert {r.host.name: r.price for r in ranking} == alone
 
 
 def test_labels_make_no_difference(priced: list[str]) -> None:
@@ -138,6 +178,26 @@ def test_labels_make_no_difference(priced: list[str]) -> None:
     cells = (replace(cell, id=cell.id + 7, socket=0) for cell in first.cells)
     rank([first, replace(first, name="h2", cells=tuple(cells))], asked(DEDICATED, vcpus=3))
     assert len(priced) == 1
+
+
+def test_the_host_that_is_chosen_is_not_searched_again(
+    priced: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(choice, "fit")
+    hosts = [host(name, cells=2) for name in ("c", "a", "b")]
+    for specs in (DEDICATED, {**DEDICATED, "hw:numa_nodes": 2}, {}):
+        priced.clear()
+        chosen, layout = choose(hosts, asked(specs, vcpus=2))
+        assert (chosen.name, priced) == ("a", ["a"])
+        assert layout == fit(hosts[1], asked(specs, vcpus=2))
+
+
+def test_of_hosts_that_are_alike_each_has_a_layout_of_its_own() -> None:
+    wanted, first = asked(DEDICATED, vcpus=2), host("a", cells=2)
+    swapped = (replace(cell, id=1 - cell.id) for cell in first.cells)
+    hosts = [first, replace(first, name="b", cells=tuple(swapped))]
+    for ranked in rank(hosts, wanted):
+        assert ranked.layout(wanted) == fit(ranked.host, wanted)
 
 
 PAGES = [{"size_kb": 4, "total": 1024}]
@@ -148,6 +208,7 @@ DIFFERENCES: list[Json] = [
     {"ram_allocation_ratio": 2.0},
     {"packing": "pack"},
     {"service_version": 1},
+    {"arch": "s390x"},
     {"floating_vcpus": 1},
     {"floating_memory_mb": 1},
     {"cells": 2},
@@ -184,9 +245,9 @@ def test_where_none_takes_the_guest_each_host_says_why() -> None:
     ) as none:
         choose(hosts, wanted)
     reasons = none.value.reasons
-    assert [reason["host"] for reason in reasons[:3]] == ["a", "b", "c"], "the nearest of each"
-    assert all(reason["message"].startswith(f"host {reason['host']}: ") for reason in reasons)
-    assert [(reason["rule"], reason.get("short")) for reason in reasons[:3]] == [
+    assert [reason.host for reason in reasons[:3]] == ["a", "b", "c"], "the nearest of each"
+    assert all(reason.message.startswith(f"host {reason.host}: ") for reason in reasons)
+    assert [(reason.rule, reason.short) for reason in reasons[:3]] == [
         ("service_version", None),
         ("dedicated_cpus", 7),
         ("dedicated_cpus", 1),
@@ -197,11 +258,11 @@ def test_every_reason_of_every_host_is_told() -> None:
     hosts, wanted = fleet("a:memory_used_mb=16000 b:pinned=2-7"), asked(DEDICATED)
     with pytest.raises(DoesNotFit) as none:
         choose(hosts, wanted)
-    told = [(reason["host"], reason["rule"]) for reason in none.value.reasons]
+    told = [(reason.host, reason.rule) for reason in none.value.reasons]
     assert [host for host, _ in told] == ["a", "b", "a"], "the nearest of each, then the next"
     assert {*told} == {("a", "dedicated_cpus"), ("a", "memory"), ("b", "dedicated_cpus")}
     for ranked in rank(hosts, wanted):
-        rules = [reason["rule"] for reason in ranked.reasons(wanted)]
+        rules = [reason.rule for reason in ranked.reasons(wanted)]
         assert rules == [rule for host, rule in told if host == ranked.host.name]
 
 
@@ -270,7 +331,7 @@ def test_the_choice_is_the_best_of_trying_every_host(seed: int) -> None:
     if not cores:
         with pytest.raises(DoesNotFit) as none:
             choose(hosts, wanted)
-        assert {reason["host"] for reason in none.value.reasons} == layouts.keys()
+        assert {reason.host for reason in none.value.reasons} == layouts.keys()
         return
     best, layout = choose(hosts, wanted)
     assert layout == layouts[best.name]

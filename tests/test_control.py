@@ -2,75 +2,41 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from mdsvc.control.hosts import add_host, get_host, list_hosts, remove_host
-from mdsvc.control.instances import create_instance, delete_instance, get_instance, list_instances
-from mdsvc.cpuset import EMPTY, CpuSet
-from mdsvc.errors import Conflict, DoesNotFit, InvalidRequest, NotFound
-from mdsvc.forms import from_builtins
-from mdsvc.instance import Instance, PlacedInstance
-from mdsvc.store import Stale, Store
-from mdsvc.store.memory import MemoryStore, MemoryTransaction
-from mdsvc.topology import Host
-from tests.cli.values import DEDICATED, flavor, plain
+from mdsvc.control.hosts import add_host, get_host, list_hosts, remove_host, replace_host
+from mdsvc.control.instances import (
+    create_instance,
+    delete_instance,
+    get_instance,
+    get_instance_with_host,
+    list_instances,
+)
+from mdsvc.cpuset import CpuSet
+from mdsvc.errors import BadInput, Conflict, DoesNotFit, InvalidRequest, NotFound
+from tests.cli.values import DEDICATED, flavor
 from tests.cli.values import host as form_of_host
-
-MIXED = flavor(2, 64, {"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "1"})
-PAIR = flavor(2, 64, DEDICATED)
-FLOATING = flavor(2, 64, {"hw:cpu_policy": "shared"})
-
-
-def host(name: str = "h1", **fields: Any) -> Host:
-    return from_builtins(form_of_host(name, **fields), Host)
-
-
-def guest(number: int = 1, asked: object = PAIR, **fields: Any) -> Instance:
-    return from_builtins(plain(number, **{"flavor": asked, **fields}), Instance)
-
-
-def uuid(number: int = 1) -> str:
-    return guest(number).uuid
-
-
-def on_network(network: str, ip: str) -> list[dict[str, str]]:
-    return [{"network": network, "ip": ip}]
-
-
-class BusyStore(MemoryStore):
-    """The next transactions lose against another one, at their end."""
-
-    busy = 0
-    begun = 0
-
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[MemoryTransaction]:
-        self.begun += 1
-        async with super().transaction() as tx:
-            yield tx
-            if self.busy:
-                self.busy -= 1
-                raise Stale("another transaction was first")
+from tests.control_values import (
+    FLOATING,
+    MIXED,
+    PAIR,
+    SMALL,
+    USES,
+    BusyStore,
+    fill,
+    guest,
+    host,
+    on_network,
+    use_of,
+    uuid,
+)
 
 
 @pytest.fixture
 def store() -> BusyStore:
     return BusyStore()
-
-
-async def fill(store: Store, *hosts: Host) -> None:
-    for one in hosts:
-        await add_host(store, one)
-
-
-async def use_of(store: Store, name: str = "h1") -> Host:
-    found, _ = await get_host(store, name)
-    return found
 
 
 # ---- hosts ----
@@ -81,6 +47,26 @@ async def test_a_host_is_registered_once(store: BusyStore) -> None:
     with pytest.raises(Conflict, match=r"host h1: .*already"):
         await add_host(store, host(packing="pack"))
     assert await list_hosts(store) == [host()]
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        {"floating_vcpus": 1},
+        {"floating_memory_mb": 1},
+        *({"cells": [{**form_of_host()["cells"][0], **used}]} for used in USES),
+    ],
+    ids=str,
+)
+async def test_a_hosts_use_is_that_of_its_guests_so_none_is_given(
+    store: BusyStore, use: dict[str, Any]
+) -> None:
+    used = host(**SMALL, **use) if "cells" in use else host(**use)
+    with pytest.raises(BadInput, match=r"^pinned, .*: expected none"):
+        await add_host(store, used)
+    assert await list_hosts(store) == []
+    replaced = await replace_host(store, used)
+    assert replaced.host == used.without_use(), "what was read is given back"
 
 
 async def test_an_unknown_host_is_not_found(store: BusyStore) -> None:
@@ -155,7 +141,7 @@ async def test_a_guest_that_fits_nowhere_is_told_why_by_every_host(store: BusySt
     await fill(store, host("h1"), host("h2"))
     with pytest.raises(DoesNotFit, match="none of 2 hosts: ") as error:
         await create_instance(store, guest(1, flavor(7, 64, DEDICATED)), None)
-    assert {reason["host"] for reason in error.value.reasons} == {"h1", "h2"}
+    assert {reason.host for reason in error.value.reasons} == {"h1", "h2"}
     assert await list_hosts(store) == [host("h1"), host("h2")]
 
 
@@ -241,93 +227,26 @@ async def test_mixed_is_refused_until_every_host_knows_it(store: BusyStore) -> N
     assert (await create_instance(store, guest(1, MIXED), None)).layout.cells
 
 
-# ---- transactions that lose ----
-
-USE_CASES: dict[str, Callable[[Store], Awaitable[object]]] = {
-    "add_host": lambda store: add_host(store, host("new")),
-    "remove_host": lambda store: remove_host(store, "empty"),
-    "create_instance": lambda store: create_instance(store, guest(2), None),
-    "delete_instance": lambda store: delete_instance(store, uuid()),
-    "hosts": list_hosts,
-    "host": lambda store: get_host(store, "h1"),
-    "instances": list_instances,
-}
+# ---- a guest and its host ----
 
 
-@pytest.fixture
-async def in_use(store: BusyStore) -> BusyStore:
-    """Two hosts and a guest, on one of them."""
-    await fill(store, host("empty"), host("h1"))
-    await create_instance(store, guest(), "h1")
-    store.begun = 0
-    return store
-
-
-@pytest.mark.parametrize("use_case", USE_CASES.values(), ids=USE_CASES)
-async def test_what_lost_is_run_again_from_its_start(
-    in_use: BusyStore, use_case: Callable[[Store], Awaitable[object]]
-) -> None:
-    in_use.busy = 5
-    await use_case(in_use)
-    assert in_use.begun == 6
-
-
-@pytest.mark.parametrize("use_case", USE_CASES.values(), ids=USE_CASES)
-async def test_what_always_loses_gives_up_and_has_changed_nothing(
-    in_use: BusyStore, use_case: Callable[[Store], Awaitable[object]]
-) -> None:
-    before = in_use._tables
-    in_use.busy = 1000
-    with pytest.raises(Conflict, match="try again"):
-        await use_case(in_use)
-    assert in_use._tables == before
-    assert in_use.begun < 100
-
-
-async def test_what_lost_sees_what_the_other_has_done(store: BusyStore) -> None:
-    """The other one takes the address while this one has looked and found it free."""
+async def test_a_guest_is_found_however_its_uuid_is_spelt(store: BusyStore) -> None:
     await fill(store, host())
-    address = on_network("a", "10.0.0.5")
-
-    class Overtaken(BusyStore):
-        @asynccontextmanager
-        async def transaction(self) -> AsyncIterator[MemoryTransaction]:
-            async with super().transaction() as tx:
-                yield tx
-                if self.busy:
-                    self.busy -= 1
-                    await create_instance(store, guest(2, FLOATING, addresses=address), None)
-                    self._tables = store._tables
-                    raise Stale
-
-    overtaken = Overtaken()
-    overtaken._tables = store._tables
-    overtaken.busy = 1
-    with pytest.raises(Conflict, match=uuid(2)):
-        await create_instance(overtaken, guest(1, FLOATING, addresses=address), None)
+    placed = await create_instance(store, guest(), None)
+    spelt = uuid().upper()
+    assert await get_instance(store, spelt) == placed
+    assert await get_instance_with_host(store, spelt) == (placed, await use_of(store))
+    await delete_instance(store, spelt)
+    for use_case in (get_instance, get_instance_with_host, delete_instance):
+        with pytest.raises(NotFound, match=f"instance {spelt}: "):
+            await use_case(store, spelt)
 
 
-async def test_other_errors_are_not_tried_again(in_use: BusyStore) -> None:
-    with pytest.raises(NotFound):
-        await remove_host(in_use, "nowhere")
-    assert in_use.begun == 1
-
-
-async def test_many_at_once_take_no_pcpu_twice(store: BusyStore) -> None:
-    """Each transaction of the store in memory works on its own copy, so most of them lose."""
-    await fill(store, host("h1"), host("h2"))
-    done = await asyncio.gather(
-        *(create_instance(store, guest(number), None) for number in range(15)),
-        return_exceptions=True,
-    )
-    placed = [one for one in done if isinstance(one, PlacedInstance)]
-    assert {type(one) for one in done} <= {PlacedInstance, DoesNotFit, Conflict}
-    assert sorted(p.uuid for p in placed) == [p.uuid for p in await list_instances(store)]
-    for name in ("h1", "h2"):
-        taken = [cell.pcpus for p in placed if p.host == name for cell in p.layout.cells]
-        union = EMPTY
-        for pcpus in taken:
-            assert not union & pcpus
-            union |= pcpus
-        used = await use_of(store, name)
-        assert CpuSet(sum(cell.pinned.mask for cell in used.cells)) == union
+async def test_a_guest_and_its_host_are_read_at_one_moment(store: BusyStore) -> None:
+    """Whoever reads both in two steps may see a guest on a host that has it no more."""
+    await fill(store, host())
+    await create_instance(store, guest(), None)
+    before = store.looked
+    placed, where = await get_instance_with_host(store, uuid())
+    assert store.looked == before + 1
+    assert where.by_id[placed.layout.cells[0].host_cell].pinned

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree as ET
@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given
 from msgspec.structs import replace
 
-from mdsvc.errors import DoesNotFit
+from mdsvc.errors import DoesNotFit, Refused
 from mdsvc.forms import from_builtins
 from mdsvc.instance import Instance, PlacedInstance, place_instance
 from mdsvc.layout import fit
-from mdsvc.libvirt import PARTS, domain_xml
-from mdsvc.topology import Host, PagePool
+from mdsvc.libvirt import PARTS, VirtType, domain_xml
+from mdsvc.libvirt.machines import MACHINES
+from mdsvc.topology import Arch, Host, PagePool
 from tests.cli import values
 from tests.cli.command import Done, Mdsvc
 from tests.libvirt.checks import CHECKS, emulator_pin, parse, pins
@@ -27,6 +28,7 @@ from tests.strategies import QUICK, UUID, all_cases, grid, host_of, request_of
 
 DATA = Path(__file__).parent / "data"
 HOST = host()
+VIRT_TYPES: tuple[VirtType, ...] = ("kvm", "qemu")
 EMULATOR = "hw:emulator_threads_policy"
 REALTIME = {"hw:cpu_realtime": "yes", "hw:cpu_realtime_mask": "^0-3"}
 
@@ -72,15 +74,100 @@ def test_pages_are_named_by_the_guest_s_node_and_judged_by_the_host_s_cell() -> 
     assert node.attrib == {"cellid": "0", "mode": "strict", "nodeset": "7"}
 
 
-GOLDEN: Mapping[str, Mapping[str, object]] = {
-    "mixed": {**MIXED, **MASK, "hw:numa_nodes": 2, "hw:mem_page_size": "2MB", EMULATOR: "isolate"},
-    "realtime": {**DEDICATED, **REALTIME, "hw:cpu_thread_policy": "require", EMULATOR: "share"},
+# What the host's cells list, in KiB; what the guest asks for; and whether these are huge pages.
+PAGE_SIZES = {
+    "huge alone": ((2048,), "2MB", True),
+    "two huge ones alone": ((1048576, 2048), "large", True),
+    "base and huge": ((4, 2048), "2MB", True),
+    "base, of two": ((4, 2048), "small", False),
+    "large base alone": ((64,), "small", False),
+    "large base and huge": ((64, 2048), "64", False),
+    "huge beside large base": ((64, 2048), "2MB", True),
+    "64 KiB, where base is smaller": ((4, 64, 2048), "64", True),
+    "any, of huge alone": ((2048,), "any", True),
+}
+
+
+@pytest.mark.parametrize(("sizes", "size", "huge"), PAGE_SIZES.values(), ids=PAGE_SIZES)
+def test_huge_pages_that_are_booked_are_asked_for(
+    sizes: Sequence[int], size: str, huge: bool
+) -> None:
+    on = host_of(grid(2, 8))
+    pools = tuple(PagePool(size_kb=size, total=2**24 // len(sizes) // size) for size in sizes)
+    on = replace(on, cells=tuple(replace(cell, pages=pools) for cell in on.cells))
+    guest = placed({**DEDICATED, "hw:mem_page_size": size}, on)
+    xml = domain(guest, on)
+    (cell,) = guest.layout.cells
+    expected = [{"size": str(cell.pagesize_kb), "unit": "KiB", "nodeset": "0"}]
+    pages = [page.attrib for page in xml.findall("memoryBacking/hugepages/page")]
+    assert pages == (expected if huge else [])
+    assert (xml.find("cpu/numa/cell[@memAccess='shared']") is not None) is huge
+
+
+def test_only_the_cells_that_have_huge_pages_ask_for_them() -> None:
+    """`any` takes huge pages in one cell, and base pages where the other has no more."""
+    on = host_of(grid(2, 8))
+    first, second = on.cells
+    base, huge = PagePool(size_kb=4, total=2**20), PagePool(size_kb=2048, total=1024)
+    cells = (replace(first, pages=(base, huge)), replace(second, pages=(base,)))
+    on = replace(on, cells=cells)
+    guest = placed({**DEDICATED, "hw:numa_nodes": 2, "hw:mem_page_size": "any"}, on)
+    node = {cell.pagesize_kb: cell.id for cell in guest.layout.cells}
+    (page,) = domain(guest, on).findall("memoryBacking/hugepages/page")
+    assert page.attrib == {"size": "2048", "unit": "KiB", "nodeset": str(node[2048])}
+
+
+# ---- the architecture ----
+
+
+def test_a_domain_for_an_architecture_that_none_is_known_for_is_refused() -> None:
+    on = replace(HOST, arch="ia64")
+    message = r"^host h1: arch ia64: domains are known for x86_64, aarch64, ppc64, ppc64le, s390x"
+    with pytest.raises(Refused, match=message):
+        domain_xml(placed(SHARED), on)
+
+
+@pytest.mark.parametrize("arch", MACHINES)
+def test_each_has_its_machine_and_only_its_features(arch: Arch) -> None:
+    on = replace(HOST, arch=arch)
+    found = {
+        kind: (
+            [each.tag + each.get("version", "") for each in xml.findall("features/*")],
+            [each.get("mode") for each in xml.findall("cpu")],
+        )
+        for kind in VIRT_TYPES
+        for xml in [parse(domain_xml(placed(SHARED), on, kind))]
+    }
+    assert found == {
+        "x86_64": {"kvm": (["acpi", "apic"], ["host-model"]), "qemu": (["acpi", "apic"], [])},
+        "aarch64": {
+            "kvm": (["acpi", "gic"], ["host-passthrough"]),
+            "qemu": (["acpi", "gic3"], ["maximum"]),
+        },
+    }.get(arch, {"kvm": ([], ["host-model"]), "qemu": ([], [])})
+
+
+REALTIME_ON_CORES = {
+    **DEDICATED,
+    **REALTIME,
+    "hw:cpu_thread_policy": "require",
+    EMULATOR: "share",
+}
+PAGES = {**MIXED, **MASK, "hw:mem_page_size": "2MB"}
+GOLDEN: Mapping[str, tuple[Arch, Mapping[str, object]]] = {
+    "mixed": ("x86_64", {**PAGES, "hw:numa_nodes": 2, EMULATOR: "isolate"}),
+    "realtime": ("x86_64", REALTIME_ON_CORES),
+    "aarch64": ("aarch64", {**PAGES, "hw:numa_nodes": 2}),
+    "ppc64le": ("ppc64le", {**DEDICATED, "hw:numa_nodes": 2}),
+    "s390x": ("s390x", PAGES),
 }
 
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_the_text_is_as_agreed(name: str) -> None:
-    assert domain_xml(placed(GOLDEN[name]), HOST) == (DATA / f"domain.{name}.xml").read_text()
+    arch, specs = GOLDEN[name]
+    on = replace(HOST, arch=arch)
+    assert domain_xml(placed(specs), on) == (DATA / f"domain.{name}.xml").read_text()
 
 
 # ---- guests without a NUMA topology ----
@@ -132,7 +219,7 @@ def test_what_xml_cannot_hold_is_replaced_in_the_title() -> None:
 
 @pytest.mark.parametrize("kind", ["kvm", "qemu"])
 def test_one_element_alone_is_that_of_the_whole(kind: Literal["kvm", "qemu"]) -> None:
-    for guest in map(placed, [*GOLDEN.values(), SHARED]):
+    for guest in map(placed, [*(specs for _, specs in GOLDEN.values()), SHARED]):
         xml = parse(domain_xml(guest, HOST, kind))
         assert xml.attrib["type"] == kind
         assert (xml.find("cpu[@mode='host-model']") is not None) == (kind == "kvm")

@@ -12,17 +12,20 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from mdsvc.cpuset import EMPTY, CpuSet
+from mdsvc.cpuset import EMPTY, CpuSet, union
 from mdsvc.discovery.capabilities import host_from_capabilities
 from mdsvc.errors import DoesNotFit
 from mdsvc.forms import to_json
-from mdsvc.layout import Layout, fit
+from mdsvc.layout import Layout, LayoutCell, fit
 from mdsvc.placing import usage
 from mdsvc.policy.flavor import Flavor, Request, request
 from mdsvc.topology import Host, HostCell
 from tests.machines.capabilities import capabilities
+from tests.machines.facts import Machine
 from tests.machines.known import MACHINES
 from tests.reference.checker import check
+from tests.reference.facts import cells_of
+from tests.reference.pools import Pool, base_pool
 from tests.strategies import plain
 
 SEEDS = range(4)
@@ -40,7 +43,7 @@ Guest = tuple[Flavor, Layout]
 @cache
 def machine(name: str) -> Host:
     """The machine; cells of which libvirt tells hardly any memory are given some."""
-    host = host_from_capabilities(capabilities(MACHINES[name]), "h1")
+    host = host_from_capabilities(capabilities(MACHINES[name]), "h1").host
     cells = (replace(c, memory_mb=c.memory_mb if c.memory_mb > 64 else 2048) for c in host.cells)
     return replace(host, cells=tuple(cells))
 
@@ -168,14 +171,23 @@ def faults(host: Host, guests: list[Guest]) -> Iterator[str]:
         shared = sum(len(used.cpuset) for _, used in placed)
         if (cell.memory_used_mb, cell.shared_used) != (memory, shared):
             yield f"cell {cell.id}: memory {cell.memory_used_mb}, shared vCPUs {cell.shared_used}"
-        if memory > _memory_most(host, cell) or shared > _shared_most(host, cell):
-            yield f"cell {cell.id}: {memory} MiB or {shared} shared vCPUs are too much"
-        for pool in cell.pages:
-            mine = [used for _, used in placed if used.pagesize_kb == pool.size_kb]
-            kb = sum(used.memory_mb for used in mine) * 1024
-            if pool.used * pool.size_kb != kb or pool.used > pool.total:
-                yield f"cell {cell.id}: {pool}, not {kb} KiB in use"
+        if shared > _shared_most(host, cell):
+            yield f"cell {cell.id}: {shared} shared vCPUs are too many"
+        yield from _memory_faults(host, cell, [used for _, used in placed])
     yield from _floating_faults(host, [f for f, layout in guests if not layout.cells])
+
+
+def _memory_faults(host: Host, cell: HostCell, placed: list[LayoutCell]) -> Iterator[str]:
+    """Each pool has in use what is in it, and no more than it may."""
+    base, base_mb = _base(cell), _on_base(cell, placed)
+    if base_mb * 1024 > base.capacity_kb * host.ram_allocation_ratio:
+        yield f"cell {cell.id}: {base_mb} MiB are too much for {base}"
+    if base.used_kb != base_mb * 1024:
+        yield f"cell {cell.id}: {base}, not {base_mb} MiB in use"
+    for pool in cell.pages:
+        kb = sum(used.memory_mb for used in placed if used.pagesize_kb == pool.size_kb) * 1024
+        if pool.used * pool.size_kb != kb or pool.used > pool.total:
+            yield f"cell {cell.id}: {pool}, not {kb} KiB in use"
 
 
 def _kept(
@@ -188,6 +200,16 @@ def _kept(
     return [cpu for core in cell.cores for cpu in core if any(own in core for own in mine)]
 
 
+def cores_not_isolated(machine: Machine, guests: list[Guest]) -> Iterator[str]:
+    """Guests with `isolate` whose cores, as the machine has them, another guest runs on too."""
+    taken = [union(used.pcpus for used in layout.cells) for _, layout in guests]
+    for at, (_, layout) in enumerate(guests):
+        if layout.cpu_thread_policy == "isolate":
+            cores = [c.siblings for c in machine.running() if c.number in taken[at]]
+            others = union(taken[:at] + taken[at + 1 :])
+            yield from (f"core {core} is shared" for core in cores if core & others)
+
+
 def _floating_faults(host: Host, floating: list[Flavor]) -> Iterator[str]:
     """Guests without a NUMA topology have together what the cells have left."""
     vcpus, memory = sum(f.vcpus for f in floating), sum(f.memory_mb for f in floating)
@@ -195,7 +217,9 @@ def _floating_faults(host: Host, floating: list[Flavor]) -> Iterator[str]:
         yield f"floating: {host.floating_vcpus} vCPUs and {host.floating_memory_mb} MiB"
     if vcpus > sum(_shared_most(host, cell) - cell.shared_used for cell in host.cells):
         yield f"floating: {vcpus} vCPUs are too many"
-    if memory > sum(_memory_most(host, cell) - cell.memory_used_mb for cell in host.cells):
+    bases = [_base(cell) for cell in host.cells]
+    ratio = host.ram_allocation_ratio
+    if memory * 1024 > sum(base.capacity_kb * ratio - base.used_kb for base in bases):
         yield f"floating: {memory} MiB are too much"
 
 
@@ -203,8 +227,15 @@ def _shared_most(host: Host, cell: HostCell) -> float:
     return len(cell.cpus & host.cpu_shared_set) * host.cpu_allocation_ratio
 
 
-def _memory_most(host: Host, cell: HostCell) -> float:
-    return cell.memory_mb * host.ram_allocation_ratio
+def _base(cell: HostCell) -> Pool:
+    """The base pool, as the reference sees it."""
+    form = {"cells": [json.loads(to_json(cell))], "cpu_dedicated_set": "", "cpu_shared_set": ""}
+    return base_pool(cells_of(form)[0])
+
+
+def _on_base(cell: HostCell, placed: list[LayoutCell]) -> int:
+    """The memory of the guest cells, in MiB, that is not in huge pages."""
+    return sum(u.memory_mb for u in placed if u.pagesize_kb in (None, _base(cell).size_kb))
 
 
 # ---- filling and draining ----
@@ -248,4 +279,5 @@ def test_a_machine_is_sound_while_it_is_filled_and_drained(name: str, seed: int)
     full, guests = filled(random, empty)
     assert guests
     assert full != empty
+    assert [*cores_not_isolated(MACHINES[name], guests)] == []
     assert drained(random, full, guests) == empty

@@ -71,8 +71,8 @@ def relabelled(host: Json, random: Random) -> Json:
             form["siblings"] = [renamed(group) for group in form["siblings"]]
         if "l3" in cell:
             form["l3"] = [renamed(group) for group in random.sample(cell["l3"], len(cell["l3"]))]
-        if "pinned" in cell:
-            form["pinned"] = renamed(cell["pinned"])
+        for key in cell.keys() & {"pinned", "split"}:
+            form[key] = renamed(cell[key])
         if "pages" in cell:
             form["pages"] = random.sample(cell["pages"], len(cell["pages"]))
         cells.append(form)
@@ -104,22 +104,24 @@ def _class_of(cell: Cell, host: Json) -> object:
     [form] = (form for form in host["cells"] if form["id"] == cell.id)
     return (
         (len(cell.cores), sum(map(len, cell.cores)), len(parse_cpus(form.get("pinned", "")))),
-        sorted(sorted(len(core & cell.free) for core in cell.cores if core <= d) for d in cell.l3),
-        sorted((len(core), len(core & cell.free)) for core in cell.cores if core & cell.free),
+        len(cell.split),
+        sorted(sorted(_kind(cell, core) for core in cell.cores if core <= d) for d in cell.l3),
+        sorted(_kind(cell, core) for core in cell.cores if core & cell.free),
         (len(cell.shared), cell.shared_used, cell.memory_mb, cell.memory_used_mb),
         sorted((pool.size_kb, pool.total, pool.used) for pool in cell.pages),
     )
 
 
-def _fill(cell: Cell, taken: frozenset[int]) -> list[list[tuple[int, int, int]]]:
-    """Of each core that is touched, by L3 domain: its size, how much of it was free, how much is
-    taken.
-    """
+def _kind(cell: Cell, core: frozenset[int]) -> tuple[int, int, int]:
+    """The core's size, how much of it is free, and whether it reaches into another cell."""
+    return len(core), len(core & cell.free), len(core & cell.split)
+
+
+def _fill(cell: Cell, taken: frozenset[int]) -> list[list[tuple[int, int, int, int]]]:
+    """Of each core that is touched, by L3 domain: its kind, and how much of it is taken."""
     domains = [[core for core in cell.cores if core & d] for d in cell.l3] or [[*cell.cores]]
     return sorted(
-        sorted(
-            (len(core), len(core & cell.free), len(core & taken)) for core in cores if core & taken
-        )
+        sorted((*_kind(cell, core), len(core & taken)) for core in cores if core & taken)
         for cores in domains
     )
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdsvc.cpuset import EMPTY, CpuSet
+from mdsvc.discovery import Discovered
 from mdsvc.discovery.capabilities import MAX_XML, host_from_capabilities
 from mdsvc.errors import BadInput
 from mdsvc.topology import Host, HostCell
@@ -20,7 +21,7 @@ from tests.machines.known import MACHINES
 
 
 def topology(name: str) -> Host:
-    return host_from_capabilities(machines.capabilities(MACHINES[name]), "h1")
+    return host_from_capabilities(machines.capabilities(MACHINES[name]), "h1").host
 
 
 def capabilities(*cells: str) -> str:
@@ -49,7 +50,7 @@ TWO_CORES = cell(0, cpu(0, "0,2") + cpu(1, "1,3") + cpu(2, "0,2") + cpu(3, "1,3"
 
 
 def imported(*cells: str) -> Host:
-    return host_from_capabilities(capabilities(*cells), "h1")
+    return host_from_capabilities(capabilities(*cells), "h1").host
 
 
 def of_memory(inside: str) -> Host:
@@ -114,14 +115,15 @@ def test_without_sets_every_cpu_is_shared() -> None:
 
 @pytest.mark.parametrize("field", ["shared", "dedicated"])
 def test_with_one_set_given_the_other_is_empty(field: str) -> None:
-    host = host_from_capabilities(capabilities(TWO_CORES), "h1", **{field: CpuSet.parse("0,2")})
+    xml = capabilities(TWO_CORES)
+    host = host_from_capabilities(xml, "h1", **{field: CpuSet.parse("0,2")}).host
     sets = {"shared": host.cpu_shared_set, "dedicated": host.cpu_dedicated_set}
     assert sets.pop(field) == CpuSet.parse("0,2")
     assert sets.popitem()[1] == EMPTY
 
 
 def test_an_empty_set_is_a_set_that_is_given() -> None:
-    host = host_from_capabilities(capabilities(TWO_CORES), "h1", shared=EMPTY)
+    host = host_from_capabilities(capabilities(TWO_CORES), "h1", shared=EMPTY).host
     assert host.cpu_shared_set == EMPTY
 
 
@@ -135,18 +137,20 @@ def test_where_no_cpu_has_siblings_libvirt_is_old_and_all_are_online() -> None:
     assert [str(core) for core in host.cells[0].cores] == ["0", "1"]
 
 
-def test_siblings_that_are_not_there_leave_a_smaller_core() -> None:
-    host = imported(cell(0, cpu(0, "0,2") + cpu(1, "1,3") + cpu(3, "1,3")))
-    assert [str(core) for core in host.cells[0].cores] == ["0", "1,3"]
-
-
-def test_empty_siblings_mean_a_core_alone() -> None:
-    assert imported(cell(0, cpu(0, ""))).cells[0].siblings == (CpuSet.of([0]),)
+def cores(host: Host) -> list[tuple[list[str], str]]:
+    """The siblings of each cell, and what is split."""
+    return [(list(map(str, c.siblings)), str(c.split)) for c in host.cells]
 
 
 def test_a_core_is_split_where_its_threads_are_in_two_cells() -> None:
-    host = imported(cell(0, cpu(0, "0-1")), cell(1, cpu(1, "0-1")))
-    assert [str(c.siblings[0]) for c in host.cells] == ["0", "1"]
+    found = host_from_capabilities(
+        capabilities(cell(0, cpu(0, "0-1") + cpu(2, "2")), cell(1, cpu(1, "0-1"))), "h1"
+    )
+    assert cores(found.host) == [(["2"], "0"), ([], "1")]
+    assert [note.split(",")[0] for note in found.notes] == [
+        "cell 0: the cores of CPUs 0 reach into another cell",
+        "cell 1: the cores of CPUs 1 reach into another cell",
+    ]
 
 
 def test_a_cpu_that_two_cells_name_is_in_the_smaller() -> None:
@@ -178,26 +182,31 @@ def test_a_cell_over_two_sockets_is_a_socket_of_its_own() -> None:
 def test_the_inner_elements_are_understood_alone(root: str) -> None:
     xml = capabilities(TWO_CORES)
     start, end = xml.rindex(f"<{root}>"), xml.rindex(f"</{root}>") + len(f"</{root}>")
-    assert host_from_capabilities(xml[start:end], "h1") == imported(TWO_CORES)
+    assert host_from_capabilities(xml[start:end], "h1").host == imported(TWO_CORES)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "latin-1"])
 def test_bytes_of_any_encoding_that_xml_declares_are_read(encoding: str) -> None:
     xml = capabilities(TWO_CORES).replace('"1.0"', f'"1.0" encoding="{encoding}"')
-    assert host_from_capabilities(xml.encode(encoding), "h1") == imported(TWO_CORES)
+    assert host_from_capabilities(xml.encode(encoding), "h1").host == imported(TWO_CORES)
 
 
 # ---- caches ----
 
 
 def of_banks(*banks: str) -> list[list[str]]:
-    """The L3 domains of two cells of two cores each, CPU 7 offline."""
+    """The L3 domains of each cell."""
+    return [list(map(str, cell.l3)) for cell in of_caches(*banks).host.cells]
+
+
+def of_caches(*banks: str) -> Discovered:
+    """Two cells of two cores each, CPU 7 offline."""
     cells = (
         cell(0, cpu(0, "0,4") + cpu(1, "1,5") + cpu(4, "0,4") + cpu(5, "1,5")),
         cell(1, cpu(2, "2,6") + cpu(3, "3") + cpu(6, "2,6") + "<cpu id='7'/>"),
     )
     xml = capabilities(*cells).replace("</host>", f"<cache>{''.join(banks)}</cache></host>")
-    return [list(map(str, cell.l3)) for cell in host_from_capabilities(xml, "h1").cells]
+    return host_from_capabilities(xml, "h1")
 
 
 def bank(cpus: str, level: int = 3, kind: str = "both") -> str:
@@ -218,18 +227,16 @@ def test_each_cell_has_its_part_of_every_l3_bank(banks: list[str], l3: list[list
     assert of_banks(*banks) == l3
 
 
-@pytest.mark.parametrize(
-    ("banks", "expected"),
-    [
-        ([bank("0;1")], "<bank id='0'> cpus: '0;1' in '0;1' is no CPU number or range"),
-        ([bank("0-1"), bank("4-5")], "<cell id='0'> l3: expected whole cores, but 0-1 has a part"),
-        ([bank("0-1,4-5"), bank("1,5")], "<cell id='0'> l3: expected no CPU twice, but 1,5 is"),
-    ],
-)
-def test_a_bank_that_makes_no_sense_is_named(banks: list[str], expected: str) -> None:
-    with pytest.raises(BadInput) as error:
-        of_banks(*banks)
-    assert expected in str(error.value)
+def test_a_cell_whose_caches_make_no_sense_is_taken_without() -> None:
+    found = of_caches(bank("0-1"), bank("2,6"), bank("4-5"))
+    assert [list(map(str, cell.l3)) for cell in found.host.cells] == [[], ["2,6"]]
+    why = "expected whole cores, but 0-1 has a part of one"
+    assert found.notes == [f"cell 0 is taken without its L3 caches: {why}"]
+
+
+def test_a_bank_that_is_no_cpu_list_is_named() -> None:
+    with pytest.raises(BadInput, match=r"^<bank id='0'> cpus: '0;1' in '0;1' is no CPU number"):
+        of_banks(bank("0;1"))
 
 
 def test_the_l3_caches_of_a_real_machine() -> None:
@@ -335,8 +342,10 @@ def test_bad_input_is_one_message_that_names_the_element(case: str) -> None:
 
 def test_sets_must_be_cpus_that_are_online() -> None:
     xml = capabilities(cell(0, cpu(0, "0") + "<cpu id='1'/>"))
-    with pytest.raises(BadInput, match="cpu_dedicated_set: CPUs 1 are not of this host"):
+    with pytest.raises(BadInput, match="cpu_dedicated_set: CPUs 1 are offline; expected CPUs"):
         host_from_capabilities(xml, "h1", dedicated=CpuSet.of([0, 1]))
+    with pytest.raises(BadInput, match="cpu_shared_set: CPUs 2 are not among the host's CPUs"):
+        host_from_capabilities(xml, "h1", shared=CpuSet.of([0, 2]))
 
 
 def test_the_name_must_be_a_hosts_name() -> None:

@@ -12,7 +12,10 @@ from mdsvc.errors import DoesNotFit
 from mdsvc.forms import from_builtins
 from mdsvc.layout import fit
 from mdsvc.placing import placement_service, usage
+from mdsvc.placing.candidates import candidates
+from mdsvc.policy.extra_specs import texts
 from mdsvc.policy.flavor import Flavor, request
+from mdsvc.policy.resource_keys import resource_keys
 from mdsvc.topology import Host
 from tests.reference.generate import Case
 from tests.strategies import QUICK, all_cases, asked, grid, host_of, read_row, request_of
@@ -63,20 +66,31 @@ def test_a_request_is_amounts_and_traits(row: str) -> None:
     assert placement_service.traits(wanted) == required
     query = f"/allocation_candidates?resources={resources}"
     query += "".join(f"&required={trait}" for trait in required)
-    assert placement_service.candidates_query(wanted) == query
+    assert candidates(wanted, resource_keys(specs, props)).query == query
 
 
 @QUICK
 @given(all_cases())
 def test_the_query_says_what_resources_and_traits_say(case: Case) -> None:
+    """Its groups together, as granular ones are summed (R3)."""
     wanted = request_of(case[1], case[2])
-    url = urlsplit(placement_service.candidates_query(wanted))
+    specs = texts(case[1].get("extra_specs", {})) | {"group_policy": "none"}
+    props = texts((case[2] or {}).get("properties", {}))
+    asked_for = candidates(wanted, resource_keys(specs, props))
+    assert asked_for.resources == placement_service.resources(wanted)
+    assert asked_for.required == placement_service.traits(wanted)
+    url = urlsplit(asked_for.query)
     query = parse_qs(url.query, strict_parsing=True)
     assert (url.path, url.netloc) == ("/allocation_candidates", "")
-    amounts = (part.split(":") for part in query.pop("resources")[0].split(","))
-    assert {name: int(n) for name, n in amounts} == placement_service.resources(wanted)
-    traits = placement_service.traits(wanted)
-    assert query == ({"required": [",".join(traits)]} if traits else {})
+    kinds: dict[str, list[str]] = {"resources": [], "required": [], "group_policy": []}
+    for field, [value] in query.items():
+        kind = next(kind for kind in kinds if field.startswith(kind))
+        kinds[kind] += value.split(",")
+    totals = dict.fromkeys(asked_for.resources, 0)
+    for name, _, amount in (text.partition(":") for text in kinds["resources"]):
+        totals[name] += int(amount)
+    assert totals == asked_for.resources
+    assert (kinds["required"], kinds["group_policy"]) == (asked_for.required, ["none"])
 
 
 @QUICK
@@ -139,6 +153,10 @@ HYPERTHREADING = {
     ),
     "cores of which one thread is dedicated": (
         grid(1, 4, 2) | {"cpu_dedicated_set": "0,2,4,6", "cpu_shared_set": "1,3,5,7"},
+        False,
+    ),
+    "cores that reach into another cell": (
+        grid(1, 4) | {"cells": [grid(1, 4)["cells"][0] | {"split": "0-3"}]},
         False,
     ),
     "nothing is dedicated": (grid(1, 4, 2, 4), False),

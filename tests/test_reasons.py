@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mdsvc.errors import DoesNotFit
+from mdsvc.errors import DoesNotFit, Reason
 from mdsvc.fitting.demand import Demand, fits
 from mdsvc.fitting.reasons import RULES
 from mdsvc.fitting.vacancy import vacancies
@@ -83,6 +83,8 @@ def check_numbers(reason: Json, case: Case) -> None:
         case "thread_policy":
             assert case[3]["thread_policy"] in ("isolate", "require")
             assert reason["available"] <= len(cell.free)
+        case rule:
+            pytest.fail(f"no numbers are known of the rule {rule}")
 
 
 def check_blocking(reason: Json, case: Case) -> None:
@@ -92,11 +94,12 @@ def check_blocking(reason: Json, case: Case) -> None:
     assert len(guests) > len(hosts)
     assert guests == sorted(set(guests))
     assert hosts == sorted(set(hosts))
+    alone = form | {"floating_vcpus": 0, "floating_memory_mb": 0}  # which have all cells together
     usable = {
         cell["id"]
         for guest in guests
         for cell in form["cells"]
-        if best_broken({**form, "cells": [cell]}, _alone(request, guest)) is not None
+        if best_broken(alone | {"cells": [cell]}, _alone(request, guest)) is not None
     }
     assert usable == set(hosts)
 
@@ -222,6 +225,14 @@ def test_the_thread_policy_is_told(threads: int, policy: str, vcpus: int, availa
     assert (reason["needed"], reason["available"]) == (vcpus, available)
 
 
+def test_s390x_has_no_place_for_a_guest_of_several_nodes() -> None:
+    on = host_of(grid(2, 8) | {"arch": "s390x"})
+    wanted = asked({"hw:cpu_policy": "dedicated", "hw:numa_nodes": "2"})
+    with pytest.raises(DoesNotFit, match="host h1 is s390x, whose guests cannot have several NUMA"):
+        fit(on, wanted)
+    assert fit(on, asked({"hw:cpu_policy": "dedicated"})).cells[0].host_cell == 0
+
+
 def test_r17_an_old_host_says_its_service_version() -> None:
     mixed = {"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "0"}
     message, [reason] = refusal(grid(1, 8, shared=4, service_version=1), asked(mixed, vcpus=2))
@@ -251,12 +262,14 @@ def test_pages_are_told_in_mib_of_that_size() -> None:
 def test_the_reasons_are_found_only_when_asked_for() -> None:
     times = []
 
-    def explain() -> list[Json]:
+    why = Reason(rule="memory", message="why")
+
+    def explain() -> list[Reason]:
         times.append(1)
-        return [{"message": "why"}]
+        return [why]
 
     error = DoesNotFit("does not fit", explain)
     assert not times
     assert str(error) == "does not fit: why"
-    assert error.reasons == ({"message": "why"},)
+    assert error.reasons == (why,)
     assert times == [1]

@@ -43,6 +43,8 @@ def kinds(kind: inspect.Type) -> Iterator[inspect.Type]:
         case inspect.DictType():
             yield from kinds(kind.key_type)
             yield from kinds(kind.value_type)
+        case _:
+            pass  # there is none in it
 
 
 FIELDS = {

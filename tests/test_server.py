@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
 from mdsvc import server
 from mdsvc.control.hosts import add_host
@@ -299,6 +300,7 @@ async def here(store: MemoryStore) -> AsyncIterator[tuple[int, int]]:
 
 async def test_a_store_that_does_not_answer_is_not_ready() -> None:
     class Broken(MemoryStore):
+        @override
         async def ready(self) -> None:
             raise OSError("the disk is gone")
 
@@ -334,7 +336,10 @@ async def test_whoever_is_slow_with_a_header_is_cut_off(
                     break
                 writer.write(part)
                 await asyncio.sleep(0.02)
-            reply = await closed
+            try:
+                reply = await closed
+            except ConnectionResetError:  # what was written last came after the end
+                reply = b""
         assert reply == b"" or parse(reply).status >= 400
         writer.close()
 

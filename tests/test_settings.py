@@ -25,6 +25,7 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "dedicated_cpus_format": ("list", "cpuset", "list"),
     "version_list": ("newest", "nova", "newest"),
     "vendor_data": ("/a", "/b", "/c"),
+    "unknown_keys": ("error", "warn", "error"),
     "wait_seconds": ("1", "2", "3"),
     "log_level": ("debug", "error", "warning"),
 }
@@ -54,6 +55,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert settings == Settings()
     assert settings.dedicated_cpus_format == "cpuset"
     assert settings.version_list == "nova"
+    assert settings.unknown_keys == "warn"
     assert settings.identity == "address"
     assert settings.shared_secret == ()
     assert all(Listen.parse(text).address == "127.0.0.1" for text in settings.guest)

@@ -11,7 +11,7 @@ from shutil import rmtree
 import pytest
 
 from mdsvc.cpuset import EMPTY, CpuSet
-from mdsvc.discovery.sysfs import local_host
+from mdsvc.discovery.sysfs import Kernel, local_host
 from mdsvc.errors import BadInput
 from mdsvc.topology import Host
 from tests.machines.caching import by_core
@@ -30,7 +30,8 @@ ONE = Machine(cells_of([0], 1, 1, strides(core=1), memory_kb=GIB))
 
 def read(root: Path, shared: CpuSet | None = None, dedicated: CpuSet | None = None) -> Host:
     """The host that the files below a folder tell of."""
-    return local_host("me", shared, dedicated, root / "sys", root / "proc/meminfo")
+    kernel = Kernel(root / "sys", root / "proc/meminfo")
+    return local_host("me", shared, dedicated, kernel).host
 
 
 def host_of(machine: Machine, root: Path) -> Host:
@@ -70,7 +71,7 @@ def test_with_one_set_given_the_other_is_empty(smt: Path) -> None:
 
 
 def test_sets_must_be_cpus_that_are_online(smt: Path) -> None:
-    with pytest.raises(BadInput, match="cpu_shared_set: CPUs 8 are not of this host"):
+    with pytest.raises(BadInput, match="cpu_shared_set: CPUs 8 are not among the host's CPUs"):
         read(smt, shared=CpuSet.of([0, 8]))
 
 
@@ -80,6 +81,28 @@ def test_offline_cpus_are_left_out_of_cells_and_cores(smt: Path) -> None:
     host = read(smt)
     assert str(host.cpus) == "0-4,6-7"
     assert [str(core) for core in host.cells[0].cores] == ["0,4", "1"]
+
+
+def test_a_set_that_names_offline_cpus_says_so(smt: Path) -> None:
+    put(smt, f"{CPUS}/online", "0-4,6-7")
+    with pytest.raises(BadInput, match="cpu_dedicated_set: CPUs 5 are offline; expected"):
+        read(smt, dedicated=CpuSet.parse("4-6"))
+    expected = "cpu_dedicated_set: CPUs 8 are not among the host's CPUs, and CPUs 5 are offline"
+    with pytest.raises(BadInput, match=expected):
+        read(smt, dedicated=CpuSet.parse("4-8"))
+
+
+def test_what_a_kernel_leaves_room_for_is_not_offline_but_absent(smt: Path) -> None:
+    """Of a virtual machine, CPUs that could be plugged in are possible and not present."""
+    put(smt, f"{CPUS}/offline", "8-255")
+    with pytest.raises(BadInput, match="CPUs 8-9 are not among the host's CPUs"):
+        read(smt, shared=CpuSet.parse("8-9"))
+
+
+def test_a_core_whose_other_thread_is_in_no_node_is_not_all_of_it_in_the_cell(smt: Path) -> None:
+    put(smt, f"{NODES}/node0/cpulist", "0-1,5")
+    cell = read(smt).cells[0]
+    assert (str(cell.split), list(map(str, cell.siblings))) == ("0", ["1,5"])
 
 
 def test_each_node_has_its_part_of_every_l3_cache(tmp_path: Path) -> None:
@@ -162,11 +185,6 @@ BAD = {
         None,
         "index0/shared_cpu_list: expected to read it",
     ),
-    "caches that differ": (
-        f"{CPUS}/cpu3/cache/index0/shared_cpu_list",
-        "3",
-        "node 1: l3: expected no CPU twice, but 3 is",
-    ),
     "pages": (
         f"{NODES}/node1/hugepages/hugepages-2048kB/nr_hugepages",
         "-1",
@@ -187,8 +205,15 @@ def test_bad_files_are_one_message_that_names_the_file(tmp_path: Path, case: str
         read(tmp_path)
 
 
+def test_a_machine_that_nobody_knows_is_refused(smt: Path) -> None:
+    kernel = Kernel(smt / "sys", smt / "proc/meminfo", "vax")
+    with pytest.raises(BadInput, match=r"^uname -m: expected one of aarch64, .*, got 'vax'$"):
+        local_host("me", kernel=kernel)
+
+
 def test_this_machine_is_a_host() -> None:
-    host = local_host("me")
+    host = local_host("me").host
+    assert host.arch == os.uname().machine
     assert len(host.cpus) == os.sysconf("SC_NPROCESSORS_ONLN")
     assert sum(cell.memory_mb for cell in host.cells) > 0
     assert all(cell.pages[0].size_kb == PAGE_KB for cell in host.cells)

@@ -241,7 +241,7 @@ def test_hosts_are_told_with_what_is_used_and_what_there_is(host: Host) -> None:
 def test_a_host_is_told_cell_by_cell(host: Host) -> None:
     text = printed(tables.host_detail(host))
     assert re.search(r"cpu_dedicated_set +2-6,10-15", text)
-    assert re.search(r"0 +0 +0-3,8-11 +4 × 2 +10 +2 of 64 +3 of 16 GiB +2 MiB: 512 of 1024", text)
+    assert re.search(r"0 +0 +0-3,8-11 +4 × 2 +10 +2 of 64 +2 of 14 GiB +2 MiB: 512 of 1024", text)
     assert re.search(r"1 +1 +4-7,12-15 +4 × 2 +15 +0 of 0 +6 of 16 GiB +-", text)
 
 

@@ -31,6 +31,7 @@ HOST: Json = {
             "memory_mb": 1024,
             "cpus": "0-3,8-11",
             "siblings": ["0,8", "1,9", "2,10", "3,11"],
+            "split": "",
             "l3": ["0-1,8-9", "2-3,10-11"],
             "pages": [{"size_kb": 4, "total": 4096, "used": 1}, {"size_kb": 2048, "total": 8}],
             "pinned": "2,10",
@@ -60,13 +61,13 @@ def changed(*path_and_value: Any) -> Json:
 def test_what_is_absent_has_the_defaults_of_the_contract() -> None:
     host = host_of({"name": "h", "cells": [{"id": 3, "memory_mb": 1, "cpus": "0-2"}]})
     assert (host.cpu_allocation_ratio, host.ram_allocation_ratio) == (16.0, 1.0)
-    assert (host.packing, host.service_version) == ("spread", 2)
+    assert (host.packing, host.service_version, host.arch) == ("spread", 2, "x86_64")
     assert host.cpu_shared_set == host.cpu_dedicated_set == EMPTY
     [cell] = host.cells
     assert cell.socket == 3
     assert cell.pages == cell.l3 == cell.l3_cores == ()
     assert list(map(str, cell.cores)) == ["0", "1", "2"]
-    assert (cell.pinned, cell.shared_used, cell.memory_used_mb) == (EMPTY, 0, 0)
+    assert (cell.split, cell.pinned, cell.shared_used, cell.memory_used_mb) == (EMPTY, EMPTY, 0, 0)
 
 
 @QUICK
@@ -101,6 +102,8 @@ WRONG: list[tuple[tuple[Any, ...], str]] = [
     (("name", "a\n"), "name: "),
     (("name", 5), "name: expected 1 to 255 of A-Z"),
     (("name", "a\0"), "name: expected text without NUL"),
+    (("arch", "amd64"), "arch: expected one of aarch64, armv7l, i686, ia64, loongarch64, "),
+    (("arch", 64), "arch: expected one of aarch64, armv7l, "),
     (
         ("service_version", 0),
         "service_version: expected a whole number from 1 to 2147483648, got 0",
@@ -166,6 +169,9 @@ WRONG: list[tuple[tuple[Any, ...], str]] = [
     ((*C0, "siblings", ["0,4"]), "cells[0].siblings: CPUs 4 are not of this cell"),
     ((*C0, "siblings", "0,8"), "cells[0].siblings: expected a list"),
     ((*C0, "siblings", [["0"]]), "cells[0].siblings[0]: expected a CPU set string"),
+    ((*C0, "split", "4"), "cells[0].split: CPUs 4 are not of this cell"),
+    ((*C0, "split", "3,8"), "cells[0].split: expected CPUs that are single threads in this cell, "),
+    ((*C0, "split", ["3"]), "cells[0].split: expected a CPU set string"),
     ((*C0, "l3", ["0-1,8-9", "1-3,9-11"]), "cells[0].l3: expected no CPU twice, but 1,9 is"),
     ((*C0, "l3", [""]), "cells[0].l3: expected at least one CPU in each group"),
     ((*C0, "l3", ["0,8", "4"]), "cells[0].l3: CPUs 4 are not of this cell"),
@@ -217,6 +223,21 @@ def test_a_cpu_in_no_group_is_a_core_of_its_own() -> None:
     assert list(map(str, cores)) == ["0", "1", "2,10", "3,11", "8", "9"]
 
 
+@pytest.mark.parametrize("siblings", [["0,8", "1,9"], ["0,8", "1,9", "2", "3", "10", "11"]])
+def test_a_split_cpu_is_a_core_of_its_own_whether_or_not_it_is_in_a_group(
+    siblings: list[str],
+) -> None:
+    form = changed(*C0, "siblings", siblings)
+    form["cells"][0] |= {"split": "2-3,10-11", "l3": ["0-3,8-9", "10-11"]}
+    found = host_of(form)
+    assert list(map(str, found.cells[0].cores)) == ["0,8", "1,9", "2", "3", "10", "11"]
+    assert from_json(to_json(found), Host) == found
+
+
+def test_a_host_that_does_not_tell_split_has_none() -> None:
+    assert host_of(changed(*C0, "split", ...)).cells[0].split == EMPTY
+
+
 @pytest.mark.parametrize(
     ("l3", "cores"),
     [
@@ -257,11 +278,6 @@ def test_without_use_is_the_host_as_it_was_before_any_guest() -> None:
     assert used.without_use() == host_of(fresh)
     assert used.without_use().without_use() == used.without_use()
     assert used.cells[0].shared_used == 3, "a change returns a new value"
-
-
-def test_more_pages_in_use_than_there_are_leave_none() -> None:
-    form = changed(*C0, "pages", 0, "used", 2**40)
-    assert host_of(form).cells[0].pages[0].free_kb == 0
 
 
 def test_the_largest_host_of_linux_is_read() -> None:

@@ -112,7 +112,9 @@ def check_sound(host: Host, empty: Host, placed: Placed) -> None:
         assert cell.shared_used == sum(len(used.cpuset) for used, _ in mine)
         assert cell.shared_used <= len(host.shared(cell)) * host.cpu_allocation_ratio
         assert cell.memory_used_mb == sum(used.memory_mb for used, _ in mine)
-        assert cell.memory_used_mb <= cell.memory_mb * host.ram_allocation_ratio
+        assert host.pools_over(cell) == ()
+        in_base = sum(u.memory_mb for u, _ in mine if u.pagesize_kb in (None, 4))
+        assert cell.base.used_kb == in_base * 1024, "which needs no use of its own for this"
         for pool, before in zip(cell.pages, bare.pages, strict=True):
             held = sum(u.memory_mb for u, _ in mine if u.pagesize_kb == pool.size_kb)
             assert pool.used == held * 1024 // pool.size_kb
@@ -122,8 +124,7 @@ def check_sound(host: Host, empty: Host, placed: Placed) -> None:
     assert host.floating_memory_mb == sum(flavor.memory_mb for flavor in floating)
     shared = sum(cell.shared_used for cell in host.cells) + host.floating_vcpus
     assert shared <= len(host.cpu_shared_set) * host.cpu_allocation_ratio
-    memory = sum(cell.memory_used_mb for cell in host.cells) + host.floating_memory_mb
-    assert memory <= sum(cell.memory_mb for cell in host.cells) * host.ram_allocation_ratio
+    assert host.base_left_kb(overcommits=True) >= 0
 
 
 def placed_on(form: Json, flavor_form: Json) -> tuple[Host, Layout]:

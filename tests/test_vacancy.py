@@ -18,10 +18,13 @@ from tests.strategies import QUICK, THOROUGH, grid, host_of
 POLICIES: list[ThreadPolicy | None] = [None, "prefer", "require", "isolate"]
 
 
-def vacancy_of(*siblings: str, pinned: str = "", dedicated: str | None = None) -> Vacancy:
+def vacancy_of(
+    *siblings: str, pinned: str = "", dedicated: str | None = None, split: str = ""
+) -> Vacancy:
     """The vacancy of a host with one cell of these cores."""
     cpus = ",".join(siblings)
-    cell = {"id": 0, "memory_mb": 64, "cpus": cpus, "siblings": list(siblings), "pinned": pinned}
+    cell = {"id": 0, "memory_mb": 64, "cpus": cpus, "siblings": list(siblings)}
+    cell |= {"pinned": pinned, "split": split}
     form = {"name": "h", "cells": [cell], "cpu_dedicated_set": dedicated or cpus}
     return vacancies(host_of(form))[0]
 
@@ -72,16 +75,27 @@ def test_whole_cores_and_loose_threads() -> None:
     assert vacancy.pairable == 5
 
 
+def test_a_split_thread_is_loose_and_no_core_of_its_own() -> None:
+    vacancy = vacancy_of("0-1", "2", "3", "4", pinned="4", split="3-4")
+    assert (vacancy.free, vacancy.isolated, vacancy.singles, vacancy.pairable) == (4, 2, 1, 2)
+    assert vacancy.single_cpus == [2]
+    assert [_bits(left) for left in vacancy.loose] == [{3}, {2}], "what isolate may take comes last"
+
+
 def test_an_overfull_cell_has_nothing_less_than_nothing() -> None:
     cell = {"id": 0, "memory_mb": 64, "cpus": "0", "shared_used": 99, "memory_used_mb": 99}
     vacancy = vacancies(host_of({"name": "h", "cells": [cell], "cpu_shared_set": "0"}))[0]
-    assert vacancy.shared_most == vacancy.memory_free_mb == vacancy.memory_most_mb == 0
+    assert vacancy.shared_left == vacancy.shared_most == 0
+    [base] = vacancy.pools
+    assert base.free_kb == base.left_kb == base.most_kb == 0
 
 
 def test_the_overcommit_ratio_never_lets_a_guest_overcommit_against_itself() -> None:
     form = grid(1, 4, shared=4, cpu_allocation_ratio=16.0, ram_allocation_ratio=2.0)
     vacancy = vacancies(host_of(form))[0]
-    assert (vacancy.shared_most, vacancy.memory_most_mb) == (4, 16384)
+    [base] = vacancy.pools
+    assert (vacancy.shared_most, base.most_kb) == (4, 16384 * 1024)
+    assert (vacancy.shared_left, base.left_kb) == (64, 2 * 16384 * 1024)
 
 
 def test_rooms_are_ranked_by_what_is_free_and_then_by_id() -> None:
@@ -146,6 +160,9 @@ def test_prefer_breaks_as_few_whole_cores_as_any_choice_does(vacancy: Vacancy, v
         (vacancy_of("0-1", "2-3", "4-5"), None, (3, 1), (0, 1, 2), {3}),
         (vacancy_of("0-1", "2-3", "4-5"), "isolate", (2, 1), (0, 2), {4}),
         (vacancy_of("0-1", "2-3", "4"), "isolate", (2, 0), (4, 0), set()),
+        (vacancy_of("0", "1-2", "3", split="0"), "isolate", (2, 0), (3, 1), set()),
+        (vacancy_of("0-1", "2", "3", split="3"), None, (1, 0), (3,), set()),
+        (vacancy_of("0-1", "2", "3", split="3"), None, (2, 1), (0, 1), {3}),
         (vacancy_of("0-3", "4-7", pinned="0,4-5"), "require", (3, 0), (1, 2, 3), set()),
         (vacancy_of("0-3", "4-5", "6-7"), None, (4, 0), (4, 5, 6, 7), set()),
         (vacancy_of("0-3", "4-7", pinned="0"), None, (2, 0), (1, 2), set()),
@@ -173,6 +190,9 @@ NOT_FITTING: list[tuple[Vacancy, ThreadPolicy | None, int, int]] = [
     (vacancy_of("0-1", "2-3", pinned="0"), "isolate", 2, 0),
     (vacancy_of("0-1", "2-3", dedicated="0,2-3"), "isolate", 2, 0),
     (vacancy_of("0-1", "2-3"), "isolate", 2, 1),
+    (vacancy_of("0", "1", "2", split="0-2"), "isolate", 1, 0),
+    (vacancy_of("0", "1-2", split="0"), "isolate", 1, 1),
+    (vacancy_of("0", "1", split="0-1"), "require", 1, 0),
 ]
 
 

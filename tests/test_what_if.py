@@ -31,10 +31,17 @@ QUESTION: Json = {
     "flavor": {"vcpus": 4, "memory_mb": 512, "extra_specs": {"hw:cpu_policy": "dedicated"}},
 }
 KEYS = {
-    "layout": {"fits", "layout"},
-    "DoesNotFit": {"fits", "error", "message", "reasons"},
-    "InvalidRequest": {"fits", "error", "message"},
-    "BadInput": {"fits", "error", "message"},
+    "layout": {"fits", "layout", "warnings"},
+    "DoesNotFit": {"fits", "error", "code", "message", "reasons", "warnings"},
+    "InvalidRequest": {"fits", "error", "code", "message", "warnings"},
+    "BadInput": {"fits", "error", "code", "message", "warnings"},
+}
+
+
+CODES = {
+    "DoesNotFit": "does_not_fit",
+    "InvalidRequest": "invalid_request",
+    "BadInput": "bad_input",
 }
 
 
@@ -49,6 +56,8 @@ def checked(line: str | bytes) -> Json:
     found: Json = json.loads(text)
     assert set(found) == KEYS[found.get("error", "layout")]
     assert found["fits"] is ("layout" in found)
+    assert found.get("code") == CODES.get(found.get("error", "layout"))
+    assert all(isinstance(text, str) for text in found["warnings"])
     if not found["fits"]:
         assert found["message"].isprintable()
         assert len(found["message"]) < 800
@@ -61,7 +70,7 @@ def checked(line: str | bytes) -> Json:
 
 def test_what_fits_is_answered_with_the_layout_of_the_contract() -> None:
     found = asked(QUESTION)
-    assert list(found) == ["fits", "layout"]
+    assert list(found) == ["fits", "layout", "warnings"]
     assert list(found["layout"]) == [
         *("dedicated_cpus", "shared_cpus", "realtime_cpus", "cpu_policy", "cpu_thread_policy"),
         *("emulator_threads_policy", "emulator_cpus", "cells"),

@@ -232,6 +232,7 @@ def _intent(old: state.State, layout: Layout, settings: Settings, first: Plan) -
     return replace(
         old,
         dedicated=str(layout.dedicated or EMPTY),
+        realtime=str(layout.realtime),
         source=layout.source,
         mode=first.mode or old.mode,
         asked_mode=settings.mode or "",

@@ -155,22 +155,29 @@ def _watch(system: System, settings: Settings, arguments: Parsed) -> int:
 
 def _run(system: System, settings: Settings, arguments: Parsed) -> int:
     from mdguest.run import run
+    from mdguest.subsets import Wanted
 
     command = arguments.command_line
     if command[:1] == ["--"]:
         command = command[1:]
     if not command:
         raise BadInput("run: expected a command, as in: mdguest run --cpus 2 -- CMD {cpus}")
-    run(system, command, arguments.cpus, arguments.name, arguments.balance)
+    wanted = Wanted(arguments.cpus, arguments.on)
+    run(system, command, wanted, arguments.name, arguments.balance)
 
 
 def _render(system: System, settings: Settings, arguments: Parsed) -> int:
     from mdguest import control, state
     from mdguest.render import named, render
 
-    named(arguments.what)
+    renderer = named(arguments.what)
+    if arguments.base is not None and arguments.what != "tuned":
+        raise BadInput(f"--base: it is for tuned, and not for {arguments.what}")
     settings = control.applied(settings, state.load(system))
-    text = render(arguments.what, control.split(system, settings, anew=_anew(arguments)))
+    cpus = control.split(system, settings, anew=_anew(arguments), base=arguments.base)
+    text = render(arguments.what, cpus)
+    for warning in renderer.warn(cpus):
+        _say(f"warning: {warning}")
     _emit(arguments, {"name": arguments.what, "text": text}, text.rstrip("\n"))
     return 0
 
@@ -181,7 +188,7 @@ def _doctor(system: System, settings: Settings, arguments: Parsed) -> int:
     from mdguest.status import displaced
 
     seen = _look(system, settings, arguments)
-    found = abilities(system, seen.facts)
+    found = abilities(system, seen.facts, seen.asked)
     marks = {True: "yes", False: "no", None: "?"}
     rows = [(marks[ability.able], ability.name, ability.says) for ability in found]
     document = {
@@ -301,7 +308,7 @@ def _settings(system: System, parsed: Parsed) -> Settings:
 
     try:
         found = settings.load(system, os.environ, vars(parsed))
-        sources.check(found.source)
+        sources.check(found.source, found.where["source"])
     except BadInput as trouble:
         if parsed.command not in _WITHOUT_SETTINGS:
             raise
@@ -310,14 +317,33 @@ def _settings(system: System, parsed: Parsed) -> Settings:
     return found
 
 
+_WITH_VALUE = {
+    name
+    for command in COMMANDS.values()
+    for names, options in command.options
+    for name in names
+    if "metavar" in options and "nargs" not in options
+}
+
+
+def _command_first(given: list[str]) -> list[str]:
+    """``--json plan`` is ``plan --json``, and no command at all is ``plan``."""
+    if given and (given[0] in _OF_ALL or not given[0].startswith("-")):
+        return given
+    at = 0
+    while at < len(given) and given[at].startswith("-"):
+        at += 2 if given[at] in _WITH_VALUE else 1
+    if at < len(given) and given[at] in COMMANDS:
+        return [given[at], *given[:at], *given[at + 1 :]]
+    return ["plan", *given]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
     from mdguest.system import System
 
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if not given or (given[0].startswith("-") and given[0] not in _OF_ALL):
-        given = ["plan", *given]
-    parsed = parser().parse_args(given)
+    parsed = parser().parse_args(_command_first(given))
     system = System()
     try:
         status = ACTIONS[parsed.command](system, _settings(system, parsed), parsed)

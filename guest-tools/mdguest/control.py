@@ -11,6 +11,7 @@ from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.errors import BadInput, Refused, Trouble, Unreachable
 from mdguest.facts import Facts
 from mdguest.journal import Journal
+from mdguest.kubernetes import KUBELETS
 from mdguest.layout import Layout
 from mdguest.observe import observe
 from mdguest.plan import Plan, plan
@@ -57,7 +58,7 @@ def early_layout(system: System) -> Layout | None:
     if last is not None:
         return replace(last, stale="no source was asked since boot")
     try:
-        return sources.read("config-drive", system)
+        return sources.read_drive(system)
     except Unreachable:
         return None
 
@@ -151,7 +152,8 @@ def heal(system: System, settings: Settings, say: Say) -> Healing:
         others = f", and {len(found) - 1} more" if len(found) > 1 else ""
         first = found[0]
         say(f"healing: {first.what}: {first.found}, expected {first.expected}{others}")
-        outcome = apply(system, Layout(asked, remembered.source), settings, say, anew=False)
+        same = Layout(asked, remembered.source, realtime=CpuSet.parse(remembered.realtime))
+        outcome = apply(system, same, settings, say, anew=False)
         state.save(system, replace(state.load(system), stale=remembered.stale))
     _raise_failures(outcome)
     return Healing(warnings, outcome)
@@ -167,7 +169,8 @@ def undo(system: System, settings: Settings, say: Say) -> Outcome:
     with lock.held():
         old = state.load(system)
         outcome = apply(system, Layout(EMPTY, old.source), settings, say)
-        state.save(system, replace(state.load(system), dedicated=old.dedicated, undone=True))
+        kept = replace(state.load(system), dedicated=old.dedicated, realtime=old.realtime)
+        state.save(system, replace(kept, undone=True))
     _raise_failures(outcome)
     return outcome
 
@@ -178,16 +181,27 @@ def _raise_failures(outcome: Outcome) -> None:
         raise Trouble("not everything could be set:\n  " + "\n  ".join(lines))
 
 
-def dedicated(system: System, settings: Settings, *, anew: bool = False) -> CpuSet:
-    """The dedicated CPUs, as applied last; else, or ``anew``, as the source says.
+def known(system: System, settings: Settings, *, anew: bool = False) -> Layout:
+    """The layout as applied last; else, or ``anew``, as the source says.
 
-    A source that says nothing of them changes nothing.
+    A source that says nothing of dedicated CPUs changes nothing.
     """
-    remembered = state.load(system)
-    if (remembered.applied_at or remembered.isolating) and not anew:
-        return CpuSet.parse(remembered.dedicated)
-    found = layout(system, settings).dedicated
-    return CpuSet.parse(remembered.dedicated) if found is None else found
+    old = state.load(system)
+    applied_once = bool(old.applied_at or old.isolating)
+    if applied_once and not anew:
+        return _applied_last(old)
+    found = layout(system, settings)
+    return _applied_last(old) if applied_once and found.dedicated is None else found
+
+
+def _applied_last(old: state.State) -> Layout:
+    realtime = CpuSet.parse(old.realtime)
+    return Layout(CpuSet.parse(old.dedicated), old.source, realtime=realtime)
+
+
+def dedicated(system: System, settings: Settings, *, anew: bool = False) -> CpuSet:
+    """The dedicated CPUs of the layout that is known; none where nothing is said of them."""
+    return known(system, settings, anew=anew).dedicated or EMPTY
 
 
 def wanted(system: System, settings: Settings, *, anew: bool = False) -> CpuSet:
@@ -197,9 +211,29 @@ def wanted(system: System, settings: Settings, *, anew: bool = False) -> CpuSet:
     )
 
 
-def split(system: System, settings: Settings, *, anew: bool = False) -> Split:
-    """How this guest's CPUs are divided, whether or not it can isolate them as it is now."""
+def split(
+    system: System, settings: Settings, *, anew: bool = False, base: str | None = None
+) -> Split:
+    """How this guest's CPUs are divided, whether or not it can isolate them as it is now.
+
+    Raises Refused where the source says nothing of dedicated CPUs.
+    """
+    found = known(system, settings, anew=anew)
+    if found.dedicated is None:
+        raise Refused(f"{found.source} says nothing of dedicated CPUs: there is nothing to render")
     facts = observe(system)
-    cpus = divide(dedicated(system, settings, anew=anew), facts, settings)
-    offline = cpus.dedicated - facts.online
-    return Split(cpus.dedicated, cpus.housekeeping, facts.numa, settings.partition, offline)
+    cpus = divide(found.dedicated, facts, settings)
+    here = facts.systemd.kubelets if facts.systemd else ()
+    return Split(
+        dedicated=cpus.dedicated,
+        housekeeping=cpus.housekeeping,
+        numa=facts.numa,
+        partition=settings.partition,
+        offline=cpus.dedicated - facts.online,
+        realtime=found.realtime & cpus.dedicated,
+        cmdline=facts.cmdline,
+        boot_banned=facts.boot_isolated | facts.nohz_full,
+        tickless=facts.tickless,
+        kubelets=tuple(kubelet for kubelet in KUBELETS if kubelet.unit in here),
+        base=base,
+    )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from mdguest.boot import BOOT_CPU
+from mdguest.cpuset import EMPTY
 from mdguest.facts import CGROUP
 from mdguest.irqbalance import SOCKETS
 
 if TYPE_CHECKING:
+    from mdguest.cpuset import CpuSet
     from mdguest.facts import Facts
     from mdguest.system import System
 
@@ -20,8 +23,9 @@ class Ability(NamedTuple):
     says: str
 
 
-def abilities(system: System, facts: Facts) -> list[Ability]:
-    return [*_cgroups(system, facts), *_systemd(facts), *_kernel(system, facts)]
+def abilities(system: System, facts: Facts, dedicated: CpuSet = EMPTY) -> list[Ability]:
+    """What this guest can do for these CPUs."""
+    return [*_cgroups(system, facts), *_systemd(facts), *_kernel(system, facts, dedicated)]
 
 
 def _cgroups(system: System, facts: Facts) -> list[Ability]:
@@ -58,25 +62,38 @@ def _systemd(facts: Facts) -> list[Ability]:
     ]
 
 
-def _kernel(system: System, facts: Facts) -> list[Ability]:
+def _kernel(system: System, facts: Facts, dedicated: CpuSet) -> list[Ability]:
     tracers = system.read(TRACERS).split() if system.exists(TRACERS) else []
-    boot = {
-        "tick stops (nohz_full)": (facts.nohz_full, "boot with nohz_full="),
-        "isolcpus at boot": (facts.boot_isolated, "not needed with a partition"),
-    }
+    unable = "this kernel is built without NO_HZ_FULL; no reboot helps"
+    ticking = unable if facts.tickless is False else "boot with nohz_full="
+    isolated = facts.boot_isolated
     return [
-        *(
-            Ability(name, bool(cpus), f"CPU {cpus}" if cpus else says)
-            for name, (cpus, says) in boot.items()
-        ),
+        _at_boot("tick stops (nohz_full)", facts.nohz_full, dedicated - BOOT_CPU, ticking),
         Ability(
-            "RCU callbacks move (rcu_nocbs)", "rcu_nocbs" in facts.cmdline, "boot with rcu_nocbs="
+            "isolcpus at boot",
+            bool(isolated),
+            f"CPU {isolated}" if isolated else "not needed with a partition",
+        ),
+        _at_boot(
+            "RCU callbacks move (rcu_nocbs)",
+            facts.no_callbacks,
+            dedicated,
+            "boot with rcu_nocbs=, or nohz_full=, which implies it",
         ),
         Ability(
             "irqbalance can be told", bool(system.glob(SOCKETS)), "through its socket, if it runs"
         ),
         Ability("osnoise tracer", "osnoise" in tracers, "for rtla; measure does without"),
     ]
+
+
+def _at_boot(name: str, cpus: CpuSet, wanted: CpuSet, otherwise: str) -> Ability:
+    """What the command line gives some CPUs, which need not be the dedicated ones."""
+    if not cpus:
+        return Ability(name, False, otherwise)
+    missing = wanted - cpus
+    says = f"CPU {cpus}, but not {missing}: {otherwise}" if missing else f"CPU {cpus}"
+    return Ability(name, not missing, says)
 
 
 TRACERS = "/sys/kernel/tracing/available_tracers"

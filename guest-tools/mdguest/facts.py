@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from mdguest.cpuset import EMPTY, CpuSet, union
 from mdguest.kubernetes import CpuManager
+from mdguest.lasting import Lasting
 
 CGROUP = "/sys/fs/cgroup"
 POOL = "dedicated.slice"
@@ -142,6 +143,10 @@ class Facts:
     """``isolcpus=`` of the kernel command line."""
     nohz_full: CpuSet = EMPTY
     cmdline: str = ""
+    tickless: bool | None = None
+    """Whether the kernel can stop its tick at all; None where nothing says."""
+    no_callbacks: CpuSet = EMPTY
+    """The CPUs whose RCU callbacks others can run."""
     cpuset: bool = False
     """Whether the one cgroup hierarchy is version 2 and has the cpuset controller."""
     frozen: bool = False
@@ -162,6 +167,8 @@ class Facts:
     nested: tuple[Group, ...] = ()
     """Deeper down, outside the pool: those that were given a cpuset."""
     affine: tuple[Affine, ...] = ()
+    lasting: tuple[Lasting, ...] = ()
+    """Of the units at the top, those whose CPUs a file below /etc gives."""
     files: Mapping[str, str | None] = field(default_factory=dict)
     """The files of ours: their text, or None."""
     irqs: tuple[Irq, ...] = ()

@@ -44,7 +44,8 @@ VERBOSE = _flag("--verbose", "-v", action="store_true", help="name each change o
 SOURCE = _flag(
     "--source",
     metavar="SOURCE",
-    help="metadata[:URL], config-drive[:DEVICE], cloud-init or file:PATH (default: each in turn)",
+    help="metadata[:URL], config-drive[:DEVICE], vendordata[:URL], cloud-init or file:PATH "
+    "(default: each in turn)",
 )
 MODE = _flag(
     "--mode",
@@ -144,12 +145,16 @@ COMMANDS = {
     "run": Command(
         "run a program on dedicated CPUs that nobody else has",
         "Become CMD on a subset of the dedicated CPUs that no other run has. {cpus} in its\n"
-        "arguments becomes the CPU list (2-3), {lcores} what DPDK's -l takes (2,3).\n"
+        "arguments becomes the CPU list (2-3), {lcores} what DPDK's -l takes (2,3), or from CPU\n"
+        "128 on its --lcores (0@126,1@128); DPDK 25.11 and later take -R -l {cpus} as well.\n"
         "The subset comes back when the last process of CMD ends.",
         (
             _flag(
-                "--cpus", metavar="N|SET", help="how many, or which (default: all that are free)"
+                "--cpus",
+                metavar="N|SET",
+                help="how many, or a list or range of which (default: all that are free)",
             ),
+            _flag("--on", "--cpu", metavar="SET", help="which, be it a single one: --on 3"),
             _flag("--name", metavar="NAME", help="what status calls it (default: CMD-PID)"),
             _flag(
                 "--pin",
@@ -172,6 +177,7 @@ COMMANDS = {
         (
             "mdguest run --cpus 2 --name fw -- dpdk-testpmd -l {lcores} --no-pci",
             "mdguest run --cpus 4-7 --balance -- ./transcoder --threads 4",
+            "mdguest run --on 3 -- ./sampler",
         ),
     ),
     "render": Command(
@@ -181,12 +187,22 @@ COMMANDS = {
             _flag(
                 "what",
                 metavar="WHAT",
-                help="kubelet, dpdk, cmdline, tuned, irqbalance, systemd, crio or nfd",
+                help="kubelet, crio, nfd, dra-driver-cpu, dpdk, ovs, vpp, systemd, docker, podman, "
+                "compose, cmdline, tuned or irqbalance",
+            ),
+            _flag(
+                "--base",
+                metavar="PROFILE",
+                help="the TuneD profile to build on (default: cpu-partitioning, or "
+                "realtime-virtual-guest where the layout names realtime CPUs)",
             ),
             *LAYOUT,
             JSON,
         ),
-        ("mdguest render kubelet > /etc/kubernetes/kubelet.conf.d/50-mdguest.conf",),
+        (
+            "mdguest render kubelet > /etc/kubernetes/kubelet.conf.d/50-mdguest.conf",
+            "mdguest render tuned --base realtime-virtual-guest",
+        ),
     ),
     "measure": Command(
         "measure how quiet each CPU is",

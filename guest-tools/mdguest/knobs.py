@@ -188,10 +188,14 @@ def read_text(system: System, path: str) -> str:
 
 
 def write_partition(system: System, path: str, value: str | None) -> None:
-    """Change a partition's state. An invalid one only heals over ``member`` (Linux 6.1)."""
-    if "invalid" in system.read(path):
+    """Change a partition's state. An invalid one only heals over ``member`` (Linux 6.1); one that
+    is right already is left alone, as tasks get in while it is a member.
+    """
+    now, want = system.read(path), value or "member"
+    if "invalid" in now:
         system.write(path, "member")
-    system.write(path, value or "member")
+    if now != want:
+        system.write(path, want)
 
 
 def read_affinity(system: System, task: str) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mdguest import container, interrupts, irqbalance, knobs, kubernetes, lost
+from mdguest.boot import boot
 from mdguest.cpuset import CpuSet
 from mdguest.facts import CGROUP, POOL, RAW_POOL, Affine, Facts, Group, Knob, Systemd, Task
+from mdguest.lasting import lasting
 from mdguest.reading import cpu_list as _list
 from mdguest.reading import text as _text
 
@@ -51,18 +53,17 @@ def observe(system: System, journalled: Iterable[Knob] = (), files: Iterable[str
     pool = _group(system, path, units)
     groups = tuple(_group(system, folder, units) for folder in top if folder != path)
     online = _list(system, f"{CPUS}/online")
+    possible = _list(system, f"{CPUS}/possible") or online
     tasks = tuple(_tasks(system, online))
     facts = Facts(
         online=online,
         present=_list(system, f"{CPUS}/present") or online,
-        possible=_list(system, f"{CPUS}/possible") or online,
+        possible=possible,
         numa=tuple(_cells(system)),
         siblings=_siblings(system),
         kernel=_text(system, "/proc/sys/kernel/osrelease"),
         container=container.name(system),
-        boot_isolated=_list(system, f"{CPUS}/isolated"),
-        nohz_full=_list(system, f"{CPUS}/nohz_full"),
-        cmdline=_text(system, "/proc/cmdline"),
+        **_at_boot(system, possible),
         cpuset="cpuset" in _text(system, f"{CGROUP}/cgroup.controllers").split(),
         frozen=not system.is_writable(CGROUP),
         root=_root(system),
@@ -74,12 +75,24 @@ def observe(system: System, journalled: Iterable[Knob] = (), files: Iterable[str
         pool=pool if system.exists(path) or pool.asked or pool.dropin else None,
         nested=tuple(_nested(system, path, units)),
         affine=tuple(_affine(system)) if booted else (),
+        lasting=tuple(lasting(system, [group.unit for group in groups if group.unit])),
         subsets=tuple(_group(system, folder, units) for folder in below),
         files={path: knobs.read_file(system, path) for path in files},
         tasks=tasks,
         journalled=_journalled(system, journalled, _known(systemd, [pool, *groups], online)),
     )
     return facts if facts.container else _with_the_kernels(system, facts)
+
+
+def _at_boot(system: System, possible: CpuSet) -> dict[str, Any]:
+    """The facts that only a boot changes."""
+    cmdline, nohz_full = _text(system, "/proc/cmdline"), _list(system, f"{CPUS}/nohz_full")
+    return {
+        "boot_isolated": _list(system, f"{CPUS}/isolated"),
+        "nohz_full": nohz_full,
+        "cmdline": cmdline,
+        **boot(system, cmdline, nohz_full, possible)._asdict(),
+    }
 
 
 def _with_the_kernels(system: System, facts: Facts) -> Facts:

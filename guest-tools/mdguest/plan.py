@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mdguest.boot import BOOT_CPU
 from mdguest.claims import Claim, claims
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.errors import Refused
@@ -182,10 +183,21 @@ def _is_immovable(step: Step, memory: Memory) -> bool:
 
 def _notes(scene: Scene, memory: Memory) -> list[str]:
     notes = []
-    if memory.immovable:
+    managed = _managed(memory)
+    if managed:
         notes.append(
-            f"managed, not movable: {', '.join(memory.immovable.values())}; such an interrupt "
+            f"managed, not movable: {', '.join(managed)}; such an interrupt "
             "comes to a dedicated CPU only for what a program there asks of the device"
+        )
+    if TIMER in memory.immovable:
+        notes.append(
+            f"{memory.immovable[TIMER]} cannot be moved; the kernel hardly uses it after its start"
+        )
+    notes += _lasting(scene)
+    if scene.facts.tickless is False:
+        notes.append(
+            "this kernel is built without NO_HZ_FULL: its timer tick runs on the dedicated CPUs "
+            "too, and no reboot with nohz_full= changes that"
         )
     if not scene.cpus.dedicated & scene.facts.online:
         notes.append(f"of the dedicated CPUs {scene.cpus.dedicated} none is online")
@@ -197,6 +209,25 @@ def _notes(scene: Scene, memory: Memory) -> list[str]:
     if subsets in WANTS[scene.mode]:
         notes += _crowded(scene)
     return notes
+
+
+def _lasting(scene: Scene) -> Iterator[str]:
+    for found in scene.facts.lasting:
+        claimed = found.cpus & scene.cpus.dedicated
+        if claimed and not is_exempt(scene, f"/{found.unit}"):
+            mended = found.mended(scene.cpus.cut(found.cpus))
+            yield (
+                f"{found.unit} has CPU {claimed} by {found.path}, which comes back at each "
+                f"systemctl daemon-reload; to mend it: {mended}"
+            )
+
+
+TIMER = "0"
+"""The interrupt of a PC's timer, which is bound to its CPU, and is no device's."""
+
+
+def _managed(memory: Memory) -> list[str]:
+    return [name for number, name in memory.immovable.items() if number != TIMER]
 
 
 def _crowded(scene: Scene) -> Iterator[str]:
@@ -211,13 +242,18 @@ def _reboot(cpus: Share, facts: Facts, memory: Memory) -> list[str]:
     if facts.container:
         return []  # the command line is the host's
     wishes = []
-    ticking = cpus.dedicated - facts.nohz_full
-    if ticking:
-        wishes.append(
-            f"nohz_full={cpus.dedicated} rcu_nocbs={cpus.dedicated}: the timer tick and RCU "
-            f"callbacks still run on CPU {ticking}"
-        )
-    if memory.immovable and "managed_irq" not in facts.cmdline:
+    can = EMPTY if facts.tickless is False else cpus.dedicated - BOOT_CPU
+    ticking, calling = can - facts.nohz_full, cpus.dedicated - facts.no_callbacks
+    wanted = {
+        f"nohz_full={can}": ("the timer tick", ticking),
+        f"rcu_nocbs={cpus.dedicated}": ("RCU callbacks", calling),
+    }
+    missing = {argument: run for argument, run in wanted.items() if run[1]}
+    if missing:
+        what = " and ".join(name for name, _ in missing.values())
+        runs = "run" if calling else "runs"
+        wishes.append(f"{' '.join(missing)}: {what} still {runs} on CPU {ticking | calling}")
+    if _managed(memory) and "managed_irq" not in facts.cmdline:
         wishes.append(
             f"isolcpus=managed_irq,{cpus.dedicated}: interrupts that the kernel manages stay off"
         )

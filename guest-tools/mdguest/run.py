@@ -20,8 +20,9 @@ from mdguest.errors import NotFound, Refused, Trouble
 from mdguest.facts import CGROUP, POOL, RAW_POOL
 from mdguest.observe import observe
 from mdguest.pinning import every_cpu, start_pinning
+from mdguest.render.dpdk import lcores
 from mdguest.settings import Settings
-from mdguest.subsets import checked_name, choose, subsets, usual_name
+from mdguest.subsets import Wanted, checked_name, choose, subsets, usual_name
 from mdguest.wants import SUBSET
 
 if TYPE_CHECKING:
@@ -38,13 +39,13 @@ VERBATIM_SINCE = 254
 
 
 def filled(command: Sequence[str], cpus: CpuSet) -> list[str]:
-    """The command with ``{cpus}`` as a CPU list and ``{lcores}`` as DPDK's -l takes it."""
-    lcores = ",".join(map(str, cpus))
-    return [word.replace("{cpus}", str(cpus)).replace("{lcores}", lcores) for word in command]
+    """The command with ``{cpus}`` as a CPU list and ``{lcores}`` as DPDK's --lcores takes it."""
+    listed = lcores(cpus)
+    return [word.replace("{cpus}", str(cpus)).replace("{lcores}", listed) for word in command]
 
 
 def run(
-    system: System, command: Sequence[str], cpus: str | None, name: str | None, balance: bool
+    system: System, command: Sequence[str], wanted: Wanted, name: str | None, balance: bool
 ) -> NoReturn:
     """Become the command, on a subset of the pool.
 
@@ -59,7 +60,7 @@ def run(
     facts = observe(system)
     if name in (subset.name for subset in subsets(facts)):
         raise Refused(f"--name {name}: there is one of that name; mdguest status lists them")
-    chosen = choose(cpus, facts)
+    chosen = choose(wanted, facts)
     command = filled(command, chosen)
     if not balance and len(chosen) > 1:
         start_pinning(os.getpid(), f"{SUBSET}{name}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from mdguest.cpuset import EMPTY, CpuSet
@@ -41,6 +41,8 @@ class Settings:
     """The mode that is in force, where none was asked for."""
     flags: frozenset[str] = frozenset()
     """The names of those that a flag gave: they hold also where others were applied."""
+    where: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """The place that each was read from, for messages."""
 
     def reserved(self) -> CpuSet:
         """The CPUs that stay for housekeeping always."""
@@ -53,6 +55,8 @@ class Settings:
 
 KEEP_ONE = ("first", "last")
 _PREFIX = "MDGUEST_"
+_BYTE_ORDER_MARK = "\ufeff"
+"""What some editors put before a text."""
 
 
 def _variable(name: str) -> str:
@@ -96,6 +100,7 @@ def load(system: System, environment: Mapping[str, str], flags: Mapping[str, obj
             where[name] = f"--{name}"
     if "interval" in values:
         values["interval"] = _seconds(str(values["interval"]), where["interval"])
+    values["where"] = where
     values["flags"] = frozenset(name for name in NAMES if flags.get(name) is not None)
     return _checked(replace(Settings(), **values), where)  # type: ignore[arg-type]  # by name
 
@@ -114,7 +119,7 @@ def _file(system: System) -> dict[str, str]:
     if not system.exists(FILE):
         return {}
     try:
-        words = shlex.split(system.read(FILE), comments=True)
+        words = shlex.split(system.read(FILE).removeprefix(_BYTE_ORDER_MARK), comments=True)
     except ValueError as error:
         raise BadInput(f"{FILE}: {error}: expected lines like MDGUEST_MODE=partition") from error
     texts = {name: value for name, _, value in (word.partition("=") for word in words)}

@@ -61,8 +61,11 @@ def divide(asked: CpuSet, facts: Facts, settings: Settings) -> Share:
             f"dedicated_cpus {asked}: this guest has no CPU {impossible}, only {facts.possible}"
         )
     reserved = settings.reserved()
-    if reserved and not reserved & facts.possible:
-        raise BadInput(f"housekeeping {reserved}: this guest only has CPU {facts.possible}")
+    missing = reserved - facts.possible
+    if missing:
+        raise BadInput(
+            f"housekeeping {reserved}: this guest has no CPU {missing}, only {facts.possible}"
+        )
     dedicated = (asked & facts.present) - reserved
     kept = dedicated & _kept(dedicated, facts, settings)
     dedicated = dedicated - kept

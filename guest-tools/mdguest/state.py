@@ -23,6 +23,8 @@ class State:
 
     dedicated: str = ""
     """What the metadata said, as a CPU list."""
+    realtime: str = ""
+    """Those of them that the host runs with a realtime priority."""
     source: str = ""
     mode: str = ""
     """The mode that was applied; empty where nothing is."""
@@ -90,7 +92,9 @@ def last_good(system: System) -> Layout | None:
         values = json.loads(system.read(LAST_GOOD))
         if values.get("machine") != _machine(system):
             return None
-        return Layout(CpuSet.parse(values["dedicated_cpus"]), values["source"])
+        dedicated = CpuSet.parse(values["dedicated_cpus"])
+        realtime = CpuSet.parse(values.get("realtime_cpus", ""))
+        return Layout(dedicated, values["source"], realtime=realtime)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
@@ -98,9 +102,10 @@ def last_good(system: System) -> Layout | None:
 def keep(system: System, layout: Layout) -> None:
     """Remember a layout as the last good one, where it is another than before."""
     old = last_good(system)
-    if old is None or (old.dedicated, old.source) != (layout.dedicated, layout.source):
+    if old != replace(layout, etag="", stale=""):
         values = {
             "dedicated_cpus": str(layout.dedicated),
+            "realtime_cpus": str(layout.realtime),
             "source": layout.source,
             "machine": _machine(system),
         }

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mdguest.cpuset import EMPTY, CpuSet, union
 from mdguest.errors import BadInput, NotFound, Refused
@@ -74,8 +74,17 @@ def usual_name(program: str) -> str:
     return checked_name(f"{plain[:48]}-{os.getpid()}")
 
 
-def choose(wanted: str | None, facts: Facts) -> CpuSet:
-    """CPUs of the pool that nobody holds: ``wanted`` many, or these, or all (None).
+class Wanted(NamedTuple):
+    """What a run asks for; nothing: all that are free."""
+
+    cpus: str | None = None
+    """``--cpus``: a number is how many, a list or range which."""
+    on: str | None = None
+    """``--on``: which, be it a single one."""
+
+
+def choose(wanted: Wanted, facts: Facts) -> CpuSet:
+    """CPUs of the pool that nobody holds.
 
     A number is taken from one NUMA cell where one has enough, the fullest that does, and by whole
     cores. Raises BadInput, NotFound (no pool) or Refused (held by others).
@@ -84,25 +93,36 @@ def choose(wanted: str | None, facts: Facts) -> CpuSet:
         raise NotFound("there is no pool of dedicated CPUs: run mdguest apply first")
     pool = facts.pool_cpus
     free = pool - union(subset.cpus for subset in subsets(facts))
-    if wanted is None:
-        wanted = str(free) or str(pool)
-        return _these(CpuSet.parse(wanted), pool, facts)
-    if wanted.isdecimal() and len(wanted) < _LONG:
-        return _count(int(wanted), free, facts)
+    cpus, on = wanted
+    if cpus is not None and on is not None:
+        raise BadInput("--cpus and --on: expected one of them")
+    if on is not None:
+        return _these(_parsed("--on", on, "expected a CPU list, like 3 or 2-3,6"), "--on", facts)
+    if cpus is None:
+        return _these(free or pool, "--cpus", facts)
+    if cpus.isdecimal() and len(cpus) < _LONG:
+        return _count(int(cpus), free, facts)
+    expected = "expected a number of CPUs or a CPU list, like 2 or 2-3,6"
+    return _these(_parsed("--cpus", cpus, expected), "--cpus", facts)
+
+
+def _parsed(flag: str, text: str, expected: str) -> CpuSet:
     try:
-        return _these(CpuSet.parse(wanted), pool, facts)
+        cpus = CpuSet.parse(text)
     except ValueError as error:
-        raise BadInput(f"--cpus: {error}; or a number of CPUs") from error
-
-
-def _these(cpus: CpuSet, pool: CpuSet, facts: Facts) -> CpuSet:
+        raise BadInput(f"{flag}: {error}; {expected}") from error
     if not cpus:
-        raise BadInput("--cpus: expected a number of CPUs or a CPU list, like 2 or 2-3,6")
+        raise BadInput(f"{flag}: {expected}")
+    return cpus
+
+
+def _these(cpus: CpuSet, flag: str, facts: Facts) -> CpuSet:
+    pool = facts.pool_cpus
     if not cpus <= pool:
-        raise Refused(f"--cpus {cpus}: CPU {cpus - pool} is not in the pool, which is {pool}")
+        raise Refused(f"{flag} {cpus}: CPU {cpus - pool} is not in the pool, which is {pool}")
     for subset in subsets(facts):
         if subset.cpus & cpus:
-            raise Refused(f"--cpus {cpus}: {subset.name} holds CPU {subset.cpus & cpus}")
+            raise Refused(f"{flag} {cpus}: {subset.name} holds CPU {subset.cpus & cpus}")
     return cpus
 
 
@@ -110,7 +130,10 @@ def _count(count: int, free: CpuSet, facts: Facts) -> CpuSet:
     if count < 1:
         raise BadInput("--cpus: expected at least 1")
     if count > len(free):
-        raise Refused(f"--cpus {count}: only {len(free)} of the pool are free ({free or 'none'})")
+        single = f"; for CPU {count} itself: --on {count}" if count in free else ""
+        raise Refused(
+            f"--cpus {count}: only {len(free)} of the pool are free ({free or 'none'}){single}"
+        )
     cells = [cell & free for cell in facts.numa if len(cell & free) >= count]
     cell = min(cells, key=lambda cpus: (len(cpus), next(iter(cpus))), default=free)
     return CpuSet.of(_by_cores(cell, facts.siblings)[:count])

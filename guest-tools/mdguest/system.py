@@ -6,12 +6,14 @@ Everything that mdguest reads or changes goes through here, so that a fake guest
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import os
 import select
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,23 @@ from mdguest.cpuset import CpuSet
 
 _VISIT = 0.5
 """Seconds that a CPU has to run something; one with a realtime program never does."""
+
+
+WAIT = 5.0
+"""Seconds that the writer of a pipe has."""
+
+
+def _parts(descriptor: int, limit: int) -> Iterator[bytes]:
+    """What can be read, up to so many bytes."""
+    ends = time.monotonic() + WAIT
+    while limit:
+        if not select.select([descriptor], [], [], max(ends - time.monotonic(), 0))[0]:
+            raise OSError(errno.ETIMEDOUT, f"nobody wrote to it to its end within {WAIT:g} s")
+        part = os.read(descriptor, min(limit, 65536))
+        if not part:
+            return
+        limit -= len(part)
+        yield part
 
 
 def _replace(target: Path, text: str) -> None:
@@ -53,9 +72,14 @@ class System:
             return file.read().rstrip("\n")
 
     def read_bytes(self, path: str, limit: int) -> bytes:
-        """The first ``limit`` bytes of a file as they are, for what others have written."""
-        with Path(path).open("rb") as file:
-            return file.read(limit)
+        """The first ``limit`` bytes of a file as they are, for what others have written; they have
+        some seconds for it, where it is a pipe.
+        """
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            return b"".join(_parts(descriptor, limit))
+        finally:
+            os.close(descriptor)
 
     def write(self, path: str, text: str) -> None:
         """Hand ``text`` to a kernel file at once, so that its refusal is raised here."""

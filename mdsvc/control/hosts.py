@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mdsvc.control import in_transaction
-from mdsvc.errors import Conflict, NotFound
+import msgspec
+from msgspec.structs import replace
+
+from mdsvc.control import in_snapshot, in_transaction
+from mdsvc.cpuset import CpuSet
+from mdsvc.errors import BadInput, Conflict, NotFound
 from mdsvc.instance import PlacedInstance
-from mdsvc.placing.usage import can_hold, place
-from mdsvc.store import Store, Transaction
+from mdsvc.placing.standing import Resident, found_anew, stand
+from mdsvc.store import Snapshot, Store, Transaction
 from mdsvc.topology import Host
 
 
 async def add_host(store: Store, host: Host) -> Host:
-    """Register a host. Its use is what its guests use, so none may be given."""
+    """Register a host. Its use is what its guests use, so none may be given: raises BadInput."""
+    if host != host.without_use():
+        raise BadInput(
+            "pinned, shared_used, memory_used_mb, pages.used and floating_*: expected none, "
+            "as the use of a registered host is that of its guests; only `fit` takes them"
+        )
 
     async def use_case(tx: Transaction) -> Host:
         if not await tx.add_host(host):
@@ -23,27 +32,82 @@ async def add_host(store: Store, host: Host) -> Host:
     return await in_transaction(store, use_case)
 
 
-async def replace_host(store: Store, host: Host) -> Host:
-    """Register a host, or describe one anew: what its guests use of it stays as it is.
+class Replaced(msgspec.Struct, frozen=True):
+    """A host described anew, with its use, and the guests whose layouts were renewed with it."""
 
-    Raises Conflict where a guest could not stay in its place.
+    host: Host
+    renewed: tuple[PlacedInstance, ...] = ()
+
+
+async def replace_host(store: Store, host: Host) -> Replaced:
+    """Register a host, or describe one anew: its guests stay as they are (R26).
+
+    Use that is given is not looked at, so that what was read of a host can be given back changed.
+    Raises CannotStay, which names each guest that does not fit it so.
     """
+    host = host.without_use()
 
-    async def use_case(tx: Transaction) -> Host:
-        if not await tx.get_host(host.name):
-            await tx.add_host(host)
-            return host
-        used = host
-        for guest in await tx.list_instances(host.name):
-            if not can_hold(used, guest.layout):
-                raise Conflict(
-                    f"host {host.name}: instance {guest.uuid} could not stay in its place"
-                )
-            used = place(used, guest.layout, guest.flavor)
-        await tx.update_host(used)
-        return used
+    async def use_case(tx: Transaction) -> Replaced:
+        registered = await tx.get_host(host.name)
+        if registered is None:
+            return await _register(tx, host)
+        return await _replace(tx, registered, host)
 
     return await in_transaction(store, use_case)
+
+
+async def replace_found_host(
+    store: Store, found: Host, shared: CpuSet | None, dedicated: CpuSet | None
+) -> Replaced:
+    """The same with a host that was found out, and CPU sets where they were given. A registered
+    one keeps all that cannot be found out, and those of its sets that are not given.
+
+    Raises CannotStay, Conflict where CPUs of a set that is kept are gone, and BadInput.
+    """
+
+    async def use_case(tx: Transaction) -> Replaced:
+        registered = await tx.get_host(found.name)
+        if registered is None:
+            return await _register(tx, found)
+        after = found_anew(registered, found, shared, dedicated)
+        replaced = await _replace(tx, registered, after)
+        _check_kept(registered, after, shared, dedicated)
+        return replaced
+
+    return await in_transaction(store, use_case)
+
+
+async def _register(tx: Transaction, host: Host) -> Replaced:
+    await tx.add_host(host)
+    return Replaced(host)
+
+
+async def _replace(tx: Transaction, registered: Host, after: Host) -> Replaced:
+    """The host is written even where nothing changes, so that whoever places a guest meanwhile
+    has read what is no longer so.
+    """
+    guests = {guest.uuid: guest for guest in await tx.list_instances(registered.name)}
+    residents = [Resident(g.uuid, g.name, g.flavor, g.image, g.layout) for g in guests.values()]
+    standing = stand(registered, after, residents)
+    await tx.update_host(standing.host)
+    renewed = tuple(
+        replace(guests[each.uuid], layout=each.layout, generation=guests[each.uuid].generation + 1)
+        for each in standing.renewed
+    )
+    for guest in renewed:
+        await tx.update_instance(guest)
+    return Replaced(standing.host, renewed)
+
+
+def _check_kept(
+    registered: Host, after: Host, shared: CpuSet | None, dedicated: CpuSet | None
+) -> None:
+    for flag, given in (("shared", shared), ("dedicated", dedicated)):
+        name = f"cpu_{flag}_set"
+        gone = getattr(registered, name) - after.cpus
+        if given is None and gone:
+            expected = f"expected --{flag}, since {name} is kept without it, but its CPUs"
+            raise Conflict(f"host {after.name}: {expected} {gone} are not among those found")
 
 
 async def remove_host(store: Store, name: str) -> None:
@@ -63,16 +127,16 @@ async def remove_host(store: Store, name: str) -> None:
 
 async def list_hosts(store: Store) -> Sequence[Host]:
     """Every host with its use, by name."""
-    return await in_transaction(store, lambda tx: tx.list_hosts())
+    return await in_snapshot(store, lambda snapshot: snapshot.list_hosts())
 
 
 async def get_host(store: Store, name: str) -> tuple[Host, Sequence[PlacedInstance]]:
     """One host with its use, and its guests."""
 
-    async def use_case(tx: Transaction) -> tuple[Host, Sequence[PlacedInstance]]:
-        found = await tx.get_host(name)
+    async def use_case(snapshot: Snapshot) -> tuple[Host, Sequence[PlacedInstance]]:
+        found = await snapshot.get_host(name)
         if found is None:
             raise NotFound(f"host {name}: no such host is registered")
-        return found, await tx.list_instances(name)
+        return found, await snapshot.list_instances(name)
 
-    return await in_transaction(store, use_case)
+    return await in_snapshot(store, use_case)

@@ -37,18 +37,18 @@ def guest_network(name: str, guests: Sequence[Address]) -> Iterator[tuple[str, l
     """
     server = f"{name}-server"
     names = [f"{name}-guest{number}" for number in range(len(guests))]
-    made: list[str] = []
+    created: list[str] = []
     try:
         for namespace in (server, *names):
             netns.create(namespace)
-            made.append(namespace)
+            created.append(namespace)
             _set(namespace, "lo", state="up")
         _address(server, "lo", METADATA_IPV4)
         for number, guest in enumerate(guests):
             _cable(server, names[number], f"veth{number}", guest)
         yield server, names
     finally:
-        for namespace in reversed(made):
+        for namespace in reversed(created):
             netns.remove(namespace)
 
 

@@ -119,9 +119,9 @@ async def _run(console: Console, url: str, place: _Place, stay: bool) -> None:
 
 
 async def _fill(console: Console, store: Store, place: _Place) -> PlacedInstance:
-    cpus = local_host("this-machine").cpus
+    cpus = local_host("this-machine").host.cpus
     first = CpuSet.of([min(cpus)])  # for the machine itself and shared vCPUs
-    mine = await add_host(store, local_host("this-machine", first, cpus - first))
+    mine = await add_host(store, local_host("this-machine", first, cpus - first).host)
     big = await add_host(store, sample.big_host())
     _step(
         console,
@@ -148,19 +148,18 @@ def _placed_line(guest: PlacedInstance) -> str:
 async def _learn(console: Console, place: _Place, url: str) -> dict[str, str]:
     if place.guest and place.packages:
         _step(console, "The guest boots", "Debian's cloud-init, unchanged, looks for its metadata")
-        found = await boot(place.guest, place.packages)
-        return _from_cloud_init(found)
+        return _from_cloud_init(await boot(place.guest, place.packages))
     _step(console, "The guest asks", "a plain HTTP client reads the metadata")
     return await _from_http(url)
 
 
-def _from_cloud_init(found: Mapping[str, Any]) -> dict[str, str]:
-    ds, version = found["ds"], found["cloud_init"]
+def _from_cloud_init(learned: Mapping[str, Any]) -> dict[str, str]:
+    ds, version = learned["ds"], learned["cloud_init"]
     return {
-        "by": f"cloud-init {version} in {found['elapsed_seconds']:.2f} s",
-        "hostname": found["hostname"],
-        "SSH keys": ", ".join(key.split()[-1] for key in found["public_ssh_keys"]),
-        "user data": found["user_data"].splitlines()[0],
+        "by": f"cloud-init {version} in {learned['elapsed_seconds']:.2f} s",
+        "hostname": learned["hostname"],
+        "SSH keys": ", ".join(key.split()[-1] for key in learned["public_ssh_keys"]),
+        "user data": learned["user_data"].splitlines()[0],
         "ds.meta_data.dedicated_cpus": ds["meta_data"]["dedicated_cpus"],
         "ds.ec2_metadata.cpu.dedicated": ds["ec2_metadata"]["cpu"]["dedicated"],
         "ds.ec2_metadata.cpu.shared": ds["ec2_metadata"]["cpu"]["shared"],

@@ -1,4 +1,4 @@
-"""What libvirt tells of a host: the XML that ``virsh capabilities`` prints → Host.
+"""What libvirt tells of a host: the XML that ``virsh capabilities`` prints → Discovered.
 
 One function per element. CPU numbers are host CPUs. Memory is read in whatever unit the XML names
 (libvirt itself writes KiB) and kept in MiB, rounded down. Each error is a BadInput that names the
@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import repeat
 from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element
 
 from mdsvc.cpuset import EMPTY, MAX_CPU, CpuSet
-from mdsvc.discovery import found_host, parts_of
+from mdsvc.discovery import Cores, Discovered, Machine, arch_of, cores_of, discovered
 from mdsvc.errors import BadInput
-from mdsvc.topology import Host, HostCell, PagePool
+from mdsvc.topology import Arch, HostCell, PagePool
 
 MAX_XML = 16 * 2**20
 """Bytes; a host of 4096 CPUs in 256 cells takes 4 MiB."""
@@ -26,15 +25,15 @@ _MAX_CELL, _MAX_PAGES, _MAX_KB = 65535, 2**40, 2**50
 
 def host_from_capabilities(
     xml: str | bytes, name: str, shared: CpuSet | None = None, dedicated: CpuSet | None = None
-) -> Host:
+) -> Discovered:
     """The host that a ``<capabilities>`` document describes, or its ``<host>`` or ``<topology>``.
 
     ``shared`` and ``dedicated`` become ``cpu_shared_set`` and ``cpu_dedicated_set``; without
     either every CPU is shared, as in Nova. Offline CPUs are left out. Raises BadInput.
     """
     root = _document(xml)
-    cells = _topology(_topology_of(root), _l3_of(root))
-    return found_host(name, cells, shared, dedicated)
+    machine = _machine(_topology_of(root), _l3_of(root))._replace(arch=_arch_of(root))
+    return discovered(name, machine, shared, dedicated)
 
 
 # ---- the document ----
@@ -69,6 +68,13 @@ def _topology_of(root: Element) -> Element:
     return topology
 
 
+def _arch_of(root: Element) -> Arch:
+    """The host's architecture; x86_64 where a part of the document was given that has none."""
+    path = "host/cpu/arch" if root.tag == "capabilities" else "cpu/arch"
+    arch = root.findtext(path)
+    return "x86_64" if arch is None else arch_of(arch.strip(), "<cpu><arch>")
+
+
 def _l3_of(root: Element) -> list[CpuSet]:
     """The CPUs of each L3 cache, wherever they are; none where libvirt tells of no caches."""
     path = "host/cache" if root.tag == "capabilities" else "cache"
@@ -85,20 +91,40 @@ def _bank(bank: Element) -> CpuSet:
 # ---- its elements ----
 
 
-def _topology(topology: Element, caches: Sequence[CpuSet]) -> tuple[HostCell, ...]:
+def _machine(topology: Element, caches: Sequence[CpuSet]) -> Machine:
+    """libvirt names an offline CPU by its id alone; very old ones do so with every CPU."""
     cells = topology.findall("cells/cell")
     if not cells:
         raise BadInput("<topology>: expected <cells> with at least one <cell>")
     knows_threads = topology.find("cells/cell/cpus/cpu[@siblings]") is not None
-    threads = [_threads(cell, knows_threads) for cell in cells]
-    return tuple(map(_cell, cells, threads, _nearest(threads), repeat(caches)))
+    known = list(map(_cpus, cells))
+    threads = [
+        {at: cpu for at, cpu in cpus.items() if not knows_threads or "siblings" in cpu.attrib}
+        for cpus in known
+    ]
+    nearest = _nearest(threads)
+    named = {
+        cpu: _named(threads[at][cpu], f"{_place(cells[at])}<cpu id='{cpu}'>")
+        for at, cpus in enumerate(nearest)
+        for cpu in cpus
+    }
+    online = CpuSet.of(named)
+    cores = cores_of(named, nearest, online)
+    offline = CpuSet.of(cpu for cpus in known for cpu in cpus) - online
+    return Machine(tuple(map(_cell, cells, threads, nearest, cores)), caches, offline)
 
 
-def _threads(cell: Element, knows_threads: bool) -> dict[int, Element]:
-    """The online CPUs. libvirt names an offline one by its id alone; very old ones, every CPU."""
+def _cpus(cell: Element) -> dict[int, Element]:
     where = f"{_place(cell)}<cpu>"
-    cpus = {_attribute(cpu, "id", where, MAX_CPU): cpu for cpu in cell.findall("cpus/cpu")}
-    return {at: cpu for at, cpu in cpus.items() if not knows_threads or "siblings" in cpu.attrib}
+    return {_attribute(cpu, "id", where, MAX_CPU): cpu for cpu in cell.findall("cpus/cpu")}
+
+
+def _named(cpu: Element, where: str) -> CpuSet:
+    """The threads that a CPU names as its core's."""
+    try:
+        return CpuSet.parse(cpu.get("siblings", ""))
+    except ValueError as error:
+        raise BadInput(f"{where} siblings: {error}") from None
 
 
 def _nearest(cells: Sequence[Iterable[int]]) -> list[CpuSet]:
@@ -117,9 +143,7 @@ def _place(cell: Element) -> str:
     return f"<cell id='{_attribute(cell, 'id', '<cell>', _MAX_CELL)}'>"
 
 
-def _cell(
-    cell: Element, threads: Mapping[int, Element], cpus: CpuSet, caches: Sequence[CpuSet]
-) -> HostCell:
+def _cell(cell: Element, threads: Mapping[int, Element], cpus: CpuSet, cores: Cores) -> HostCell:
     where = _place(cell)
     pages = [_pages(element, where) for element in cell.findall("pages")]
     try:
@@ -128,8 +152,8 @@ def _cell(
             socket=_socket([threads[cpu] for cpu in cpus]),
             memory_mb=_memory(cell.find("memory"), pages, where) // 1024,
             cpus=cpus,
-            siblings=_cores(threads, cpus, where),
-            l3=parts_of(caches, cpus),
+            siblings=cores.siblings,
+            split=cores.split,
             pages=tuple(pages),
         )
     except ValueError as error:
@@ -151,18 +175,6 @@ def _pages(pages: Element, where: str) -> PagePool:
     if not size_kb:
         raise BadInput(f"{what} size: expected 1 KiB or more")
     return PagePool(size_kb=size_kb, total=_number(pages.text, what, _MAX_PAGES))
-
-
-def _cores(threads: Mapping[int, Element], cpus: CpuSet, where: str) -> tuple[CpuSet, ...]:
-    """The groups of threads, each once, without the threads that are offline."""
-    cores: dict[CpuSet, None] = {}
-    for cpu in cpus:
-        try:
-            named = CpuSet.parse(threads[cpu].get("siblings", ""))
-        except ValueError as error:
-            raise BadInput(f"{where}<cpu id='{cpu}'> siblings: {error}") from None
-        cores[(named | CpuSet.of([cpu])) & cpus] = None
-    return tuple(cores)
 
 
 def _socket(threads: Sequence[Element]) -> int | None:

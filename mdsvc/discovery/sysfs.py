@@ -8,85 +8,112 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from mdsvc.cpuset import EMPTY, MAX_CPU, CpuSet
-from mdsvc.discovery import found_host, parts_of
+from mdsvc.discovery import Cores, Discovered, Machine, arch_of, cores_of, discovered
 from mdsvc.errors import BadInput
-from mdsvc.topology import Host, HostCell, PagePool
+from mdsvc.topology import HostCell, PagePool
 
 _MAX_CELL = 65535
+
+
+class Kernel(NamedTuple):
+    """Where a kernel tells of its machine. ``machine`` is what `uname -m` says; ``meminfo`` is
+    read only where the kernel knows no nodes.
+    """
+
+    sys: Path = Path("/sys")
+    meminfo: Path = Path("/proc/meminfo")
+    machine: str = os.uname().machine
+
+
+THIS = Kernel()
 
 
 def local_host(
     name: str,
     shared: CpuSet | None = None,
     dedicated: CpuSet | None = None,
-    root: Path = Path("/sys"),
-    meminfo: Path = Path("/proc/meminfo"),
-) -> Host:
+    kernel: Kernel = THIS,
+) -> Discovered:
     """The host that this program runs on, each NUMA node one cell.
 
     ``shared`` and ``dedicated`` become ``cpu_shared_set`` and ``cpu_dedicated_set``; without
-    either every CPU is shared, as in Nova. ``meminfo`` is read only where the
-    kernel knows no nodes. Raises BadInput.
+    either every CPU is shared, as in Nova. Raises BadInput.
     """
-    cells = _cells(root / "devices/system", meminfo, root / "kernel/mm/hugepages")
-    return found_host(name, cells, shared, dedicated)
+    arch = arch_of(kernel.machine, "uname -m")
+    system, hugepages = kernel.sys / "devices/system", kernel.sys / "kernel/mm/hugepages"
+    machine = _machine(system, kernel.meminfo, hugepages)._replace(arch=arch)
+    return discovered(name, machine, shared, dedicated)
 
 
-def _cells(system: Path, meminfo: Path, hugepages: Path) -> list[HostCell]:
-    """A node may have memory and no CPUs, or CPUs and no memory. No nodes: all is cell 0."""
+class _Node(NamedTuple):
+    """A NUMA node, and the files that tell of it."""
+
+    number: int
+    cpus: CpuSet
+    meminfo: Path
+    hugepages: Path
+
+
+def _machine(system: Path, meminfo: Path, hugepages: Path) -> Machine:
     online = _cpus(system / "cpu/online")
+    nodes = _nodes(system, online) or [_Node(0, online, meminfo, hugepages)]
+    threads = {cpu: system / f"cpu/cpu{cpu}/topology" for node in nodes for cpu in node.cpus}
+    named = {cpu: _named(topology) for cpu, topology in threads.items()}
+    cores = cores_of(named, [node.cpus for node in nodes], online)
+    cells = [
+        _cell(node, cores_of_node, [threads[cpu] for cpu in node.cpus])
+        for node, cores_of_node in zip(nodes, cores, strict=True)
+    ]
+    return Machine(cells, _l3(threads.values()), _present(system) - online)
+
+
+def _nodes(system: Path, online: CpuSet) -> list[_Node]:
+    """A node may have memory and no CPUs, or CPUs and no memory. None where the kernel has no
+    NUMA.
+    """
     if not (system / "node/online").exists():
-        return [_cell(0, _threads(system, online), _memory_kb(meminfo), _huge_pages(hugepages))]
+        return []
     nodes = {number: system / f"node/node{number}" for number in _cpus(system / "node/online")}
     return [
-        _cell(
-            number,
-            _threads(system, _cpus(node / "cpulist") & online),
-            _memory_kb(node / "meminfo"),
-            _huge_pages(node / "hugepages"),
-        )
+        _Node(number, _cpus(node / "cpulist") & online, node / "meminfo", node / "hugepages")
         for number, node in nodes.items()
     ]
 
 
-def _threads(system: Path, cpus: CpuSet) -> dict[int, Path]:
-    """Where the kernel tells how each CPU is connected."""
-    return {cpu: system / f"cpu/cpu{cpu}/topology" for cpu in cpus}
+def _present(system: Path) -> CpuSet:
+    """The CPUs that are there, online or not."""
+    path = system / "cpu/present"
+    return _cpus(path) if path.exists() else EMPTY
 
 
-def _cell(
-    number: int, threads: dict[int, Path], memory_kb: int, huge: tuple[PagePool, ...]
-) -> HostCell:
+def _cell(node: _Node, cores: Cores, topologies: Sequence[Path]) -> HostCell:
     """All memory that is not in huge pages is in base pages."""
     page_kb = os.sysconf("SC_PAGE_SIZE") // 1024
+    memory_kb, huge = _memory_kb(node.meminfo), _huge_pages(node.hugepages)
     small_kb = memory_kb - sum(pool.size_kb * pool.total for pool in huge)
-    cpus = CpuSet.of(threads)
     try:
         return HostCell(
-            id=number,
-            socket=_socket(threads.values()),
+            id=node.number,
+            socket=_socket(topologies),
             memory_mb=memory_kb // 1024,
-            cpus=cpus,
-            siblings=_cores(threads, cpus),
-            l3=parts_of(_l3(threads.values()), cpus),
+            cpus=node.cpus,
+            siblings=cores.siblings,
+            split=cores.split,
             pages=(PagePool(size_kb=page_kb, total=max(0, small_kb // page_kb)), *huge),
         )
     except ValueError as error:
-        raise BadInput(f"node {number}: {error}") from None
+        raise BadInput(f"node {node.number}: {error}") from None
 
 
-def _cores(threads: dict[int, Path], cpus: CpuSet) -> tuple[CpuSet, ...]:
-    """The groups of threads, each once, without the threads that are offline."""
-    cores: dict[CpuSet, None] = {}
-    for cpu, topology in threads.items():
-        path = topology / "thread_siblings_list"
-        named = _cpus(path) if path.exists() else EMPTY
-        cores[(named | CpuSet.of([cpu])) & cpus] = None
-    return tuple(cores)
+def _named(topology: Path) -> CpuSet:
+    """The threads that a CPU names as its core's."""
+    path = topology / "thread_siblings_list"
+    return _cpus(path) if path.exists() else EMPTY
 
 
 def _l3(topologies: Iterable[Path]) -> list[CpuSet]:

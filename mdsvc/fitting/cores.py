@@ -1,7 +1,8 @@
 """The free part of some cores: what can be counted of it, and the cores one by one.
 
-A core that is wholly free is *whole*; the free threads of all other cores are *loose*. Masks are
-bit masks over pCPUs.
+A core that is wholly free is *whole*; the free threads of all other cores are *loose*. A thread
+that is *split* off has the rest of its core in another cell: it is loose, and no core of its own.
+Masks are bit masks over pCPUs.
 """
 
 from __future__ import annotations
@@ -12,7 +13,26 @@ from typing import NamedTuple
 
 import msgspec
 
-Kind = tuple[int, int, int, tuple[int, ...], tuple[tuple[int, int], ...]]
+
+class Kind(NamedTuple):
+    """All that tells some cores from others, beside labels and what is in use."""
+
+    free: int
+    whole_cores: int
+    isolated: int
+    split_free: int
+    whole_sizes: tuple[int, ...] = ()  # these two only where cores have three threads and more
+    loose: tuple[tuple[int, int], ...] = ()  # free threads and size
+
+
+class Loose(NamedTuple):
+    """A core of which some threads are free and not all, or a thread alone; in their order."""
+
+    free: int  # threads
+    size: int  # threads that are not free too
+    entire: bool  # none of it is in another cell
+    lowest: int  # the free thread, as a mask
+    left: int  # the free threads, as a mask
 
 
 class Cores(msgspec.Struct, frozen=True, dict=True):
@@ -26,12 +46,13 @@ class Cores(msgspec.Struct, frozen=True, dict=True):
     whole_threads: int
     loose_threads: int  # free threads of all other cores
     paired_threads: int  # of these, on cores with at least two
-    isolated: int  # cores that are wholly free, those of one thread too
+    isolated: int  # cores that are wholly free, those of one thread too unless it is split off
+    split_mask: int  # of the cores' threads, those that are split off
 
     @classmethod
-    def among(cls, masks: tuple[int, ...], free: int) -> Cores:
-        """What is free of these cores, where these pCPUs are."""
-        return Cores(*counts(masks, free))
+    def among(cls, masks: tuple[int, ...], free: int, split: int) -> Cores:
+        """What is free of these cores, where these pCPUs are and these are split off."""
+        return Cores(*counts(masks, free, split))
 
     @cached_property
     def whole(self) -> tuple[int, ...]:
@@ -46,11 +67,13 @@ class Cores(msgspec.Struct, frozen=True, dict=True):
         return tuple(cpu for core in self.whole for cpu in cpus_of(core))
 
     @cached_property
-    def loose_cores(self) -> list[tuple[int, int, int, int]]:
-        """Of each core that is not whole: free threads, all threads, lowest CPU, free mask."""
+    def loose_cores(self) -> list[Loose]:
+        """The cores that are not whole, the fewest free threads first and the lowest CPU then."""
         cores = ((core, core & self.free_mask) for core in self.masks)
         return sorted(
-            (left.bit_count(), core.bit_count(), left & -left, left)
+            Loose(
+                left.bit_count(), core.bit_count(), not core & self.split_mask, left & -left, left
+            )
             for core, left in cores
             if left and (left != core or not core & (core - 1))
         )
@@ -58,21 +81,26 @@ class Cores(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def loose(self) -> tuple[int, ...]:
         """The free threads of each core that is not whole, fewest first."""
-        return tuple(left for _, _, _, left in self.loose_cores)
+        return tuple(core.left for core in self.loose_cores)
 
     @cached_property
-    def loose_sizes(self) -> tuple[int, ...]:
-        """How many threads these cores have, used ones too."""
-        return tuple(size for _, size, _, _ in self.loose_cores)
+    def single_cpus(self) -> list[int]:
+        """The free pCPUs that are cores of their own."""
+        return [lowest(core.left) for core in self.loose_cores if core.size == 1 and core.entire]
 
     @cached_property
     def kind(self) -> Kind:
-        """All that tells these cores from others, beside labels and what is in use."""
-        known = self.free, self.whole_cores, self.isolated
-        if all(len(pattern.steps) < 2 for pattern in _patterns(self.masks)):
-            return *known, (), ()  # with one or two threads a core, that is all there can be
+        """What tells these cores from others."""
+        known = self.free, self.whole_cores, self.isolated, self.split_free
+        if _most_threads(self.masks) < 3:
+            return Kind(*known)  # with one or two threads a core, that is all there can be
         sizes = tuple(map(int.bit_count, self.whole))
-        return *known, sizes, tuple((left, size) for left, size, _, _ in self.loose_cores)
+        return Kind(*known, sizes, tuple((core.free, core.size) for core in self.loose_cores))
+
+    @property
+    def split_free(self) -> int:
+        """How many threads that are split off are free."""
+        return (self.free_mask & self.split_mask).bit_count()
 
     @property
     def pairable(self) -> int:
@@ -81,14 +109,26 @@ class Cores(msgspec.Struct, frozen=True, dict=True):
 
     @property
     def singles(self) -> int:
-        """Cores of one thread that are free."""
+        """How many cores of one thread are free."""
         return self.isolated - self.whole_cores
 
 
 # ---- counting ----
 
-Counts = tuple[tuple[int, ...], int, int, int, int, int, int, int, int]
-"""The fields of ``Cores`` in their order."""
+
+class Counts(NamedTuple):
+    """The fields of ``Cores`` in their order, for it and what extends it to be made from."""
+
+    masks: tuple[int, ...]
+    free_mask: int
+    free: int
+    whole_cores: int
+    core_size: int
+    whole_threads: int
+    loose_threads: int
+    paired_threads: int
+    isolated: int
+    split_mask: int
 
 
 class _Pattern(NamedTuple):
@@ -111,32 +151,49 @@ def _patterns(masks: tuple[int, ...]) -> tuple[_Pattern, ...]:
     return tuple(_Pattern(mask, steps) for steps, mask in firsts.items())
 
 
-def counts(masks: tuple[int, ...], free: int) -> Counts:
+@lru_cache(maxsize=1024)
+def _most_threads(masks: tuple[int, ...]) -> int:
+    """Of any core, free or not."""
+    return max(map(int.bit_count, masks), default=0)
+
+
+def counts(masks: tuple[int, ...], free_mask: int, split_mask: int) -> Counts:
     """What can be counted of the cores, of all that are of one pattern at once: bit by bit, whose
     threads are all free (``every``), and which have one (``once``) and two (``twice``) that are.
     """
-    sizes: list[int] = []
-    wholes = threads = lone = singles = 0
+    whole_cores = whole_threads = lone = singles = 0
+    core_size = 1
     for firsts, steps in _patterns(masks):
-        every = once = free & firsts
+        every = once = free_mask & firsts
         twice = 0
         for step in steps:
-            thread = free >> step & firsts
+            thread = free_mask >> step & firsts
             every &= thread
             twice |= once & thread
             once |= thread
         lone += (once & ~twice).bit_count()
         if not steps:
-            singles += every.bit_count()
+            singles += (every & ~split_mask).bit_count()
         elif every:
             size = len(steps) + 1
-            sizes.append(size)
-            wholes += every.bit_count()
-            threads += every.bit_count() * size
-    total = free.bit_count()
-    loose = total - threads
-    core_size = the_only(sizes) if sizes else 1
-    return masks, free, total, wholes, core_size, threads, loose, loose - lone, wholes + singles
+            core_size = size if core_size in (1, size) else 0
+            whole_cores += every.bit_count()
+            whole_threads += every.bit_count() * size
+    free = free_mask.bit_count()
+    loose = free - whole_threads
+    paired, isolated = loose - lone, whole_cores + singles
+    return Counts(  # in their order: by name it would take as long as all of the above
+        masks,
+        free_mask,
+        free,
+        whole_cores,
+        core_size,
+        whole_threads,
+        loose,
+        paired,
+        isolated,
+        split_mask,
+    )
 
 
 def the_only(sizes: Sequence[int]) -> int:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from mdsvc.fitting.vacancy import Vacancy
+from mdsvc.fitting.vacancy import FreePool, Vacancy
+from mdsvc.kept import kept
 from mdsvc.policy.flavor import GuestCell, PageSize, Request, ThreadPolicy
-from mdsvc.topology import PagePool
 
 
 class Demand(msgspec.Struct, frozen=True):
@@ -21,6 +21,7 @@ class Demand(msgspec.Struct, frozen=True):
     threads: ThreadPolicy | None
     page_size: PageSize | None
     overcommits: bool  # memory, by the host's ratio
+    spares_base: bool = False  # takes huge pages only: guests that float have the base pools
 
     @classmethod
     def of(cls, request: Request, cell: GuestCell) -> Demand:
@@ -32,7 +33,7 @@ class Demand(msgspec.Struct, frozen=True):
             memory_mb=cell.memory_mb,
             threads=request.cpu_thread_policy,
             page_size=request.page_size,
-            overcommits=request.cpu_policy == "shared",
+            overcommits=overcommits(request),
         )
 
     def with_emulator(self) -> Demand:
@@ -40,16 +41,13 @@ class Demand(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, reserved=1)
 
 
+@kept
 def variants(request: Request) -> tuple[tuple[Demand, ...], ...]:
     """The demands of the request's cells, with the isolated emulator's pCPU in cell 0, else in 1,
-    and so on; of equal cells only in the first. Worked out once for a request.
+    and so on; of equal cells only in the first.
     """
-    found: tuple[tuple[Demand, ...], ...] | None = request.__dict__.get("_variants")
-    if found is None:
-        plain = tuple(Demand.of(request, cell) for cell in request.cells)
-        found = _with_emulator(plain) if request.isolated_emulator else (plain,)
-        request.__dict__["_variants"] = found
-    return found
+    plain = tuple(Demand.of(request, cell) for cell in request.cells)
+    return _with_emulator(plain) if request.isolated_emulator else (plain,)
 
 
 def _with_emulator(plain: tuple[Demand, ...]) -> tuple[tuple[Demand, ...], ...]:
@@ -62,39 +60,54 @@ def _with_emulator(plain: tuple[Demand, ...]) -> tuple[tuple[Demand, ...], ...]:
 
 def fits(demand: Demand, vacancy: Vacancy) -> bool:
     """Whether the vacancy satisfies every rule. ``reasons.RULES`` says the same in words."""
+    return pool(demand, vacancy) is not None
+
+
+def pool(demand: Demand, vacancy: Vacancy) -> FreePool | None:
+    """The pool that the guest cell's memory comes out of there; None where some rule fails."""
     pcpus = demand.dedicated + demand.reserved
-    return (
+    if not (
         pcpus <= vacancy.free
         and demand.shared <= vacancy.shared_most
-        and demand.memory_mb <= memory_mb(demand, vacancy)
         and (demand.threads != "require" or demand.dedicated <= vacancy.pairable)
         and (demand.threads != "isolate" or pcpus <= vacancy.isolated)
-        and (demand.page_size is None or page_size(demand, vacancy) is not None)
-    )
+    ):
+        return None
+    memory_kb = demand.memory_mb * 1024
+    for some in vacancy.pools[:1] if demand.page_size is None else pools(demand, vacancy):
+        room_kb = some.most_kb if demand.overcommits else some.free_kb
+        if memory_kb <= room_kb and not memory_kb % (some.size_kb or 1):
+            return some
+    return None
 
 
-def memory_mb(demand: Demand, vacancy: Vacancy) -> int:
-    """The most memory, in MiB, that the guest cell may have there (R15)."""
-    return vacancy.memory_most_mb if demand.overcommits else vacancy.memory_free_mb
+def overcommits(request: Request) -> bool:
+    """Whether the request's memory may be more than is free, by the host's ratio (R15)."""
+    return request.cpu_policy == "shared" and request.page_size is None
 
 
-def pools(demand: Demand, vacancy: Vacancy) -> Sequence[PagePool]:
-    """The page pools that the guest may take, the preferred first."""
+def pools(demand: Demand, vacancy: Vacancy) -> Sequence[FreePool]:
+    """The pools of which the guest cell's memory may be, the preferred first."""
     match demand.page_size:
-        case "small":
+        case None | "small":
             return vacancy.pools[:1]
         case "large":
             return vacancy.pools[:0:-1]
         case "any":
-            return vacancy.pools[::-1]
+            return vacancy.pools[: 0 if demand.spares_base else None : -1]
         case size:
-            return [pool for pool in vacancy.pools if pool.size_kb == size]
+            some = vacancy.pools[1:] if demand.spares_base else vacancy.pools
+            return [pool for pool in some if pool.size_kb == size]
+
+
+def room_kb(demand: Demand, pool: FreePool) -> int:
+    """The most memory, in KiB, that the guest cell may have of the pool (R15)."""
+    return pool.most_kb if demand.overcommits else pool.free_kb
 
 
 def page_size(demand: Demand, vacancy: Vacancy) -> int | None:
-    """The page size, in KiB, that the guest cell gets there; None where it asks for none."""
-    memory_kb = demand.memory_mb * 1024
-    for pool in pools(demand, vacancy):
-        if not memory_kb % pool.size_kb and pool.free_kb >= memory_kb:
-            return pool.size_kb
-    return None
+    """The page size, in KiB, that the guest cell gets there; None where it asks for none, and
+    where the cell does not tell that of its base pool.
+    """
+    taken = None if demand.page_size is None else pool(demand, vacancy)
+    return None if taken is None else taken.size_kb

@@ -118,9 +118,7 @@ def _split_whole(whole: tuple[int, ...], threads: int) -> tuple[list[int], list[
 
 def _pick_isolated(cores: Cores, vcpus: int, reserved: int) -> Pick:
     """One thread each of wholly free cores; cores of a single thread first, they break none."""
-    sized = zip(cores.loose, cores.loose_sizes, strict=True)
-    singles = [left for left, size in sized if size == 1]
-    taken = [lowest(core) for core in (*singles, *cores.whole)][: vcpus + reserved]
+    taken = [*cores.single_cpus, *map(lowest, cores.whole)][: vcpus + reserved]
     return Pick(tuple(taken[:vcpus]), sum(1 << cpu for cpu in taken[vcpus:]))
 
 

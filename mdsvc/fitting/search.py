@@ -1,103 +1,180 @@
 """The best vacancies for a request: what each vacancy costs each guest cell, and the least total.
 
-A cost is one whole number, most significant first: whole cores broken, L3 domains that the pCPUs
-are in, what the host's packing prefers of CPUs, then of memory, and the place in the ranking.
+**The problem.** Each guest cell goes to a vacancy of its own. Whether it fits there does not depend
+on where the others go (``demand.fits``), nor does what it costs; so that is a table, rows of guest
+cells and columns of vacancies, and the best place is an assignment of rows to columns with the
+least sum. Only an isolated emulator thread ties the rows together: its pCPU is in any one of them.
+Each of these choices is a *variant* of the demands, a table of its own.
+
+**The cost** is one whole number, in which each part outweighs all sums of the parts after it, so
+that the least sum is the lexicographic best. The most significant first: whole cores broken; L3
+domains that pCPUs are in, beyond the first; what the host's packing prefers; the place in the
+ranking. What packing looks at is what is left of the kinds that the guest cell needs: free pCPUs,
+then shared vCPUs by the overcommit ratio, then memory of the pool that it takes. It is less for
+emptier vacancies where the host spreads, and for fuller ones where it packs. The place makes the
+answer the same whatever the labels are: vacancies are ranked by what tells them apart, and by their
+ids only where nothing does (``vacancy.alike``).
+
+**Beside guests that float.** Guests without a NUMA topology have the base pools of all cells
+together, and others must leave them that. For most guests that is one question to the whole host.
+But one that takes any page size may have huge pages in one vacancy and base pages in another, so
+that it depends on the assignment: a side condition, which makes a knapsack of it. Where the best
+assignment takes too much of the base pools, the sets of guest cells that are kept from them are
+searched, an assignment each: keeping more from them costs no less, which bounds the search.
+
+**Exact.** All costs are integers, of any size, and the assignment is solved and not estimated: for
+one row the least is taken, for equal rows the cheapest columns, else by shortest augmenting paths
+(``assignment``). Where there is none, a set of rows has too few columns (Hall), which is found
+first and quickly. Variants are compared by cores and domains, then the earliest wins, so that the
+emulator is in guest cell 0 unless another place is better in these.
+
+**How long it takes.** With g guest cells, k different ones, and h vacancies of d kinds: k × d
+costs, each from counts, or with known L3 domains from a search for the fewest (``l3``). Then h for
+one row, h log h for equal rows, g² × h else; a variant is only solved if its cores and domains
+could be fewer than those that were reached, so mostly one of g is.
+
+Cases, by number where they are below:
+
+1. No guest cells: the guest floats, and all vacancies together are its place.
+2. One guest cell on one of many hosts: the least of a row, ranked only between equals.
+3. One row: the least of it.
+4. One variant: its assignment.
+5. Several variants: their assignments, while they could be better.
+6. The best takes too much memory from guests that float: the best that does not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
-from operator import attrgetter
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from mdsvc.fitting.assignment import assign
-from mdsvc.fitting.demand import Demand, fits, variants
-from mdsvc.fitting.vacancy import Vacancy, broken, ranked, spanned, vacancies
+from mdsvc.fitting.demand import Demand, overcommits, pool, variants
+from mdsvc.fitting.vacancy import Vacancy, alike, broken, ranked, spanned, vacancies
+from mdsvc.kept import kept
 from mdsvc.policy.flavor import Request
 from mdsvc.topology import Host
 
-# Each part has head-room for the sum over all guest cells.
+# Each part has head-room for the sum over all guest cells, of which there are 1024 at most: a cell
+# has 2**13 pCPUs at most, and 2**23 shared vCPUs.
 _PLACES = 1 << 20
 _MEMORY = 1 << 52
-_CPUS = 1 << 40
-_MOST = (_CPUS >> 8) * _MEMORY
-_DOMAIN = _CPUS * _MEMORY * _PLACES
+_SHARED = 1 << 34
+_FREE = 1 << 26
+_MOST_MB = (_MEMORY >> 10) - 1  # counts as all the memory that there is
+_MOST = (_FREE >> 10) * _SHARED * _MEMORY  # so that hosts that spread come after all that pack
+_DOMAIN = _FREE * _SHARED * _MEMORY * _PLACES
 _CORE = (1 << 20) * _DOMAIN
 
 
-class Found(NamedTuple):
-    """The best vacancies, with the demands: one of them with the isolated emulator's pCPU."""
+Variants = Sequence[Sequence[Demand]]
+"""The demands of the guest cells, once for each place that the emulator's pCPU may have."""
 
+
+class Found(msgspec.Struct, frozen=True, gc=False):
+    """The best vacancies of a host, with the demands: one of them with the isolated emulator's
+    pCPU.
+    """
+
+    host: Host
     cost: int
     demands: Sequence[Demand]
     vacancies: Sequence[Vacancy]
 
+    @property
+    def price(self) -> int:
+        """The cost without places, which say nothing between hosts."""
+        return self.cost // _PLACES
+
+    @property
+    def cores_broken(self) -> int:
+        """How many whole cores the layout breaks."""
+        return self.cost // _CORE
+
 
 def best(host: Host, request: Request) -> Found | None:
     """The least cost of all assignments that satisfy every rule of the cells."""
-    if not request.cells:
-        return Found(0, (), ())
-    found = _cheapest(_ranks(host), variants(request))
+    if not request.cells:  # case 1
+        return Found(host, _floating(host, request) * _PLACES, (), ())
+    return _affordable(host, request, _best_ranked)
+
+
+def best_of_many(host: Host, request: Request) -> Found | None:
+    """The same for a host that is one of many, and seldom the one that is taken: its vacancies are
+    ranked only where that decides, for guests of one cell between those that cost the same.
+    """
+    if len(request.cells) != 1:
+        return best(host, request)
+    return _affordable(host, request, _best_unranked)
+
+
+def _best_ranked(host: Host, asked: Variants) -> Found | None:
+    found = _cheapest(_ranks(host), asked)
     if found is None:
         return None
-    cost, demands, columns = found
     in_order = ranked(host)
-    return Found(cost, demands, [in_order[column] for column in columns])
+    return Found(host, found.cost, found.demands, [in_order[column] for column in found.columns])
 
 
-def price(host: Host, request: Request) -> int | None:
-    """What the best vacancies cost, comparable between hosts; None where there are none."""
-    if not request.cells:
-        left = sum(v.shared_most for v in vacancies(host)) - host.floating_vcpus
-        memory = sum(v.memory_free_mb for v in vacancies(host)) - host.floating_memory_mb
-        return _preference(host, max(0, left), max(0, memory))
-    in_any_order = zip(vacancies(host))  # places do not count between hosts
-    found = _cheapest(_rank_groups(host, in_any_order), variants(request))
-    return found and found[0] // _PLACES
+def _best_unranked(host: Host, asked: Variants) -> Found | None:
+    [demands] = asked  # case 2
+    row = _row(demands[0], [_rank(host, vacancy, 0, 1) for vacancy in vacancies(host)])
+    cost = min((cost for cost in row if cost is not None), default=None)
+    if cost is None:
+        return None
+    if row.count(cost) == 1:
+        return Found(host, cost, demands, (vacancies(host)[row.index(cost)],))
+    ids = {v.cell.id for v, its in zip(vacancies(host), row, strict=True) if its == cost}
+    return Found(host, cost, demands, (next(v for v in ranked(host) if v.cell.id in ids),))
 
 
-def cores_broken(price: int) -> int:
-    """How many whole cores a layout of that price breaks."""
-    return price * _PLACES // _CORE
+def _floating(host: Host, request: Request) -> int:
+    """What the host's packing prefers, for a guest without a NUMA topology: by what is left on the
+    whole host beside the others that float over it.
+    """
+    shared = sum(vacancy.shared_left for vacancy in vacancies(host)) - host.floating_vcpus
+    memory_kb = host.base_left_kb(overcommits(request))
+    amount = max(0, shared) * _MEMORY + min(max(0, memory_kb) >> 10, _MOST_MB)
+    return _MOST - amount if host.packing == "spread" else amount
 
 
 # ---- what a vacancy costs ----
 
 
 class _Rank(NamedTuple):
-    """Vacancies that are alike but for their labels: the first of them, and how many there are."""
+    """Vacancies that are alike but for their labels: the first of them, and how many there are.
+
+    Of what is left in it a guest cell pays for the kinds that it needs, the more the better where
+    the host packs, the less where it spreads.
+    """
 
     vacancy: Vacancy
-    dedicated: int  # what the first costs a guest cell with pCPUs of its own; the next one more
-    shared: int  # and one without
-    alike: int
+    many: int
+    first: int  # what the first costs by its place, and each next one 1 more
+    free: int  # what its free pCPUs add
+    shared: int  # what the shared vCPUs that may still come add
+    per_mb: int  # what each MiB of the pool adds
 
 
+@kept
 def _ranks(host: Host) -> Sequence[_Rank]:
-    """The host's vacancies in their ranking. Worked out once for a host."""
-    kept: Sequence[_Rank] | None = host.__dict__.get("_ranks")
-    if kept is None:
-        groups = [list(group) for _, group in groupby(ranked(host), key=attrgetter("signature"))]
-        kept = host.__dict__["_ranks"] = _rank_groups(host, groups)
-    return kept
-
-
-def _rank_groups(host: Host, groups: Iterable[Sequence[Vacancy]]) -> Sequence[_Rank]:
+    """The host's vacancies in their ranking."""
     ranks, place = [], 0
-    for group in groups:
-        vacancy = group[0]
-        dedicated = _preference(host, vacancy.free, vacancy.memory_free_mb) * _PLACES + place
-        shared = _preference(host, vacancy.shared_most, vacancy.memory_free_mb) * _PLACES + place
-        ranks.append(_Rank(vacancy, dedicated, shared, len(group)))
+    for group in alike(host):
+        ranks.append(_rank(host, group[0], place, len(group)))
         place += len(group)
     return ranks
 
 
-def _preference(host: Host, cpus: int, memory_mb: int) -> int:
-    """Emptiest first where the host spreads, fullest first where it packs."""
-    amount = cpus * _MEMORY + memory_mb
-    return _MOST - amount if host.packing == "spread" else amount
+def _rank(host: Host, vacancy: Vacancy, place: int, many: int) -> _Rank:
+    spread = host.packing == "spread"
+    unit = -_PLACES if spread else _PLACES
+    free = vacancy.free * unit * _SHARED * _MEMORY
+    shared = vacancy.shared_left * unit * _MEMORY
+    return _Rank(vacancy, many, _MOST * _PLACES * spread + place, free, shared, unit)
 
 
 def _row(demand: Demand, ranks: Sequence[_Rank]) -> list[int | None]:
@@ -107,54 +184,127 @@ def _row(demand: Demand, ranks: Sequence[_Rank]) -> list[int | None]:
     behind unknown ones.
     """
     row: list[int | None] = []
-    free_domains = 1 if demand.dedicated else 0
-    for vacancy, dedicated, shared, alike in ranks:
-        if not fits(demand, vacancy):
-            row += (None,) * alike
-        elif demand.dedicated or demand.reserved:
-            threads, vcpus, emulator = demand.threads, demand.dedicated, demand.reserved
-            cost = dedicated + broken(vacancy, threads, vcpus, emulator) * _CORE
+    threads, vcpus, emulator = demand.threads, demand.dedicated, demand.reserved
+    free_domains = 1 if vcpus else 0
+    for vacancy, many, first, free, shared, per_mb in ranks:
+        taken = pool(demand, vacancy)
+        if taken is None:
+            row += (None,) * many
+            continue
+        left_kb = taken.left_kb if demand.overcommits else taken.free_kb
+        cost = first + min(left_kb >> 10, _MOST_MB) * per_mb
+        if demand.shared:
+            cost += shared
+        if vcpus or emulator:
+            cost += free + broken(vacancy, threads, vcpus, emulator) * _CORE
             if vacancy.l3 > free_domains:
                 domains = spanned(vacancy, threads, vcpus, emulator)
                 cost += (domains - free_domains) * _DOMAIN
-            row += range(cost, cost + alike)
-        else:
-            row += range(shared, shared + alike)
+        row += range(cost, cost + many)
     return row
 
 
 # ---- which vacancies ----
 
 
-def _cheapest(
-    ranks: Sequence[_Rank], asked: Sequence[Sequence[Demand]]
-) -> tuple[int, Sequence[Demand], list[int]] | None:
+def _affordable(
+    host: Host, request: Request, solve: Callable[[Host, Variants], Found | None]
+) -> Found | None:
+    """The best that leaves guests without a NUMA topology their memory in the base pools.
+
+    Only a guest that may have memory of either kind of pool has a choice there; of all others
+    that is a question to the whole host.
+    """
+    asked = variants(request)
+    found = solve(host, asked)
+    if found is None or not host.floating_memory_mb or request.page_size in _ONE_KIND:
+        return found
+    left_kb = max(0, host.base_left_kb())
+    if sum(_on_base(found).values()) <= left_kb:
+        return found
+    options = [_sparing(host, demands, left_kb) for demands in asked]  # case 6
+    possible = [(option.cost // _DOMAIN, home) for home, option in enumerate(options) if option]
+    return options[min(possible)[1]] if possible else None
+
+
+_ONE_KIND = (None, "small", "large")
+
+
+def _on_base(found: Found) -> dict[int, int]:
+    """Which guest cells have memory of a base pool, and how much, in KiB."""
+    taken = map(pool, found.demands, found.vacancies)
+    pairs = enumerate(zip(found.demands, taken, strict=True))
+    return {at: demand.memory_mb * 1024 for at, (demand, some) in pairs if some and some.is_base}
+
+
+def _sparing(host: Host, demands: Sequence[Demand], left_kb: int) -> Found | None:
+    """The cheapest that takes no more of the base pools: branch and bound over the guest cells
+    that are kept from them.
+    """
+    least: Found | None = None
+    seen = set()
+    branches = [tuple(demands)]
+    while branches:
+        branch = branches.pop()
+        kind = frozenset(Counter(branch).items())  # equal guest cells are as good as each other
+        option = None if kind in seen else _best_ranked(host, [branch])
+        seen.add(kind)
+        if option is None or (least is not None and least.cost <= option.cost):
+            continue
+        on_base = _on_base(option)
+        if sum(on_base.values()) <= left_kb:
+            least = option
+        else:
+            branches += (_with_spared(branch, at) for at in on_base)
+    return least
+
+
+def _with_spared(demands: Sequence[Demand], at: int) -> tuple[Demand, ...]:
+    spared = msgspec.structs.replace(demands[at], spares_base=True)
+    return (*demands[:at], spared, *demands[at + 1 :])
+
+
+class _Assignment(NamedTuple):
+    """One variant of the demands, and the place in the ranking of the vacancy of each."""
+
+    cost: int
+    demands: Sequence[Demand]
+    columns: Sequence[int]
+
+
+class _Bound(NamedTuple):
+    """What a variant costs at the least, and which it is."""
+
+    domains: int  # the cost without what comes after L3 domains
+    home: int
+
+
+def _cheapest(ranks: Sequence[_Rank], asked: Variants) -> _Assignment | None:
     """Over the variants of the demands: the fewest cores broken, then the fewest L3 domains, then
     the earliest variant.
     """
-    if len(asked) == 1 == len(asked[0]):
+    if len(asked) == 1 == len(asked[0]):  # case 3
         row = _row(asked[0][0], ranks)
         cost = min((cost for cost in row if cost is not None), default=None)
-        return None if cost is None else (cost, asked[0], [row.index(cost)])
+        return None if cost is None else _Assignment(cost, asked[0], [row.index(cost)])
     rows = {demand: _row(demand, ranks) for demands in asked for demand in dict.fromkeys(demands)}
-    found = None
-    for bound, home in _bounds(asked, rows) if len(asked) > 1 else ((0, 0),):
-        if found and (found[0] // _DOMAIN, found[1]) <= (bound, home):
+    cheapest, reached = None, None
+    for bound in _bounds(asked, rows) if len(asked) > 1 else (_Bound(0, 0),):  # cases 5 and 4
+        if reached and reached <= bound:
             break  # neither this variant nor a later one is better
-        costs = [rows[demand] for demand in asked[home]]
+        costs = [rows[demand] for demand in asked[bound.home]]
         columns = assign(costs)
         if columns is not None:
             total = sum(row[column] or 0 for row, column in zip(costs, columns, strict=True))
-            if found is None or (total // _DOMAIN, home) < (found[0] // _DOMAIN, found[1]):
-                found = total, home, columns
-    return found and (found[0], asked[found[1]], found[2])
+            this = _Bound(total // _DOMAIN, bound.home)
+            if reached is None or this < reached:
+                cheapest, reached = _Assignment(total, asked[bound.home], columns), this
+    return cheapest
 
 
-def _bounds(
-    asked: Sequence[Sequence[Demand]], rows: Mapping[Demand, Sequence[int | None]]
-) -> list[tuple[int, int]]:
-    """How few whole cores each variant can break at best, and then how few L3 domains it can be
-    in, in one number, and which variant it is; the fewest first.
+def _bounds(asked: Variants, rows: Mapping[Demand, Sequence[int | None]]) -> list[_Bound]:
+    """The variants that may be possible, with the cores and domains that each costs at the least;
+    the least first.
     """
     least = {
         demand: min((cost // _DOMAIN for cost in row if cost is not None), default=None)
@@ -162,5 +312,7 @@ def _bounds(
     }
     rows_least = [[least[demand] for demand in demands] for demands in asked]
     return sorted(
-        (sum(filter(None, row)), at) for at, row in enumerate(rows_least) if None not in row
+        _Bound(sum(filter(None, row)), home)
+        for home, row in enumerate(rows_least)
+        if None not in row
     )

@@ -81,7 +81,8 @@ def instead(value: object, kind: inspect.Type) -> str:
             return f"{len(value)}" if _is_one(kind, _LISTS) else "a list"
         case dict():
             return "an object"
-    return type(value).__name__
+        case _:
+            return type(value).__name__
 
 
 _LISTS = (inspect.ListType, inspect.VarTupleType)

@@ -8,6 +8,7 @@ from multidict import MultiMapping
 
 from mdsvc.errors import NotFound
 from mdsvc.instance import PlacedInstance
+from mdsvc.names import canonical_uuid
 from mdsvc.store import GuestStore
 
 
@@ -21,8 +22,8 @@ class Identity(Protocol):
 
 
 async def known_guest(store: GuestStore, uuid: str) -> PlacedInstance:
-    """The guest of that UUID. Raises NotFound."""
-    guest = await store.get_instance(uuid)
+    """The guest of that UUID, however it is spelt. Raises NotFound."""
+    guest = await store.get_instance(canonical_uuid(uuid))
     if guest is None:
         raise NotFound(f"there is no instance {uuid}")
     return guest

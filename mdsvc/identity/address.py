@@ -22,11 +22,11 @@ class AddressIdentity:
     ) -> PlacedInstance:
         """By the peer's address; the headers say nothing."""
         ip = _canonical(peer)
-        found = await store.find(ip, self._network)
-        if len(found) != 1:
-            several = "several guests have" if found else "no guest has"
+        uuids = await store.find(ip, self._network)
+        if len(uuids) != 1:
+            several = "several guests have" if uuids else "no guest has"
             raise NotFound(f"{several} the address {ip}")
-        return await known_guest(store, found[0])
+        return await known_guest(store, uuids[0])
 
 
 def _canonical(peer: str) -> str:

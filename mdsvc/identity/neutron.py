@@ -31,7 +31,7 @@ class NeutronIdentity:
         signature = _only(headers, "X-Instance-ID-Signature")
         if not self._is_signed(_bytes(uuid), _bytes(signature)):
             raise Forged("X-Instance-ID-Signature is not the instance id's")
-        guest = await known_guest(store, uuid.lower())
+        guest = await known_guest(store, uuid)
         if _bytes(guest.project_id) != _bytes(project):
             raise NotFound(f"project {project} has no instance {uuid}")
         return guest

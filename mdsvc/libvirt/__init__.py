@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from mdsvc.libvirt.domain import PARTS, VirtType, domain_xml
+from mdsvc.libvirt.domain import PARTS, domain_xml
+from mdsvc.libvirt.machines import VirtType
 
 __all__ = ["PARTS", "VirtType", "domain_xml"]

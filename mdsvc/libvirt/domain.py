@@ -2,15 +2,15 @@
 
 One function per element; libvirt's "Domain XML format" says what each means. `<cputune>`,
 `<numatune>` and `<memoryBacking>` keep the guest where its layout says that it is; a guest without
-a NUMA topology floats over the host's ``cpu_shared_set``. Disks, network interfaces and the path
+a NUMA topology floats over the host's ``cpu_shared_set``. ``machines`` has what depends on the
+host's architecture. Disks, network interfaces and the path
 of the emulator are left to libvirt and its operator.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
 from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element, SubElement
 
@@ -18,9 +18,8 @@ from mdsvc.cpuset import CpuSet
 from mdsvc.instance import PlacedInstance
 from mdsvc.layout import Layout
 from mdsvc.libvirt.guest_cpu import cpu, is_huge
+from mdsvc.libvirt.machines import VirtType, machine_of
 from mdsvc.topology import Host
-
-VirtType = Literal["kvm", "qemu"]
 
 REALTIME_PRIORITY = 1
 """Of SCHED_FIFO, as in Nova: the lowest is above all that is not realtime."""
@@ -32,6 +31,7 @@ def domain_xml(
     """The guest on its host, as indented ASCII text that ends in a newline.
 
     ``only`` names one element of PARTS; the text is empty where the guest needs no such element.
+    Raises Refused where no domain is known for the host's architecture.
     """
     element = PARTS[only](guest, host, kind) if only else _domain(guest, host, kind)
     if element is None:
@@ -52,10 +52,11 @@ def _domain(guest: PlacedInstance, host: Host, kind: VirtType) -> Element:
     SubElement(domain, "uuid").text = guest.uuid
     SubElement(domain, "title").text = re.sub("[\ufffe\uffff]", "\ufffd", guest.name)
     SubElement(domain, "memory", unit="MiB").text = str(guest.flavor.memory_mb)
-    parts = (part(guest, host, kind) for part in PARTS.values())
-    domain.extend(part for part in parts if part is not None)
-    many = guest.flavor.vcpus > _MAX_WITHOUT_IOMMU
-    domain.extend((_os(), _features(many), Element("clock", offset="utc"), _devices(many)))
+    parts = [part(guest, host, kind) for part in PARTS.values()]
+    domain.extend([part for part in parts if part is not None])
+    iommu = machine_of(host).iommu if guest.flavor.vcpus > _MAX_WITHOUT_IOMMU else None
+    clock = Element("clock", offset="utc")
+    domain.extend((_os(host), *_features(host, kind, iommu), clock, _devices(iommu)))
     return domain
 
 
@@ -63,29 +64,32 @@ _MAX_WITHOUT_IOMMU = 255
 """More vCPUs have numbers that interrupts reach only through an IOMMU's tables."""
 
 
-def _os() -> Element:
-    system = Element("os")
-    SubElement(system, "type", arch="x86_64", machine="q35").text = "hvm"
+def _os(host: Host) -> Element:
+    machine = machine_of(host)
+    system = Element("os", {"firmware": machine.firmware} if machine.firmware else {})
+    SubElement(system, "type", arch=host.arch, machine=machine.type).text = "hvm"
     SubElement(system, "boot", dev="hd")
     return system
 
 
-def _features(many_vcpus: bool) -> Element:
+def _features(host: Host, kind: VirtType, iommu: str | None) -> Sequence[Element]:
+    """With KVM the GIC is the host's; the one that libvirt takes without it has only 8 vCPUs."""
     features = Element("features")
-    SubElement(features, "acpi")
-    SubElement(features, "apic")
-    if many_vcpus:
+    for name in machine_of(host).features:
+        version = {"version": "3"} if (name, kind) == ("gic", "qemu") else {}
+        SubElement(features, name, version)
+    if iommu:
         SubElement(features, "ioapic", driver="qemu")
-    return features
+    return [features] if len(features) else []
 
 
-def _devices(many_vcpus: bool) -> Element:
+def _devices(iommu: str | None) -> Element:
     """A serial console; without it nobody could look into the guest."""
     devices = Element("devices")
     SubElement(SubElement(devices, "serial", type="pty"), "target", port="0")
     SubElement(SubElement(devices, "console", type="pty"), "target", type="serial", port="0")
-    if many_vcpus:
-        SubElement(SubElement(devices, "iommu", model="intel"), "driver", intremap="on", eim="on")
+    if iommu:
+        SubElement(SubElement(devices, "iommu", model=iommu), "driver", intremap="on", eim="on")
     return devices
 
 
@@ -98,16 +102,18 @@ def _memory_backing(guest: PlacedInstance, host: Host, _kind: VirtType) -> Eleme
     huge = [cell for cell in guest.layout.cells if is_huge(cell, host)]
     if huge:
         pages = SubElement(backing, "hugepages")
-        for cell in huge:
-            size = {"size": str(cell.pagesize_kb), "unit": "KiB"}
-            SubElement(pages, "page", size, nodeset=str(cell.id))
+        for cell in huge if host.gives_nodes else huge[:1]:
+            node = {"nodeset": str(cell.id)} if host.gives_nodes else {}
+            SubElement(pages, "page", {"size": str(cell.pagesize_kb), "unit": "KiB"} | node)
+        if not host.gives_nodes:
+            SubElement(backing, "access", mode="shared")  # what a node's memAccess says elsewhere
     if guest.layout.realtime_cpus:
         SubElement(backing, "nosharepages")
         SubElement(backing, "locked")
     return backing if len(backing) else None
 
 
-def _numatune(guest: PlacedInstance, _host: Host, _kind: VirtType) -> Element | None:
+def _numatune(guest: PlacedInstance, host: Host, _kind: VirtType) -> Element | None:
     """Each guest cell has its memory from its host cell, and never from another one."""
     cells = guest.layout.cells
     if not cells:
@@ -115,7 +121,7 @@ def _numatune(guest: PlacedInstance, _host: Host, _kind: VirtType) -> Element | 
     tune = Element("numatune")
     nodes = ",".join(map(str, sorted(cell.host_cell for cell in cells)))
     SubElement(tune, "memory", mode="strict", nodeset=nodes)
-    for cell in cells:
+    for cell in cells if host.gives_nodes else ():
         SubElement(tune, "memnode", cellid=str(cell.id), mode="strict", nodeset=str(cell.host_cell))
     return tune
 
@@ -131,8 +137,17 @@ def _vcpu(guest: PlacedInstance, host: Host, _kind: VirtType) -> Element:
     return vcpu
 
 
+def _iothreads(_guest: PlacedInstance, _host: Host, _kind: VirtType) -> Element:
+    """One, as in Nova, for the disks that its operator gives to it."""
+    iothreads = Element("iothreads")
+    iothreads.text = "1"
+    return iothreads
+
+
 def _cputune(guest: PlacedInstance, host: Host, _kind: VirtType) -> Element | None:
-    """The pCPUs of every vCPU and of the emulator threads, and which vCPUs are realtime."""
+    """The pCPUs of every vCPU, of the emulator threads and, with these, of the I/O thread; and
+    which vCPUs are realtime.
+    """
     tune = Element("cputune")
     pins = _pins(guest.layout, host)
     for vcpu in sorted(pins):
@@ -140,6 +155,7 @@ def _cputune(guest: PlacedInstance, host: Host, _kind: VirtType) -> Element | No
     emulator = _emulator(guest.layout, host)
     if emulator:
         SubElement(tune, "emulatorpin", cpuset=str(emulator))
+        SubElement(tune, "iothreadpin", iothread="1", cpuset=str(emulator))
     realtime = str(guest.layout.realtime_cpus)
     if realtime:
         SubElement(
@@ -167,6 +183,7 @@ def _emulator(layout: Layout, host: Host) -> CpuSet:
 PARTS: Mapping[str, Callable[[PlacedInstance, Host, VirtType], Element | None]] = {
     "memoryBacking": _memory_backing,
     "vcpu": _vcpu,
+    "iothreads": _iothreads,
     "cputune": _cputune,
     "numatune": _numatune,
     "cpu": cpu,

@@ -12,6 +12,7 @@ from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+from typing_extensions import override
 
 _NO_HTTP = (HttpProcessingError, web.RequestPayloadError)
 _ANSWERS = {
@@ -27,6 +28,7 @@ class _Connection(web.RequestHandler):
 
     __slots__ = ()
 
+    @override
     def handle_error(
         self,
         request: web.BaseRequest,
@@ -48,6 +50,7 @@ class _Connection(web.RequestHandler):
         response.force_close()
         return response
 
+    @override
     def log_exception(self, *args: Any, **kw: Any) -> None:
         """Called for what goes wrong around a handler, as while the rest of a body is read."""
         error = kw.get("exc_info")
@@ -65,6 +68,7 @@ def _tell(error: BaseException, peer: str | None) -> None:
 class _Server(web.Server):
     """Makes them."""
 
+    @override
     def __call__(self) -> web.RequestHandler:
         return _Connection(self, loop=self._loop, **self._kwargs)
 
@@ -72,6 +76,7 @@ class _Server(web.Server):
 class Runner(web.AppRunner):
     """An ``AppRunner`` whose connections are such ones."""
 
+    @override
     async def _make_server(self) -> web.Server:
-        made = await super()._make_server()
-        return _Server(made.request_handler, request_factory=made.request_factory, **self._kwargs)
+        plain = await super()._make_server()
+        return _Server(plain.request_handler, request_factory=plain.request_factory, **self._kwargs)

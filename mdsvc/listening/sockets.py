@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 import msgspec
 from pyroute2 import netns
+from typing_extensions import override
 
 from mdsvc.errors import BadInput
 
@@ -36,6 +37,7 @@ class Listen(msgspec.Struct, frozen=True):
             raise ValueError(f"{field}: {expected}, got {text!r}")
         return cls(match["v6"] or match["v4"], int(match["port"]))
 
+    @override
     def __str__(self) -> str:
         address = f"[{self.address}]" if ":" in self.address else self.address
         return f"{address}:{self.port}"

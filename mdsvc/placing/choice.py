@@ -10,26 +10,40 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 from functools import partial
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 
 import msgspec
 
 from mdsvc.errors import DoesNotFit, Reason
-from mdsvc.layout import Layout, cores_broken, does_not_fit, fit, price
+from mdsvc.layout import Found, Layout, does_not_fit, find, fit, laid_out
+from mdsvc.likeness import likeness
 from mdsvc.policy.flavor import Request
-from mdsvc.topology import Host, HostCell
+from mdsvc.topology import Host
 
 
-class Ranked(msgspec.Struct, frozen=True):
-    """A host with the price of the best layout on it; None where there is none."""
+class Ranked(msgspec.Struct, frozen=True, gc=False):
+    """A host with the best place that was found on it, or on the first by name of the hosts that
+    are alike; None where there is none.
+    """
 
     host: Host
-    price: int | None
+    found: Found | None
+
+    @property
+    def price(self) -> int | None:
+        """What the best layout costs, comparable between hosts; None where there is none."""
+        return self.found.price if self.found else None
 
     @property
     def cores_broken(self) -> int | None:
         """How many whole cores the best layout breaks; None where there is none."""
-        return None if self.price is None else cores_broken(self.price)
+        return self.found.cores_broken if self.found else None
+
+    def layout(self, request: Request) -> Layout:
+        """The best layout. Raises DoesNotFit."""
+        if self.found and self.found.host is self.host:
+            return laid_out(self.found, request)
+        return fit(self.host, request)
 
     def reasons(self, request: Request) -> Sequence[Reason]:
         """Why the request does not fit on this host, nearest first; none where it fits."""
@@ -38,25 +52,34 @@ class Ranked(msgspec.Struct, frozen=True):
 
 def rank(hosts: Iterable[Host], request: Request) -> list[Ranked]:
     """Every host, the best one first; those that do not take the request last."""
-    prices: dict[Hashable, int | None] = {}
-    found = []
-    for host in hosts:
-        likeness = _likeness(host)
-        if likeness not in prices:
-            prices[likeness] = price(host, request)
-        found.append(Ranked(host, prices[likeness]))
-    return sorted(found, key=lambda r: (r.price is None, r.price or 0, r.host.name))
+    places: dict[Hashable, Found | None] = {}
+    ranking = []
+    for host in sorted(hosts, key=attrgetter("name")):
+        like = likeness(host)
+        if like not in places:
+            places[like] = find(host, request)
+        ranking.append(Ranked(host, places[like]))
+    return sorted(ranking, key=_by_price)
+
+
+def _by_price(ranked: Ranked) -> tuple[bool, int]:
+    found = ranked.found
+    return found is None, found.price if found else 0
 
 
 def choose(hosts: Sequence[Host], request: Request) -> tuple[Host, Layout]:
     """The best host with the layout on it. Raises DoesNotFit with the reasons of all hosts."""
-    ranking = rank(hosts, request)
-    if not ranking or ranking[0].price is None:
+    return best(rank(hosts, request), request)
+
+
+def best(ranking: Sequence[Ranked], request: Request) -> tuple[Host, Layout]:
+    """The first host of a ranking with the layout on it. Raises DoesNotFit as ``choose`` does."""
+    if not ranking or ranking[0].found is None:
         if len(ranking) == 1:
             raise does_not_fit(ranking[0].host, request)
         message = f"fits on none of {len(ranking)} hosts"
         raise DoesNotFit(message, partial(_all_reasons, ranking, request))
-    return ranking[0].host, fit(ranking[0].host, request)
+    return ranking[0].host, ranking[0].layout(request)
 
 
 def _all_reasons(ranking: Sequence[Ranked], request: Request) -> list[Reason]:
@@ -70,32 +93,5 @@ def _all_reasons(ranking: Sequence[Ranked], request: Request) -> list[Reason]:
 
 
 def _of_host(host: Host, reason: Reason) -> Reason:
-    message = f"host {host.name}: {reason['message']}"
-    return {"host": host.name, **reason, "message": message}
-
-
-def _likeness(host: Host) -> Hashable:
-    """All that the price depends on. Hosts of one model have the same CPU numbers too."""
-    return (
-        host.cpu_shared_set.mask,
-        host.cpu_dedicated_set.mask,
-        host.cpu_allocation_ratio,
-        host.ram_allocation_ratio,
-        host.packing,
-        host.knows_mixed,
-        host.floating_vcpus,
-        host.floating_memory_mb,
-        tuple(map(_cell_likeness, host.cells)),
-    )
-
-
-def _cell_likeness(cell: HostCell) -> Hashable:
-    return (
-        cell.core_masks,
-        tuple([cpus.mask for cpus in cell.l3]),
-        cell.pinned.mask,
-        cell.shared_used,
-        cell.memory_mb,
-        cell.memory_used_mb,
-        cell.pages,
-    )
+    message = f"host {host.name}: {reason.message}"
+    return msgspec.structs.replace(reason, host=host.name, message=message)

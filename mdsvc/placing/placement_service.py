@@ -7,7 +7,6 @@ needs at least, and a candidate that Placement returns may still not fit.
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
 
 from mdsvc.policy.flavor import Request
 from mdsvc.topology import Host
@@ -35,22 +34,15 @@ def traits(request: Request) -> list[str]:
     return [HYPERTHREADING] if request.cpu_thread_policy == "require" else []
 
 
-def candidates_query(request: Request) -> str:
-    """The path and query that ask Placement for hosts (``GET /allocation_candidates``)."""
-    query = {"resources": ",".join(f"{name}:{n}" for name, n in resources(request).items())}
-    if traits(request):
-        query["required"] = ",".join(traits(request))
-    return "/allocation_candidates?" + urlencode(query, safe=":,")
-
-
 def inventories(host: Host) -> dict[str, dict[str, Any]]:
     """The host's inventories, as Placement's ``PUT /resource_providers/UUID/inventories`` has
-    them; a class of which the host has nothing is left out.
+    them; a class of which the host has nothing is left out. MEMORY_MB is that of all pools, since
+    Placement knows none; which of them is full, the fitter says.
     """
     totals = {
         "PCPU": (len(host.cpu_dedicated_set), 1.0),
         "VCPU": (len(host.cpu_shared_set), host.cpu_allocation_ratio),
-        "MEMORY_MB": (sum(cell.memory_mb for cell in host.cells), host.ram_allocation_ratio),
+        "MEMORY_MB": (host.memory_mb, host.ram_allocation_ratio),
     }
     return {name: _inventory(*total) for name, total in totals.items() if total[0]}
 

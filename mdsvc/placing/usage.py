@@ -20,28 +20,6 @@ def remove(host: Host, layout: Layout, flavor: Flavor) -> Host:
     return _changed(host, layout, flavor, -1)
 
 
-def can_hold(host: Host, layout: Layout) -> bool:
-    """Whether the layout's cells are there, its pCPUs free to be dedicated, and its page pools
-    and memory there; how far shared CPUs are overcommitted is not asked again.
-    """
-    if not layout.cells:
-        return bool(host.cpu_shared_set)
-    return all(
-        cell.host_cell in host.by_id and _can_hold(host, host.by_id[cell.host_cell], cell, layout)
-        for cell in layout.cells
-    )
-
-
-def _can_hold(host: Host, cell: HostCell, used: LayoutCell, layout: Layout) -> bool:
-    sizes = {pool.size_kb for pool in cell.pages}
-    return (
-        taken(cell, used, layout) <= host.free(cell)
-        and bool(host.shared(cell) or not used.cpuset)
-        and used.memory_mb <= cell.memory_mb
-        and (used.pagesize_kb is None or used.pagesize_kb in sizes)
-    )
-
-
 def taken(cell: HostCell, used: LayoutCell, layout: Layout) -> CpuSet:
     """The pCPUs that a guest cell keeps from all others: its own, and with the thread policy
     `isolate` the other threads of their cores too.
@@ -66,6 +44,9 @@ def _changed(host: Host, layout: Layout, flavor: Flavor, sign: int) -> Host:
 
 
 def _cell(cell: HostCell, used: LayoutCell, layout: Layout, sign: int) -> HostCell:
+    """All memory is in ``memory_used_mb``; that of a guest which asked for a page size in its pool
+    too. So what the base pool has in use is always the sum of its guests (R27).
+    """
     pcpus = taken(cell, used, layout)
     pages = tuple(
         replace(pool, used=pool.used + sign * used.memory_mb * 1024 // pool.size_kb)

@@ -68,12 +68,12 @@ def cpus(source: Texts, key: str, universe: CpuSet) -> CpuSet:
     value = source[key]
     expected = f"a set of vCPUs out of {universe}"
     try:
-        found = CpuSet.parse_spec(value, universe)
+        vcpus = CpuSet.parse_spec(value, universe)
     except ValueError as error:
         raise InvalidRequest(key, value, f"{expected}, but {error}") from None
-    if not found or not found <= universe:
+    if not vcpus or not vcpus <= universe:
         raise InvalidRequest(key, value, expected)
-    return found
+    return vcpus
 
 
 def either(specs: Texts, props: Texts, name: str) -> tuple[str, Texts]:

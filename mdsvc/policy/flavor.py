@@ -17,8 +17,8 @@ from mdsvc.cpuset import EMPTY, CpuSet, union
 from mdsvc.errors import InvalidRequest
 from mdsvc.forms import Form
 from mdsvc.names import Line
+from mdsvc.policy import cpu_topology, guest_numa, resource_keys
 from mdsvc.policy import extra_specs as read
-from mdsvc.policy import guest_numa
 from mdsvc.policy.extra_specs import Texts
 
 Policy = Literal["dedicated", "shared", "mixed"]
@@ -116,6 +116,9 @@ def request(flavor: Flavor, image: Image | None = None) -> Request:
     _check_mask_belongs(specs, policy, counts)
     _check_realtime(specs, props, realtime, dedicated, flavor.vcpus)
     page_size = _page_size(specs, props)
+    # checked here, obeyed in the domain and by Placement
+    cpu_topology.wishes(specs, props, flavor.vcpus)
+    resource_keys.resource_keys(specs, props)
     has_topology = policy != "shared" or nodes.asked_for or page_size is not None
     return Request(
         vcpus=flavor.vcpus,
@@ -338,20 +341,26 @@ def _check_realtime(
 # ---- memory pages (R9) ----
 
 _PAGES = "hw:mem_page_size"
+_IMAGE_PAGES = "hw_mem_page_size"
 _KINDS = ("small", "large", "any")
 _SIZE = re.compile(r"([0-9]{1,12})(?:([KMGT])i?B)?")
 _UNIT_KB = {None: 1, "K": 1, "M": 1024, "G": 1024**2, "T": 1024**3}
 
 
+def names_page_size(flavor: Flavor, image: Image) -> bool:
+    """Whether the guest asks for any page size; also where its request would be wrong by now."""
+    return _PAGES in flavor.extra_specs or _IMAGE_PAGES in image.properties
+
+
 def _page_size(specs: Texts, props: Texts) -> PageSize | None:
     """The image may choose only where the flavor leaves room: ``any`` or ``large`` (as Nova)."""
     wanted = _one_page_size(specs, _PAGES)
-    if "hw_mem_page_size" not in props:
+    if _IMAGE_PAGES not in props:
         return wanted
     if wanted not in ("any", "large"):
         expected = f"nothing, unless the flavor has {_PAGES}=any or large"
-        raise InvalidRequest("hw_mem_page_size", props["hw_mem_page_size"], expected)
-    return _one_page_size(props, "hw_mem_page_size")
+        raise InvalidRequest(_IMAGE_PAGES, props[_IMAGE_PAGES], expected)
+    return _one_page_size(props, _IMAGE_PAGES)
 
 
 def _one_page_size(source: Texts, key: str) -> PageSize | None:

@@ -74,18 +74,18 @@ def _check_complete(keys: dict[int, str], source: read.Texts, count: int, name: 
 
 
 def _cpus(keys: dict[int, str], source: read.Texts, vcpus: int) -> tuple[CpuSet, ...]:
-    everything, seen, found = CpuSet.first(vcpus), EMPTY, []
+    everything, seen, nodes = CpuSet.first(vcpus), EMPTY, []
     for index in sorted(keys):
         cpus = read.cpus(source, keys[index], everything)
         if cpus & seen:
             expected = f"each vCPU on one node, but {cpus & seen} is on an earlier one too"
             raise InvalidRequest(keys[index], source[keys[index]], expected)
         seen |= cpus
-        found.append(cpus)
+        nodes.append(cpus)
     if seen != everything:
         key = keys[max(keys)]
         raise InvalidRequest(key, source[key], f"vCPUs {everything - seen} on some node as well")
-    return tuple(found)
+    return tuple(nodes)
 
 
 def _memory(keys: dict[int, str], source: read.Texts, memory_mb: int) -> tuple[int, ...]:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import click
 from rich.console import Console, RenderableType
+from typing_extensions import override
 
 from mdsvc.cpuset import CpuSet
 from mdsvc.errors import BadInput, InvalidRequest, MdsvcError, NotFound, Refused
 from mdsvc.forms import to_json
-from mdsvc.settings import Settings, load
+from mdsvc.logs import one_line
+from mdsvc.policy.unknown_keys import UnknownKeys
+from mdsvc.settings import ALL_SETTINGS, Settings, load
 from mdsvc.store import Store
 from mdsvc.store.opening import open_store
 
@@ -34,6 +37,7 @@ _MAX_FILE = 64 * 1024 * 1024
 class _CpuSetType(click.ParamType[CpuSet]):
     name = "cpus"
 
+    @override
     def convert(self, value: Any, param: Any, ctx: Any) -> CpuSet:
         if isinstance(value, CpuSet):
             return value
@@ -72,17 +76,34 @@ json_option = click.option(
     help="Print JSON, for programs.",
 )
 
+strict_option = click.option(
+    "--strict",
+    "unknown_keys",
+    is_flag=True,
+    expose_value=False,
+    callback=_remember,
+    help="Unknown keys of flavor and image are errors. [env: MDSVC_UNKNOWN_KEYS=error]",
+)
+
 
 def examples(*lines: str) -> str:
     """An epilog; the mark keeps click from wrapping it."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-def settings(flags: Mapping[str, Any], config: Path | None = None) -> Settings:
+def settings(
+    flags: Mapping[str, Any], config: Path | None = None, only: Collection[str] = ALL_SETTINGS
+) -> Settings:
     """The settings with these flags and --store; MDSVC_CONFIG can name the file too."""
     named = os.environ.get("MDSVC_CONFIG")
     flags = {"store": _remembered("store"), **flags}
-    return load(config or (Path(named) if named else None), os.environ, flags)
+    return load(config or (Path(named) if named else None), os.environ, flags, only)
+
+
+def unknown_keys() -> UnknownKeys:
+    """Whether unknown keys are errors: by --strict, or by this setting, whatever others are."""
+    strict = "error" if _remembered("unknown_keys") else None
+    return settings({"unknown_keys": strict}, only=("unknown_keys",)).unknown_keys
 
 
 def use(use_case: Callable[[Store], Awaitable[T]]) -> T:
@@ -138,6 +159,11 @@ def show(value: object, *tables: RenderableType) -> None:
         console.print(table)
 
 
+def tell(message: str) -> None:
+    """One line on stderr, beside a result."""
+    click.echo(f"mdsvc: {one_line(message)}", err=True)
+
+
 def show_bytes(data: bytes, value: object) -> None:
     """Print bytes that somebody else has written as they are; with ``--json``, the value.
 
@@ -146,7 +172,7 @@ def show_bytes(data: bytes, value: object) -> None:
     if _remembered("as_json"):
         data = to_json(value) + b"\n"
     elif data and sys.stdout.isatty():
-        data = _one_line(data.decode(errors="backslashreplace")).encode() + b"\n"
+        data = one_line(data.decode(errors="backslashreplace")).encode() + b"\n"
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
 
@@ -163,11 +189,11 @@ def run(command: click.Command) -> int:
     except (click.Abort, KeyboardInterrupt):
         return 130
     except MdsvcError as error:
-        click.echo(f"mdsvc: {_one_line(str(error))}", err=True)
+        tell(str(error))
         return next(_EXIT_CODES[kind] for kind in type(error).__mro__ if kind in _EXIT_CODES)
     except OSError as error:
         if not isinstance(error, BrokenPipeError):  # then whoever read it is gone
-            click.echo(f"mdsvc: {_one_line(str(error))}", err=True)
+            tell(str(error))
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is left of it
         return 1
     return result if isinstance(result, int) else 0
@@ -178,8 +204,3 @@ def _open_closed_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115  # to the end
-
-
-def _one_line(message: str) -> str:
-    """The message on one line, whatever foreign text it quotes."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)

@@ -27,7 +27,7 @@ from mdsvc.terminal.words import (
     shared_limit,
     shared_used,
 )
-from mdsvc.topology import Host, HostCell, PagePool
+from mdsvc.topology import Host, HostCell
 
 
 def hosts_table(hosts: Sequence[Host]) -> Printable:
@@ -41,7 +41,7 @@ def hosts_table(hosts: Sequence[Host]) -> Printable:
             str(len(host.cells)),
             of(dedicated_free(host), len(host.cpu_dedicated_set)),
             of(shared_used(host), shared_limit(host, host.cells)),
-            memory(memory_used(host), sum(cell.memory_mb for cell in host.cells)),
+            memory(memory_used(host), host.memory_mb),
             f"v{host.service_version}",
         )
     return Printable(table)
@@ -50,8 +50,9 @@ def hosts_table(hosts: Sequence[Host]) -> Printable:
 def host_detail(host: Host) -> Printable:
     """One host: its settings, then a line for each of its cells."""
     knows = "knows mixed guests" if host.knows_mixed else "from before mixed guests"
-    told = {
+    described = {
         "host": host.name,
+        "arch": host.arch,
         "service_version": f"{host.service_version}, {knows}",
         "cpu_shared_set": _cpus(host.cpu_shared_set),
         "cpu_dedicated_set": _cpus(host.cpu_dedicated_set),
@@ -69,10 +70,10 @@ def host_detail(host: Host) -> Printable:
             _cores(cell),
             _cpus(host.free(cell)),
             of(cell.shared_used, shared_limit(host, [cell])),
-            memory(cell.memory_used_mb, cell.memory_mb),
-            _pages(cell.pages),
+            memory(cell.base.used_kb // 1024, cell.base.capacity_kb // 1024),
+            _pages(cell),
         )
-    return Printable(facts(told), "", table)
+    return Printable(facts(described), "", table)
 
 
 def instances_table(instances: Sequence[PlacedInstance]) -> Printable:
@@ -96,7 +97,7 @@ def instances_table(instances: Sequence[PlacedInstance]) -> Printable:
 def instance_detail(instance: PlacedInstance) -> Printable:
     """One guest: what it is, and where."""
     flavor = instance.flavor
-    told = {
+    described = {
         "instance": instance.name,
         "uuid": instance.uuid,
         "project": instance.project_id,
@@ -106,18 +107,18 @@ def instance_detail(instance: PlacedInstance) -> Printable:
         "host": instance.host,
         "generation": str(instance.generation),
     }
-    return Printable(facts(told), layout_table(instance.layout))
+    return Printable(facts(described), layout_table(instance.layout))
 
 
 def layout_table(layout: Layout) -> Printable:
     """A layout: its policies and sets, then a line for each guest cell."""
-    told = {
+    policies = {
         "cpu_policy": layout.cpu_policy,
         "cpu_thread_policy": layout.cpu_thread_policy or "-",
         "emulator_threads_policy": layout.emulator_threads_policy or "-",
     }
     if not layout.cells:
-        return Printable(facts({**told, "cells": "none, floats over the host's shared CPUs"}))
+        return Printable(facts({**policies, "cells": "none, floats over the host's shared CPUs"}))
     sets = {
         "emulator_cpus": f"{_cpus(layout.emulator_cpus)} of the host",
         "dedicated_cpus": _cpus(layout.dedicated_cpus),
@@ -129,7 +130,7 @@ def layout_table(layout: Layout) -> Printable:
     )
     for cell in layout.cells:
         table.add_row(*_layout_row(cell))
-    return Printable(facts({**told, **sets}), "", table)
+    return Printable(facts({**policies, **sets}), "", table)
 
 
 def _layout_row(cell: LayoutCell) -> Iterable[str]:
@@ -163,22 +164,22 @@ def _cpus(cpus: CpuSet) -> str:
 
 def _cores(cell: HostCell) -> str:
     threads = max(map(len, cell.cores), default=0)
-    return f"{len(cell.cores)} × {threads}" if threads > 1 else str(len(cell.cores))
+    cores = f"{len(cell.cores)} × {threads}" if threads > 1 else str(len(cell.cores))
+    return f"{cores}, {len(cell.split)} split" if cell.split else cores
 
 
-def _pages(pools: Sequence[PagePool]) -> str:
-    """The huge pages, and whatever else guests have asked for by size."""
-    smallest = min((pool.size_kb for pool in pools), default=0)
-    shown = (pool for pool in pools if pool.used or (pool.total and pool.size_kb > smallest))
-    return "\n".join(f"{page_size(p.size_kb)}: {of(p.used, p.total)}" for p in shown) or "-"
+def _pages(cell: HostCell) -> str:
+    """The huge pages; what is in other ones is the memory that is told beside them."""
+    huge = (p for p in cell.pages if p.size_kb != cell.base.size_kb and (p.used or p.total))
+    return "\n".join(f"{page_size(p.size_kb)}: {of(p.used, p.total)}" for p in huge) or "-"
 
 
-def facts(told: Mapping[str, str]) -> Table:
-    """One line for each thing told."""
+def facts(by_name: Mapping[str, str]) -> Table:
+    """One line for each fact."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="dim", min_width=len("emulator_threads_policy"))
     table.add_column(overflow="fold")
-    for name, value in told.items():
+    for name, value in by_name.items():
         table.add_row(name, plain(value))
     return table
 

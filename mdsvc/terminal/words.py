@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.segment import Segment
 from rich.text import Text
+from typing_extensions import override
 
 from mdsvc.topology import Host, HostCell
 
@@ -18,6 +19,7 @@ _ASCII = str.maketrans("…·→×─│╭╮╰╯▒\ufffd", ".->x-|++++#?")
 class Printable(Group):
     """Renderables, with ASCII in place of what the output's encoding lacks."""
 
+    @override
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for text, style, control in console.render(Group(*self.renderables), options):
             yield Segment(_encodable(text, options.encoding), style, control)
@@ -68,7 +70,8 @@ def shared_used(host: Host) -> int:
 
 def memory_used(host: Host) -> int:
     """The memory in use on a host, in MiB, that of guests without a NUMA topology too."""
-    return sum(cell.memory_used_mb for cell in host.cells) + host.floating_memory_mb
+    used_kb = sum(pool.used_kb for cell in host.cells for pool in cell.pools)
+    return used_kb // 1024 + host.floating_memory_mb
 
 
 def dedicated_free(host: Host) -> int:

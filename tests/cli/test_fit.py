@@ -38,7 +38,7 @@ def test_a_guest_that_fits_has_its_layout(mdsvc: Mdsvc, file: Path) -> None:
     done = mdsvc("fit", stdin=FITS)
     assert (done.code, done.err) == (0, "")
     [answer] = done.lines
-    assert answer.keys() == {"fits", "layout"}
+    assert answer.keys() == {"fits", "layout", "warnings"}
     assert answer["fits"] is True
     assert answer["layout"]["dedicated_cpus"] == "2-3,5-7"
     assert answer["layout"]["emulator_threads_policy"] is None
@@ -60,7 +60,7 @@ def test_a_guest_that_does_not_fit_has_the_reasons(mdsvc: Mdsvc) -> None:
 def test_a_request_that_is_wrong_by_itself_says_so(mdsvc: Mdsvc) -> None:
     wrong = {**FITS, "image": {"properties": {"hw_cpu_policy": "shared"}}}
     [answer] = mdsvc("fit", stdin=wrong).lines
-    assert answer.keys() == {"fits", "error", "message"}
+    assert answer.keys() == {"fits", "error", "code", "message", "warnings"}
     assert (answer["fits"], answer["error"]) == (False, "InvalidRequest")
 
 
@@ -72,7 +72,7 @@ def test_a_bad_line_is_answered_and_the_run_goes_on(mdsvc: Mdsvc, line: bytes) -
     first, bad, last = done.lines
     assert first == last
     assert first["fits"] is True
-    assert bad.keys() == {"fits", "error", "message"}
+    assert bad.keys() == {"fits", "error", "code", "message", "warnings"}
     assert (bad["fits"], bad["error"]) == (False, "BadInput")
     assert bad["message"]
 
@@ -123,3 +123,41 @@ def test_a_store_that_cannot_be_is_no_matter(tmp_path: Path) -> None:
     done = process("fit", stdin=FITS, MDSVC_STORE="nonsense", MDSVC_GUEST="nonsense")
     assert (done.code, done.err) == (0, "")
     assert done.lines[0]["fits"] is True
+
+
+# ---- keys that nobody knows ----
+
+MISSPELT = {"hw:cpu_polcy": "dedicated"}
+TOLD = "hw:cpu_polcy='dedicated': expected a key that is known; the nearest is hw:cpu_policy"
+
+
+@pytest.mark.parametrize("flags", [[], ["--placement", "--json"], ["--hosts"]])
+def test_an_unknown_key_is_warned_of_in_the_answer(
+    mdsvc: Mdsvc, tmp_path: Path, flags: list[str]
+) -> None:
+    question: Json = {"flavor": flavor(4, extra_specs=MISSPELT)}
+    if flags == ["--hosts"]:
+        (tmp_path / "hosts.json").write_text(json.dumps([host()]))
+        flags = ["--hosts", str(tmp_path / "hosts.json"), "--json"]
+    else:
+        question["host"] = host()
+    [answer] = mdsvc("fit", *flags, stdin=question).lines
+    assert answer["warnings"] == [TOLD]
+    assert "error" not in answer
+    [answer] = mdsvc("fit", *flags, "--strict", stdin=question).lines
+    assert (answer["fits"], answer["error"], answer["message"]) == (False, "InvalidRequest", TOLD)
+
+
+def test_a_setting_makes_unknown_keys_errors_too() -> None:
+    question = {"host": host(), "flavor": flavor(4, extra_specs=MISSPELT)}
+    [answer] = process("fit", stdin=question, MDSVC_UNKNOWN_KEYS="error").lines
+    assert answer["message"] == TOLD
+    done = process("fit", stdin=question, MDSVC_UNKNOWN_KEYS="perhaps")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "mdsvc: MDSVC_UNKNOWN_KEYS: expected one of error, warn\n"
+
+
+def test_people_are_warned_in_words(mdsvc: Mdsvc) -> None:
+    question = {"host": host(), "flavor": flavor(4, extra_specs=MISSPELT)}
+    done = mdsvc("fit", "--explain", stdin=question)
+    assert f"warning: {TOLD}" in " ".join(done.out.split())

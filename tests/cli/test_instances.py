@@ -182,3 +182,22 @@ def test_a_host_is_filled_to_the_last_pcpu_and_no_further(mdsvc: Mdsvc) -> None:
         "1-3,9-11",
         "5-7,13-15",
     ]
+
+
+# ---- keys that nobody knows ----
+
+
+def test_an_unknown_key_is_warned_of_and_the_guest_created(mdsvc: Mdsvc) -> None:
+    new = guest(flavor=flavor(4, extra_specs={"hw:cpu_polcy": "dedicated"}))
+    done = mdsvc("instance", "create", "-", "--json", stdin=new)
+    assert (done.code, done.json["layout"]["cpu_policy"]) == (0, "shared")
+    told = "hw:cpu_polcy='dedicated': expected a key that is known; the nearest is hw:cpu_policy"
+    assert done.err == f"mdsvc: warning: {told}\n"
+
+
+def test_where_unknown_keys_are_errors_no_guest_is_created(mdsvc: Mdsvc) -> None:
+    new = guest(image={"properties": {"hw_cpu_polcy\n": "dedicated"}})
+    done = mdsvc("instance", "create", "-", "--strict", stdin=new)
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert "hw_cpu_polcy" in done.err
+    assert mdsvc("instance", "list", "--json").json == []

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from typing_extensions import override
 
 from mdsvc.control.hosts import add_host
 from mdsvc.control.instances import create_instance
@@ -84,6 +85,7 @@ class _Answers(logging.Handler):
         super().__init__()
         self.found: list[tuple[str, int]] = []
 
+    @override
     def emit(self, record: logging.LogRecord) -> None:
         _, request, rest = record.getMessage().split('"')
         self.found.append((request.split()[1], int(rest.split()[0])))

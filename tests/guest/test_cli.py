@@ -37,12 +37,14 @@ def run(
     machine: FakeGuest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Run:
     """``mdguest`` with these arguments: its exit status, stdout and stderr."""
-    real = system.System()
+    real, fake = system.System(), FakeGuest.read_bytes
 
-    def read_bytes(path: str, limit: int) -> bytes:
+    def read_bytes(self: FakeGuest, path: str, limit: int) -> bytes:
+        if path.startswith("/proc/"):
+            return fake(self, path, limit)
         return real.read_bytes(path, limit)
 
-    monkeypatch.setattr(FakeGuest, "read_bytes", lambda _, *how: read_bytes(*how))
+    monkeypatch.setattr(FakeGuest, "read_bytes", read_bytes)
     monkeypatch.setattr(system, "System", lambda: machine)
     monkeypatch.setattr(lock, "held", contextlib.nullcontext)
 
@@ -96,6 +98,41 @@ def test_bad_usage_is_one_line_that_names_what_is_wrong(
     assert (status, out) == (2, "")
     assert message in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["plan"], ["run", "true"]], ids=["needed", "not needed"])
+def test_a_wrong_source_is_named_by_the_place_that_says_it(
+    run: Run, machine: FakeGuest, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    machine.save("/etc/default/mdguest", "MDGUEST_SOURCE=moon\n")
+    place = "MDGUEST_SOURCE in /etc/default/mdguest: expected one of metadata"
+    assert f"mdguest: {place}" in run(*arguments)[2]
+    monkeypatch.setenv("MDGUEST_SOURCE", "metadata:moon")
+    place = "MDGUEST_SOURCE in the environment: metadata: expected http://HOST"
+    assert f"mdguest: {place}" in run(*arguments)[2]
+
+
+@pytest.mark.parametrize("options", [["--json"], ["--mode", "fence", "--json"]], ids=len)
+def test_options_may_come_before_the_command(run: Run, layout: Path, options: list[str]) -> None:
+    status, out, err = run(*options, "--source", f"file:{layout}", "plan")
+    assert (status, err) == (0, "")
+    assert json.loads(out)["isolated_cpus"] == "2-3"
+    assert json.loads(run("--json", "status")[1])["state"] == "off"
+    assert run("--source", "plan")[0] == 2, "it is an option's value"
+    assert run("--json", "moon")[0] == 2
+
+
+def test_housekeeping_cpus_must_all_be_there(run: Run, layout: Path) -> None:
+    status, out, err = run("plan", "--source", f"file:{layout}", "--housekeeping", "1,9")
+    assert (status, out) == (2, "")
+    assert err == "mdguest: housekeeping 1,9: this guest has no CPU 9, only 0-3\n"
+
+
+def test_rendering_says_where_the_source_does_not_tell(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "silent").write_text("{}")
+    status, out, err = run("render", "dpdk", "--source", f"file:{tmp_path}/silent")
+    assert (status, out) == (3, "")
+    assert f"file:{tmp_path}/silent says nothing of dedicated CPUs" in err
 
 
 def test_only_cpus_that_are_there_can_be_measured(run: Run) -> None:

@@ -10,6 +10,7 @@ import pytest
 from mdguest.cpuset import CpuSet
 from mdguest.pinning import Busy, Tie, move, moves, untie_heirs
 from mdguest.system import System
+from typing_extensions import override
 
 GROUP = "/group"
 SECOND = os.sysconf("SC_CLK_TCK")
@@ -47,11 +48,13 @@ class Watched(System):
     def __init__(self) -> None:
         self.when_tied: Callable[[], object] = lambda: None
 
+    @override
     def read(self, path: str) -> str:
         if path == f"{GROUP}/cgroup.threads":
             return "\n".join(os.listdir("/proc/self/task"))  # noqa: PTH208  # names
         return super().read(path)
 
+    @override
     def set_affinity(self, task: int, cpus: CpuSet) -> None:
         super().set_affinity(task, cpus)
         if len(cpus) == 1:

@@ -66,3 +66,7 @@ def test_a_misspelt_name_in_the_file_is_refused() -> None:
 def test_a_file_that_is_none_is_refused_by_its_name() -> None:
     with pytest.raises(BadInput, match=FILE):
         load(with_file('MDGUEST_MODE="fence'), {}, {})
+
+
+def test_a_byte_order_mark_hides_no_setting() -> None:
+    assert load(with_file("\ufeffMDGUEST_MODE=fence\n"), {}, {}).mode == "fence"

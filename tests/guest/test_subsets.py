@@ -11,7 +11,7 @@ from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.errors import BadInput, NotFound, Refused, Trouble
 from mdguest.facts import CGROUP, Facts, Group
 from mdguest.run import filled
-from mdguest.subsets import checked_name, choose, subsets, usual_name
+from mdguest.subsets import Wanted, checked_name, choose, subsets, usual_name
 
 POOL = f"{CGROUP}/dedicated.slice"
 
@@ -54,7 +54,7 @@ FACTS = Facts(
 def test_the_cpus_are_free_near_one_another_and_of_whole_cores(
     taken: tuple[Group, ...], wanted: str | None, chosen: str
 ) -> None:
-    assert str(choose(wanted, replace(FACTS, subsets=taken))) == chosen
+    assert str(choose(Wanted(wanted), replace(FACTS, subsets=taken))) == chosen
 
 
 @pytest.mark.parametrize("name", ["probes", "probes-of-mdguest.scope", "wake"])
@@ -66,9 +66,9 @@ def test_mdguests_own_cgroups_hold_nothing(name: str) -> None:
 BAD = {
     "0": (BadInput, "at least 1"),
     "-1": (BadInput, "--cpus: .*'-1'"),
-    "x": (BadInput, "--cpus: .*or a number of CPUs"),
+    "x": (BadInput, "--cpus: .*expected a number of CPUs or"),
     "": (BadInput, "--cpus: expected"),
-    "9" * 5000: (BadInput, "--cpus: .*or a number of CPUs"),
+    "9" * 5000: (BadInput, "--cpus: .*expected a number of CPUs or"),
     "11": (Refused, "only 8 of the pool are free"),
     "0-2": (Refused, "CPU 0-1 is not in the pool"),
     "4-5": (Refused, "fw holds CPU 4"),
@@ -79,17 +79,50 @@ BAD = {
 def test_what_cannot_be_given_is_refused_with_the_reason(wanted: str) -> None:
     kind, message = BAD[wanted]
     with pytest.raises(kind, match=message):
-        choose(wanted, replace(FACTS, subsets=(held("fw", "4"), held("lb", "8"))))
+        choose(Wanted(wanted), replace(FACTS, subsets=(held("fw", "4"), held("lb", "8"))))
+
+
+@pytest.mark.parametrize("on", ["3", "3-3", "3,7"])
+def test_on_names_the_cpus_themselves(on: str) -> None:
+    assert choose(Wanted(on=on), FACTS) == cpus(on)
+    assert choose(Wanted("3-3"), FACTS) == cpus("3")
+    assert len(choose(Wanted("3"), FACTS)) == 3
+
+
+BAD_ON = {
+    "": (BadInput, "--on: expected a CPU list"),
+    "x": (BadInput, "--on: 'x'"),
+    "1": (Refused, "--on 1: CPU 1 is not in the pool"),
+    "4": (Refused, "--on 4: fw holds CPU 4"),
+}
+
+
+@pytest.mark.parametrize("on", BAD_ON)
+def test_what_cannot_be_given_by_name_is_refused_with_the_reason(on: str) -> None:
+    kind, message = BAD_ON[on]
+    with pytest.raises(kind, match=message):
+        choose(Wanted(on=on), replace(FACTS, subsets=(held("fw", "4"),)))
+
+
+def test_how_many_and_which_exclude_one_another() -> None:
+    with pytest.raises(BadInput, match="--cpus and --on: expected one of them"):
+        choose(Wanted("1", "3"), FACTS)
+
+
+def test_who_meant_a_cpu_by_its_number_is_told_how_to_name_it() -> None:
+    held_most = replace(FACTS, subsets=(held("fw", "2,4-11"),))
+    with pytest.raises(Refused, match=r"only 1 of the pool are free \(3\); .* --on 3$"):
+        choose(Wanted("3"), held_most)
 
 
 def test_without_a_pool_apply_is_named() -> None:
     with pytest.raises(NotFound, match="mdguest apply"):
-        choose("1", replace(FACTS, pool=None))
+        choose(Wanted("1"), replace(FACTS, pool=None))
 
 
 def test_all_that_is_held_leaves_nothing() -> None:
     with pytest.raises(Refused, match="fw holds"):
-        choose(None, replace(FACTS, subsets=(held("fw", "2-11"),)))
+        choose(Wanted(), replace(FACTS, subsets=(held("fw", "2-11"),)))
 
 
 def test_a_service_of_the_pool_holds_its_cpus_or_all() -> None:
@@ -101,13 +134,13 @@ def test_a_service_of_the_pool_holds_its_cpus_or_all() -> None:
     ]
     greedy = replace(FACTS, subsets=(replace(service, cpus=EMPTY),))
     with pytest.raises(Refused, match="0 of the pool are free"):
-        choose("1", greedy)
+        choose(Wanted("1"), greedy)
 
 
 def test_one_whose_cpus_are_offline_holds_those_that_it_runs_on() -> None:
     moved = replace(held("fw", "2"), effective=cpus("3-11"))
     with pytest.raises(Refused, match="0 of the pool are free"):
-        choose("1", replace(FACTS, online=cpus("0-1,3-11"), subsets=(moved,)))
+        choose(Wanted("1"), replace(FACTS, online=cpus("0-1,3-11"), subsets=(moved,)))
 
 
 @pytest.mark.parametrize("program", ["/opt/g++", "my app", "_x", "a@b", "ä", "x" * 300, "..", "[["])
@@ -125,7 +158,7 @@ def test_subsets_never_overlap(counts: list[int]) -> None:
     taken: list[Group] = []
     for number, count in enumerate(counts):
         try:
-            chosen = choose(str(count), replace(FACTS, subsets=tuple(taken)))
+            chosen = choose(Wanted(str(count)), replace(FACTS, subsets=tuple(taken)))
         except Trouble:
             assert sum(len(group.asked) for group in taken) + count > 10
             continue

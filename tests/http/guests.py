@@ -17,7 +17,7 @@ RICH_UUID = "1f1c2a0e-6a56-4c1c-9a35-0d7f3c7b6f52"
 POOR_UUID = "2b6f9d7c-3c55-4d1f-8f0e-5f0a3a1c9e11"
 PROJECT = "8f2c7b1d9a6e4d35b0c1f2e3d4a59687"
 
-_RICH = Path(__file__).parents[1] / "golden/guest.json"
+_RICH = Path(__file__).parents[1] / "golden/guests/mixed.json"
 
 HOST = from_builtins(
     {

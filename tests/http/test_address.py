@@ -8,6 +8,7 @@ from uuid import NAMESPACE_DNS, uuid5
 import pytest
 from msgspec.structs import replace
 from multidict import CIMultiDict
+from typing_extensions import override
 
 from mdsvc.errors import NotFound, Unidentified
 from mdsvc.identity.address import AddressIdentity
@@ -95,6 +96,7 @@ async def test_a_peer_without_an_address_is_nobody() -> None:
 
 async def test_a_guest_that_is_gone_between_the_look_ups_is_nobody() -> None:
     class Going(FakeStore):
+        @override
         async def get_instance(self, uuid: str) -> PlacedInstance | None:
             return None
 

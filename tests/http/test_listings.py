@@ -69,8 +69,8 @@ async def test_everything_listed_is_served(serve: Serve, guest: PlacedInstance) 
             reply = await ask(spelling)
             assert reply.status == 200, spelling
             assert reply.type == ("application/json" if path.endswith(("json", "out")) else TEXT)
-        assert not is_folder or not reply.body.endswith(b"\n")
-        assert not is_folder or len(set(reply.lines)) == len(reply.lines)
+            assert not is_folder or not reply.body.endswith(b"\n")
+            assert not is_folder or len(set(reply.lines)) == len(reply.lines)
 
 
 def test_everything_served_is_listed(guest: PlacedInstance) -> None:

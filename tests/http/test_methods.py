@@ -6,10 +6,7 @@ from random import Random
 
 import pytest
 
-from mdsvc.errors import MdsvcError
-from mdsvc.store import Stale
 from tests.http.conftest import Serve
-from tests.http.fakes import SealedStore
 from tests.http.signing import SECRET, signed
 from tests.http.test_paths import NOT_THERE, PATHS
 from tests.http.wire import Reply, Wire
@@ -108,19 +105,6 @@ async def test_behind_the_agent_nothing_is_304(serve: Serve) -> None:
     ask = await serve(identity="neutron", shared_secret=(SECRET,))
     etag = (await ask(META_DATA, signed())).headers["ETag"]
     assert (await ask(META_DATA, [*signed(), ("If-None-Match", etag)])).status == 200
-
-
-@pytest.mark.parametrize("identity", ["address", "neutron"])
-@pytest.mark.parametrize("error", [MdsvcError("mysql://db1 is down"), Stale("SQLITE_BUSY")])
-async def test_a_store_that_fails_means_not_now_and_no_more(
-    serve: Serve, identity: str, error: Exception
-) -> None:
-    ask = await serve(SealedStore(error), identity=identity, shared_secret=(SECRET,))
-    for method, path in (("GET", META_DATA), ("POST", "/openstack/latest/password")):
-        reply = await ask(path, signed(), method=method, body=b"x")
-        assert (reply.status, reply.type) == (503, TEXT)
-        assert int(reply.headers["Retry-After"])
-        assert str(error) not in reply.text
 
 
 @pytest.mark.parametrize("seed", range(4))

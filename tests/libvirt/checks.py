@@ -53,6 +53,15 @@ def every_vcpu_has_one_pin(guest: PlacedInstance, on: Host, xml: Element) -> Non
     assert set(own) <= set(on.cpu_dedicated_set)
 
 
+def the_io_thread_is_where_the_emulator_threads_are(
+    guest: PlacedInstance, on: Host, xml: Element
+) -> None:
+    """As in Nova 34; where nothing pins them, both float as the vCPUs do."""
+    assert xml.findtext("iothreads") == "1"
+    pinned = [cpus(pin) for pin in xml.findall("cputune/iothreadpin[@iothread='1']")]
+    assert pinned == [cpus(pin) for pin in xml.findall("cputune/emulatorpin")]
+
+
 def emulator_threads_are_where_their_policy_says(
     guest: PlacedInstance, on: Host, xml: Element
 ) -> None:
@@ -73,6 +82,12 @@ def memory_is_that_of_the_cells(guest: PlacedInstance, on: Host, xml: Element) -
     (memory,) = xml.findall("memory")
     assert mib(memory.text, memory.attrib["unit"]) == guest.flavor.memory_mb
     nodes = xml.findall("cpu/numa/cell")
+    if not on.gives_nodes:
+        assert (nodes, xml.findall("numatune/memnode")) == ([], [])
+        host_nodes = [cell.host_cell for cell in guest.layout.cells]
+        bound = [cpus(each, "nodeset") for each in xml.findall("numatune/memory[@mode='strict']")]
+        assert bound == ([set(host_nodes)] if host_nodes else [])
+        return
     amounts = [mib(node.attrib["memory"], node.attrib["unit"]) for node in nodes]
     assert amounts == [cell.memory_mb for cell in guest.layout.cells]
     binds = xml.findall("numatune/memnode[@mode='strict']")
@@ -86,15 +101,20 @@ def memory_is_that_of_the_cells(guest: PlacedInstance, on: Host, xml: Element) -
     assert bound == ([set(host_nodes)] if nodes else [])
 
 
-def only_larger_pages_are_asked_for(guest: PlacedInstance, on: Host, xml: Element) -> None:
-    """Those of the smallest size are what a guest has without asking."""
-    smallest = {cell.id: min((p.size_kb for p in cell.pages), default=0) for cell in on.cells}
+def only_huge_pages_are_asked_for(guest: PlacedInstance, on: Host, xml: Element) -> None:
+    """Base pages, of 64 KiB at most, are what a guest has without asking."""
+    sizes = {cell.id: [p.size_kb for p in cell.pages if p.size_kb <= 64] for cell in on.cells}
     expected = {
         (cell.id, str(cell.pagesize_kb))
         for cell in guest.layout.cells
-        if cell.pagesize_kb and cell.pagesize_kb != smallest[cell.host_cell]
+        if cell.pagesize_kb and cell.pagesize_kb > min([64, *sizes[cell.host_cell]])
     }
     pages = xml.findall("memoryBacking/hugepages/page[@unit='KiB']")
+    if not on.gives_nodes:
+        assert {page.attrib["size"] for page in pages} == {size for _, size in expected}
+        shared = xml.find("memoryBacking/access[@mode='shared']") is not None
+        assert (shared, len(pages)) == (bool(expected), bool(expected))
+        return
     found = {(node, page.attrib["size"]) for page in pages for node in cpus(page, "nodeset")}
     assert found == expected
     mapped = xml.findall("cpu/numa/cell[@memAccess='shared']")
@@ -113,19 +133,23 @@ def realtime_vcpus_are_scheduled_so(guest: PlacedInstance, on: Host, xml: Elemen
 def threads_that_a_guest_sees_are_threads_of_its_host(
     guest: PlacedInstance, on: Host, xml: Element
 ) -> None:
-    """And its sockets are its NUMA nodes."""
+    """And its sockets are its NUMA nodes, where flavor and image do not wish otherwise."""
     topology = xml.find("cpu/topology")
     if topology is None:
         return
     sockets, cores, threads = (int(topology.attrib[n]) for n in ("sockets", "cores", "threads"))
-    assert (threads > 1, sockets * cores * threads) == (True, guest.flavor.vcpus)
-    assert sockets == len(guest.layout.cells)
+    assert sockets * cores * threads == guest.flavor.vcpus
     siblings = [set(core) for cell in on.cells for core in cell.cores]
-    found = pins(xml)
-    for first in range(0, guest.flavor.vcpus, threads):
-        core = set().union(*(found[vcpu] for vcpu in range(first, first + threads)))
-        assert len(core) == threads
-        assert any(core <= each for each in siblings)
+    found, dedicated = pins(xml), set(guest.layout.dedicated_cpus)
+    for first in range(0, guest.flavor.vcpus if threads > 1 else 0, threads):
+        vcpus = range(first, first + threads)
+        if dedicated & set(vcpus):
+            core = set().union(*(found[vcpu] for vcpu in vcpus))
+            assert len(core) == threads
+            assert any(core <= each for each in siblings)
+    if any(key.endswith(("_sockets", "_cores", "_threads")) for key in guest.flavor.extra_specs):
+        return
+    assert (threads > 1, sockets) == (True, len(guest.layout.cells))
     for at, node in enumerate(xml.findall("cpu/numa/cell")):
         size = cores * threads
         assert cpus(node, "cpus") == set(range(at * size, (at + 1) * size))
@@ -135,9 +159,10 @@ CHECKS: Mapping[str, Check] = {
     check.__name__: check
     for check in (
         every_vcpu_has_one_pin,
+        the_io_thread_is_where_the_emulator_threads_are,
         emulator_threads_are_where_their_policy_says,
         memory_is_that_of_the_cells,
-        only_larger_pages_are_asked_for,
+        only_huge_pages_are_asked_for,
         realtime_vcpus_are_scheduled_so,
         threads_that_a_guest_sees_are_threads_of_its_host,
     )

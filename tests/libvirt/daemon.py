@@ -13,7 +13,11 @@ from pathlib import Path
 
 import pytest
 
-PROGRAMS = ("libvirtd", "virsh", "virt-xml-validate", "xmllint", "qemu-system-x86_64")
+QEMUS = ("x86_64", "aarch64", "ppc64", "s390x")
+PROGRAMS = (
+    *("libvirtd", "virsh", "virt-xml-validate", "xmllint"),
+    *(f"qemu-system-{arch}" for arch in QEMUS),
+)
 SCRIPT = Path(__file__).with_name("libvirtd.sh")
 START_SECONDS = 60
 

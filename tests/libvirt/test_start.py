@@ -25,12 +25,12 @@ REALTIME = {**MIXED, "hw:cpu_realtime": "yes", "hw:cpu_realtime_mask": "1"}
 
 def this_host(isolate: bool) -> Host:
     """Two CPUs of this machine: one shared and one dedicated, or both dedicated."""
-    found = max(local_host("h1").cells, key=lambda cell: len(cell.cpus)).cpus
+    found = max(local_host("h1").host.cells, key=lambda cell: len(cell.cpus)).cpus
     assert len(found) > 1, "expected a machine with two CPUs that are near to one another"
     first, second = list(found)[:2]
     if isolate:
-        return local_host("h1", CpuSet(), CpuSet.of([first, second]))
-    return local_host("h1", CpuSet.of([first]), CpuSet.of([second]))
+        return local_host("h1", CpuSet(), CpuSet.of([first, second])).host
+    return local_host("h1", CpuSet.of([first]), CpuSet.of([second])).host
 
 
 @contextmanager
@@ -58,11 +58,12 @@ def is_qemu(of: Path, uuid: str) -> bool:
 
 
 def threads(of: Path) -> Mapping[str, list[int]]:
-    """By what they are for: "CPU 0", "CPU 1", … and "emulator"."""
+    """By what they are for: "CPU 0", "CPU 1", …, "IO iothread1" and "emulator"."""
     found: dict[str, list[int]] = {}
     for task in (of / "task").iterdir():
-        name = (task / "comm").read_text().split("/")[0]
-        found.setdefault(name if name.startswith("CPU ") else "emulator", []).append(int(task.name))
+        name = (task / "comm").read_text().strip().split("/")[0]
+        kind = name if name.startswith(("CPU ", "IO iothread")) else "emulator"
+        found.setdefault(kind, []).append(int(task.name))
     return found
 
 
@@ -89,6 +90,7 @@ def test_every_thread_is_where_it_belongs(
     xml, floats = parse(text), set(on.cpu_shared_set)
     expected = {f"CPU {vcpu}": pins(xml).get(vcpu, floats) for vcpu in range(vcpus)}
     expected["emulator"] = emulator_pin(xml) if guest.layout.cells else floats
+    expected["IO iothread1"] = expected["emulator"]
     with started(libvirtd, guest, text, tmp_path / "guest.xml") as qemu:
         found = threads(qemu)
         assert found.keys() == expected.keys()

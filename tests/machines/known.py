@@ -14,6 +14,7 @@ MACHINES: dict[str, Machine] = {
     "amd-epyc9654-8n-384": amd.epyc_9654(8, huge_2m=16384, huge_1g=64),
     "amd-opteron6274-4n-32": amd.opteron_6274(),
     "guest-crossing-2n-8": odd.crossing(),
+    "guest-cut-1n-8": odd.l3_that_cuts_a_core(),
     "guest-sockets-1n-4": odd.vcpus_as_sockets(),
     "ia64-altix-64n-256": other_makers.altix(),
     "intel-cascadelake-2n-96": intel.cascade_lake(),
@@ -28,6 +29,3 @@ MACHINES: dict[str, Machine] = {
     "power9-v100-8n-32": other_makers.power9_with_gpus(),
     "s390x-1n-4": other_makers.z_guest(),
 }
-
-CUT = odd.l3_that_cuts_a_core()
-"""Known, but no host can be made of it."""

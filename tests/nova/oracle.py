@@ -9,6 +9,8 @@ starts it. Operations, named by `"op"`:
 `documents`
     `{"instance": INSTANCE, "cells": [CELL...] | null, "vendor_data": {...} | null}` -> every
     answer of Nova's metadata API for this guest.
+`known_keys`
+    `{}` -> the names of extra specs, image properties and resource classes that Nova knows.
 
 What goes wrong in the request itself is `{"ok": false, "error": CLASS, "message": TEXT}` too, and
 the next line is read.
@@ -35,6 +37,7 @@ from nova import objects as nova_objects  # noqa: E402
 OPERATIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "flavor": oracle_flavors.answer,
     "documents": oracle_documents.answer,
+    "known_keys": oracle_flavors.known_keys,
 }
 
 

@@ -3,7 +3,10 @@
 
 from typing import Any
 
+import os_resource_classes
+
 from nova import objects
+from nova.api.validation.extra_specs import hw
 from nova.virt import hardware
 
 Json = dict[str, Any]
@@ -27,6 +30,18 @@ def nova_image(form: Json | None) -> Any:
     """Build the Nova image of an image in the project's JSON form."""
     properties = (form or {}).get("properties", {})
     return objects.ImageMeta.from_dict({"name": "image", "properties": dict(properties)})
+
+
+def known_keys(_request: Json) -> Json:
+    """Every name that Nova knows behind `hw:` and `hw_`, and every resource class."""
+    validators = vars(hw).values()
+    names = [each.name for rows in validators if isinstance(rows, list) for each in rows]
+    fields = objects.ImageMetaProps.fields
+    return {
+        "flavor": sorted(name.removeprefix("hw:").removesuffix(".{num}") for name in names),
+        "image": sorted(name.removeprefix("hw_") for name in fields if name.startswith("hw_")),
+        "resources": sorted(os_resource_classes.STANDARDS),
+    }
 
 
 def answer(request: Json) -> Json:

@@ -5,6 +5,7 @@ from typing import Any
 
 from . import rules
 from .facts import Cell, Json, cells_of, format_cpus, parse_cpus
+from .pools import page_size_of, pools_for
 
 GUEST_SETS = ("dedicated_cpus", "shared_cpus", "realtime_cpus", "emulator_cpus")
 CELL_SETS = ("cpuset", "pcpuset", "cpuset_reserved")
@@ -109,6 +110,7 @@ def _numa_faults(host: Json, cells: list[Cell], request: Json, layout: Json) -> 
         faults.append(f"a pCPU is given twice: {sorted(pins)}")
     return [
         *faults,
+        *_floating_faults(host, cells, request, layout),
         *_reserved_faults(request, layout),
         *_vcpu_faults(request, layout),
         *_emulator_faults(host, by_id, request, layout),
@@ -131,25 +133,33 @@ def _cell_faults(host: Json, cell: Cell, request: Json, wanted: Json, placed: Js
         *_differs("memory_mb", placed["memory_mb"], memory_mb),
         *rules.pin_faults(cell, pins, threads),
         *rules.shared_faults(host, cell, len(wanted["shared"])),
-        *rules.memory_faults(host, cell, memory_mb, rules.needs_dedicated(request)),
-        *_page_faults(cell, request["page_size"], memory_mb, placed["pagesize_kb"]),
+        *_memory_faults(host, cell, request, memory_mb, placed["pagesize_kb"]),
     ]
     for reserved in parse_cpus(placed["cpuset_reserved"]):
         faults += rules.emulator_faults(cell, pins, reserved, threads)
     return faults
 
 
-def _page_faults(
-    cell: Cell, page_size: str | int | None, memory_mb: int, chosen: int | None
+def _memory_faults(
+    host: Json, cell: Cell, request: Json, memory_mb: int, chosen: int | None
 ) -> list[str]:
-    """The largest of the page sizes that fit; where none is asked for, no or the smallest size."""
-    if page_size is None:
-        smallest = min((pool.size_kb for pool in cell.pages), default=None)
-        return [] if chosen in (None, smallest) else [f"pages of {chosen} KiB, none asked for"]
-    sizes = rules.page_sizes(cell, page_size, memory_mb)
-    if chosen not in sizes:
-        return [f"pages of {chosen} KiB cannot hold it; of these sizes can: {sizes}"]
-    return _differs("largest page size that fits", chosen, sizes[0])
+    """It is in the first of the pools that hold it; none is named where no size was asked for."""
+    faults = rules.memory_faults(host, cell, request, memory_mb)
+    if faults:
+        return faults
+    first = pools_for(host, cell, request, memory_mb)[0]
+    return _differs("page size in KiB", chosen, page_size_of(first, request))
+
+
+def _floating_faults(host: Json, cells: list[Cell], request: Json, layout: Json) -> list[str]:
+    by_id = {cell.id: cell for cell in cells}
+    pools = [
+        pools_for(host, by_id[placed["host_cell"]], request, wanted["memory_mb"])
+        for placed, wanted in zip(layout["cells"], request["cells"], strict=True)
+    ]
+    if not all(pools):
+        return []  # which is said already
+    return rules.beside_floating_faults(host, cells, request, [some[0] for some in pools])
 
 
 def _reserved(layout: Json) -> frozenset[int]:

@@ -44,10 +44,13 @@ class Pages:
 
 @dataclass(frozen=True)
 class Cell:
-    """One host cell; `cores` are its sibling groups, `l3` its domains, every set is of pCPUs."""
+    """One host cell; `cores` are its sibling groups, `split` the CPUs whose core reaches into
+    another cell, `l3` its domains; every set is of pCPUs.
+    """
 
     id: int
     cores: tuple[frozenset[int], ...]
+    split: frozenset[int]
     l3: tuple[frozenset[int], ...]
     dedicated: frozenset[int]
     free: frozenset[int]
@@ -59,17 +62,20 @@ class Cell:
 
 
 def _cell(host: Json, cell: Json) -> Cell:
-    """Absent `siblings`: each CPU alone; absent `pages`: none; absent use: none. CPUs that are in
-    no L3 domain are one of their own, but where no domain is known.
+    """Absent `siblings`: each CPU alone, as is a CPU that is in none of them; absent `pages`: none;
+    absent use: none. CPUs that are in no L3 domain are one of their own, but where no domain is
+    known.
     """
     cpus = parse_cpus(cell["cpus"])
-    groups = cell.get("siblings") or [str(cpu) for cpu in sorted(cpus)]
+    groups = [parse_cpus(group) for group in cell.get("siblings", [])]
+    groups += [frozenset({cpu}) for cpu in sorted(cpus.difference(*groups))]
     domains = [parse_cpus(group) for group in cell.get("l3", [])]
     rest = cpus.difference(*domains) if domains else None
     dedicated = cpus & parse_cpus(host["cpu_dedicated_set"])
     return Cell(
         id=cell["id"],
-        cores=tuple(parse_cpus(group) for group in groups),
+        cores=tuple(groups),
+        split=parse_cpus(cell.get("split", "")),
         l3=(*domains, rest) if rest else tuple(domains),
         dedicated=dedicated,
         free=dedicated - parse_cpus(cell.get("pinned", "")),

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from random import Random
 
 from .exhaustive import fits
-from .facts import Json, format_cpus
+from .facts import Json, cells_of, format_cpus
 from .guests import random_request
 from .hosts import random_host
+from .pools import floating_left_kb
 
 Case = tuple[Json, Json, Json | None, Json]
 Specs = dict[str, str]
@@ -46,6 +47,21 @@ def unequal_cases(seed: int, count: int) -> Iterator[Case]:
         yield _case(rng, random_host(rng, 8), 4, "dedicated", "explicit")
 
 
+def sparing_cases(seed: int, count: int) -> Iterator[Case]:
+    """Guests that any page size suits, most of whose memory guests that float have left."""
+    rng = Random(seed)
+    while count:
+        host = random_host(rng, rng.choice([2, 3, 4]))
+        guest_cells = rng.randint(1, len(host["cells"]))
+        case = _case(rng, host, guest_cells, rng.choice(["dedicated", "shared"]), "explicit")
+        if case[3]["page_size"] == "any" and fits(host | {"floating_memory_mb": 0}, case[3]):
+            cells, wanted = cells_of(host), case[3]
+            left_mb = floating_left_kb(host | {"floating_memory_mb": 0}, cells, wanted) // 1024
+            host["floating_memory_mb"] = max(0, left_mb - rng.randint(0, wanted["memory_mb"]))
+            yield case
+            count -= 1
+
+
 def _likely_case(rng: Random) -> Case:
     """A case that fits, or one of the others, which are more, at times."""
     while True:
@@ -55,7 +71,7 @@ def _likely_case(rng: Random) -> Case:
         guest_cells = min(4, guest_cells + (rng.random() < 0.02))
         policy = rng.choice(["dedicated", "mixed", "mixed", "shared"])
         case = _case(rng, host, guest_cells, policy, rng.choice(STYLES[policy]))
-        if rng.random() < 0.4 or fits(host, case[3]):
+        if rng.random() < 0.25 or fits(host, case[3]):
             return case
 
 

@@ -3,6 +3,7 @@
 from random import Random
 
 from .facts import Cell, Json, cells_of
+from .pools import base_pool, floating_left_kb, left_kb, usable
 
 EMULATOR_POLICIES: dict[str, list[str | None]] = {
     "shared": [None, None, "share"],
@@ -47,11 +48,11 @@ def _thread_policy(rng: Random, host: Json) -> str | None:
 
 
 def _page_size(rng: Random, host: Json) -> str | int | None:
-    """None, a word, or a size that some cell has."""
+    """None, a word, or a size that some cell has; 4 KiB where none tells any."""
     sizes = sorted({pool.size_kb for cell in cells_of(host) for pool in cell.pages})
-    if not sizes or rng.random() < 0.5:
-        return None if sizes or rng.random() < 0.97 else "any"
-    choices: list[str | int] = ["small", "large", "any", rng.choice(sizes)]
+    if rng.random() < (0.5 if sizes else 0.8):
+        return None
+    choices: list[str | int] = ["small", "large", "any", "any", rng.choice(sizes or [4])]
     return rng.choice(choices)
 
 
@@ -60,7 +61,7 @@ def _fill_plain(rng: Random, host: Json, request: Json) -> None:
     cells, ratio = cells_of(host), host["cpu_allocation_ratio"]
     room = sum(max(0, int(len(c.shared) * ratio) - c.shared_used) for c in cells)
     most = min(room, sum(len(c.shared) for c in cells))
-    memory = sum(max(0, _free_memory(host, c, "shared")) for c in cells)
+    memory = max(0, floating_left_kb(host, cells, request)) // 1024
     request["cells"], request["realtime"] = [], []
     request["vcpus"] = max(1, most + rng.choice([-3, -2, -1, 0, 0, 0, 1]))
     request["memory_mb"] = max(1, int(memory * rng.choice([0.1, 0.5, 0.9, 1])) + _overshoot(rng))
@@ -124,22 +125,14 @@ def _dedicated_room(cell: Cell, thread_policy: str | None) -> int:
     return len(cell.free)
 
 
-def _free_memory(host: Json, cell: Cell, policy: str) -> int:
-    ratio = host["ram_allocation_ratio"] if policy == "shared" else 1
-    return min(cell.memory_mb, int(cell.memory_mb * ratio) - cell.memory_used_mb)
-
-
 def _memory(rng: Random, host: Json, cell: Cell, request: Json) -> int:
-    """A part of the cell's free memory; with a page size mostly a multiple of a size it has."""
-    free = int(_free_memory(host, cell, request["policy"]) * rng.choice([0.1, 0.25, 0.5, 1]))
-    if request["page_size"] is not None and cell.pages:
-        likely = {"small": cell.pages[:1], "large": cell.pages[1:]}.get(request["page_size"])
-        pool = rng.choice(
-            likely or [p for p in cell.pages if p.size_kb == request["page_size"]] or cell.pages
-        )
-        unit = max(1, pool.size_kb // 1024)
-        left = (pool.total - pool.used) * pool.size_kb // 1024
-        free = max(1, min(free, left) // unit) * unit
+    """A part of what a pool has left; mostly a multiple of its size."""
+    some = usable(cell, request["page_size"]) or [base_pool(cell)]
+    some = [pool for pool in some if left_kb(host, pool, request) >= 1024] or some
+    pool = rng.choice([some[0], *some])
+    left = min(pool.capacity_kb, left_kb(host, pool, request)) // 1024
+    unit = max(1, (pool.size_kb or 1) // 1024)
+    free = int(left * rng.choice([0.1, 0.25, 0.5, 1])) // unit * unit
     return max(1, free + _overshoot(rng))
 
 

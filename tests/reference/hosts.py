@@ -2,12 +2,24 @@
 
 from random import Random
 
-from .facts import Json, format_cpus
+from .facts import Json, cells_of, format_cpus
+from .pools import base_pool, huge_pools
 
 Core = list[int]
 
 CPUS_A_CELL = 8
-POOLS: list[tuple[int, ...]] = [(), (4,), (4, 2048), (4, 2048, 1048576), (64, 2048, 16384)]
+POOLS: list[tuple[int, ...]] = [
+    (),
+    (4,),
+    (4, 2048),
+    (4, 2048, 1048576),
+    (64, 2048, 16384),
+    (4, 64, 2048),
+    (16, 32768),
+    (2048,),
+    (2048, 1048576),
+]
+"""Without one of at most 64 KiB, and with two of them, too."""
 
 
 def random_host(rng: Random, cell_count: int) -> Json:
@@ -22,9 +34,11 @@ def random_host(rng: Random, cell_count: int) -> Json:
         "cpu_shared_set": format_cpus(shared),
         "cpu_dedicated_set": format_cpus(dedicated),
         "cpu_allocation_ratio": rng.choice([1.0, 1.0, 1.5, 2.0, 4.0, 16.0]),
-        "ram_allocation_ratio": rng.choice([1.0, 1.0, 1.5, 2.0]),
+        "ram_allocation_ratio": rng.choice([1.0, 1.0, 1.0, 1.5, 2.0, 0.75]),
         "cells": _cells(rng, ids, cells),
     }
+    if cell_count > 1 and rng.random() < 0.15:
+        cells = _split(rng, host, cells)
     if rng.random() < 0.5:
         _share_caches(rng, host, cells)
     if rng.random() < 0.6:
@@ -102,7 +116,37 @@ def _cell(rng: Random, number: int, cores: list[Core], pools: tuple[int, ...]) -
         cell["siblings"] = [format_cpus(core) for core in cores]
     if pools or rng.random() < 0.5:
         cell["pages"] = _pages(rng, pools, memory_mb)
+        cell["memory_mb"] = _told(rng, memory_mb, cell["pages"])
     return cell
+
+
+def _told(rng: Random, memory_mb: int, pages: list[Json]) -> int:
+    """Mostly all memory; or some of it, without the huge pages, which alone may be more; or more
+    than the pages come to.
+    """
+    way = rng.random()
+    if way < 0.1 and len(pages) > 1:
+        return int(pages[0]["size_kb"] * pages[0]["total"] // 1024)
+    return max(1, int(memory_mb * (rng.choice([0.1, 0.5, 0.7, 1.5]) if way < 0.3 else 1)))
+
+
+def _split(rng: Random, host: Json, cells: list[list[Core]]) -> list[list[Core]]:
+    """Some CPUs, or all, share their core with a CPU of another cell; then they are no siblings
+    here, nor left-over threads. The cores that remain.
+    """
+    share = rng.choice([0.3, 0.6, 1.0])
+    remaining = []
+    for cell, cores in zip(host["cells"], cells, strict=True):
+        cut = [core for core in cores if rng.random() < share]
+        split = [cpu for core in cut for cpu in core]
+        whole = [core for core in cores if core not in cut]
+        remaining.append(whole + [[cpu] for cpu in split])
+        if split or rng.random() < 0.2:
+            cell["split"] = format_cpus(split)
+        if "siblings" in cell:
+            named = remaining[-1] if rng.random() < 0.5 else whole
+            cell["siblings"] = [format_cpus(core) for core in named]
+    return remaining
 
 
 def _share_caches(rng: Random, host: Json, cells: list[list[Core]]) -> None:
@@ -142,5 +186,25 @@ def _use(
         if rng.random() < 0.5:
             cell["shared_used"] = rng.choice([0, room // 2, max(0, room - rng.randint(1, 3))])
         if rng.random() < 0.5:
-            ratio = host["ram_allocation_ratio"] if rng.random() < 0.2 else 1
-            cell["memory_used_mb"] = int(cell["memory_mb"] * ratio * rng.choice([0.25, 0.5, 0.9]))
+            cell["memory_used_mb"] = _memory_used(rng, host, cell)
+    if rng.random() < 0.2:
+        _float(rng, host)
+
+
+def _memory_used(rng: Random, host: Json, cell: Json) -> int:
+    """The pages in use, mostly, and some of the base pool beside them."""
+    [described] = cells_of(host | {"cells": [cell]})
+    base, huge = base_pool(described), huge_pools(described)
+    ratio = host["ram_allocation_ratio"] if rng.random() < 0.2 else 1
+    paged_kb = sum(pool.used_kb for pool in huge) if rng.random() < 0.8 else 0
+    return int(paged_kb + base.capacity_kb * ratio * rng.choice([0, 0.25, 0.5, 0.9])) // 1024
+
+
+def _float(rng: Random, host: Json) -> None:
+    """Guests without a NUMA topology, which leave others some of the host, hardly any or less."""
+    cells = cells_of(host)
+    memory_mb = sum(base_pool(cell).capacity_kb - base_pool(cell).used_kb for cell in cells) // 1024
+    vcpus = int(sum(len(cell.shared) for cell in cells) * host["cpu_allocation_ratio"])
+    if rng.random() < 0.9:
+        host["floating_memory_mb"] = max(0, int(memory_mb * rng.choice([0.1, 0.5, 0.9, 1.1])))
+    host["floating_vcpus"] = int(vcpus * rng.choice([0, 0, 0.1, 0.5]))

@@ -1,8 +1,8 @@
 """The contract's layout of an assignment that the exhaustive search found."""
 
 from .exhaustive import Place
-from .facts import Json, cells_of, format_cpus, parse_cpus
-from .rules import page_sizes
+from .facts import Json, format_cpus, parse_cpus
+from .pools import page_size_of
 
 
 def layout_of(host: Json, request: Json, places: list[Place]) -> Json:
@@ -17,14 +17,12 @@ def layout_of(host: Json, request: Json, places: list[Place]) -> Json:
         "cpu_thread_policy": request["thread_policy"],
         "emulator_threads_policy": request["emulator_threads_policy"],
         "emulator_cpus": format_cpus(_emulator_cpus(host, request, places)),
-        "cells": [_cell(host, request, index, place) for index, place in enumerate(places)],
+        "cells": [_cell(request, index, place) for index, place in enumerate(places)],
     }
 
 
-def _cell(host: Json, request: Json, index: int, place: Place) -> Json:
-    wanted, page_size = request["cells"][index], request["page_size"]
-    cell = next(cell for cell in cells_of(host) if cell.id == place.host_cell)
-    sizes = page_sizes(cell, page_size, wanted["memory_mb"]) if page_size is not None else [None]
+def _cell(request: Json, index: int, place: Place) -> Json:
+    wanted = request["cells"][index]
     return {
         "id": index,
         "host_cell": place.host_cell,
@@ -36,7 +34,7 @@ def _cell(host: Json, request: Json, index: int, place: Place) -> Json:
         },
         "cpuset_reserved": "" if place.emulator is None else str(place.emulator),
         "memory_mb": wanted["memory_mb"],
-        "pagesize_kb": sizes[0],
+        "pagesize_kb": page_size_of(place.pool, request),
     }
 
 

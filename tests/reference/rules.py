@@ -4,7 +4,9 @@
 pCPU reserved there for isolated emulator threads, if any.
 """
 
+from . import pools
 from .facts import Cell, Json
+from .pools import Pool, base_pool, floating_left_kb, pools_for
 
 Set = frozenset[int]
 
@@ -55,8 +57,13 @@ def _require_faults(cell: Cell, pins: Set) -> list[str]:
 
 
 def _isolate_faults(cell: Cell, taken: Set) -> list[str]:
-    """`isolate`: each taken pCPU has a core of its own, every thread of it dedicated and free."""
-    faults = []
+    """`isolate`: each taken pCPU has a core of its own, every thread of it dedicated and free, and
+    none of it in another cell.
+    """
+    faults = [
+        f"isolate: the core of pCPU {p} reaches into another cell"
+        for p in sorted(taken & cell.split)
+    ]
     for core in cell.cores:
         if len(core & taken) > 1:
             faults.append(f"isolate: core {sorted(core)} gives several threads")
@@ -92,55 +99,61 @@ def shared_faults(host: Json, cell: Cell, shared: int) -> list[str]:
     return faults
 
 
-def memory_faults(host: Json, cell: Cell, memory_mb: int, dedicated: bool) -> list[str]:
-    """R15: with dedicated vCPUs free memory; else the ratio, and never more than the cell has."""
-    capacity = cell.memory_mb if dedicated else _memory_capacity(host, cell)
+def memory_faults(host: Json, cell: Cell, request: Json, memory_mb: int) -> list[str]:
+    """R9, R15: some pool that the guest may have holds it; the base pool by the ratio, where the
+    guest overcommits, and never more than the whole pool.
+    """
+    if pools_for(host, cell, request, memory_mb):
+        return []
+    usable = [pool.size_kb for pool in pools.usable(cell, request["page_size"])]
+    return [f"{memory_mb} MiB do not fit beside the memory in use of the pools {usable}"]
+
+
+def beside_floating_faults(
+    host: Json, cells: list[Cell], request: Json, taken: list[Pool]
+) -> list[str]:
+    """Guests without NUMA topology keep what they have, whichever cells the others take."""
     faults = []
-    if cell.memory_used_mb + memory_mb > capacity:
-        faults.append(f"{memory_mb} MiB do not fit beside the memory in use")
-    if memory_mb > cell.memory_mb:
-        faults.append(f"{memory_mb} MiB are more than the cell has")
+    shared = sum(len(wanted["shared"]) for wanted in request["cells"])
+    if host.get("floating_vcpus") and shared > _floating_vcpus_left(host, cells):
+        faults.append(f"{shared} shared vCPUs do not fit beside the guests that float")
+    wanted_mb = [wanted["memory_mb"] for wanted in request["cells"]]
+    base_mb = sum(mb for mb, pool in zip(wanted_mb, taken, strict=True) if pool.is_base)
+    floats = host.get("floating_memory_mb")
+    if floats and base_mb and base_mb * 1024 > floating_left_kb(host, cells, request):
+        faults.append(f"{base_mb} MiB do not fit beside the guests that float")
     return faults
 
 
-def page_sizes(cell: Cell, page_size: str | int, memory_mb: int) -> list[int]:
-    """R9: the page sizes that hold this memory here, in one pool each, largest first."""
-    fitting = [
-        pool.size_kb
-        for pool in cell.pages
-        if memory_mb * 1024 % pool.size_kb == 0
-        and (pool.total - pool.used) * pool.size_kb >= memory_mb * 1024
-    ]
-    return sorted((kb for kb in fitting if _asked_for(cell, page_size, kb)), reverse=True)
-
-
-def _asked_for(cell: Cell, page_size: str | int, size_kb: int) -> bool:
-    """`small`: only the smallest; `large`: any but it; `any`: each; a number: just that size."""
-    smallest = min(pool.size_kb for pool in cell.pages)
-    meanings = {"small": size_kb == smallest, "large": size_kb > smallest, "any": True}
-    return meanings.get(str(page_size), size_kb == page_size)
+def _floating_vcpus_left(host: Json, cells: list[Cell]) -> float:
+    room = sum(max(0.0, _shared_capacity(host, c) - c.shared_used) for c in cells)
+    return room - int(host.get("floating_vcpus", 0))
 
 
 def plain_guest_faults(host: Json, cells: list[Cell], request: Json) -> list[str]:
-    """A shared guest without NUMA topology floats over the host: the cells' room is summed."""
-    vcpus, memory_mb = request["vcpus"], request["memory_mb"]
-    cpu_room = sum(max(0.0, _shared_capacity(host, c) - c.shared_used) for c in cells)
-    memory_room = sum(max(0.0, _memory_capacity(host, c) - c.memory_used_mb) for c in cells)
+    """A shared guest without NUMA topology floats over the host: its cells' room is summed, memory
+    that of the base pools.
+    """
+    vcpus, memory_kb = request["vcpus"], request["memory_mb"] * 1024
+    most_kb = sum(base_pool(cell).capacity_kb for cell in cells)
     checks = {
         "more vCPUs than the host has shared CPUs": vcpus > sum(len(c.shared) for c in cells),
-        "more vCPUs than the CPU allocation ratio leaves": vcpus > cpu_room,
-        "more memory than the host has": memory_mb > sum(c.memory_mb for c in cells),
-        "more memory than the RAM allocation ratio leaves": memory_mb > memory_room,
+        "more vCPUs than the CPU allocation ratio leaves": vcpus
+        > _floating_vcpus_left(host, cells),
+        "more memory than the host has": memory_kb > most_kb,
+        "more memory than the RAM allocation ratio leaves": memory_kb
+        > floating_left_kb(host, cells, request),
     }
     return [fault for fault, broken in checks.items() if broken]
 
 
+def shared_left(host: Json, cell: Cell) -> int:
+    """How many shared vCPUs the ratio still lets come."""
+    return max(0, int(_shared_capacity(host, cell)) - cell.shared_used)
+
+
 def _shared_capacity(host: Json, cell: Cell) -> float:
     return len(cell.shared) * float(host.get("cpu_allocation_ratio", 16.0))
-
-
-def _memory_capacity(host: Json, cell: Cell) -> float:
-    return cell.memory_mb * float(host.get("ram_allocation_ratio", 1.0))
 
 
 def further_domains(cell: Cell, pins: Set, taken: Set) -> int:

@@ -135,8 +135,8 @@ SPOILT: list[tuple[str, Change]] = [
     ("cpuset", {"cells.0.cpuset": "0"}),
     ("pcpuset", {"cells.0.pcpuset": "3-4"}),
     ("memory_mb", {"cells.0.memory_mb": 255}),
-    ("pages of 4 KiB cannot hold it", {"cells.0.pagesize_kb": 4}),
-    ("pages of None KiB cannot hold it", {"cells.0.pagesize_kb": None}),
+    ("page size in KiB: 4, not 2048", {"cells.0.pagesize_kb": 4}),
+    ("page size in KiB: None, not 2048", {"cells.0.pagesize_kb": None}),
     ("dedicated_cpus", {"dedicated_cpus": "2-4"}),
     ("shared_cpus", {"shared_cpus": "0-2"}),
     ("realtime_cpus", {"realtime_cpus": "2"}),
@@ -170,13 +170,12 @@ FULL_HOSTS: list[tuple[str, Change]] = [
     ("2 shared vCPUs on 1 shared CPUs", {"cpu_shared_set": "0,10-11"}),
     ("exceed the CPU allocation ratio", {"cells.0.shared_used": 2}),
     ("exceed the CPU allocation ratio", {"cpu_allocation_ratio": 1.0}),
-    ("do not fit beside the memory in use", {"cells.0.memory_used_mb": 769}),
-    ("more than the cell has", {"cells.0.memory_mb": 255}),
-    ("pages of 2048 KiB cannot hold it", {"cells.0.pages.1.used": 129}),
-    ("pages of 2048 KiB cannot hold it", {"cells.0.pages": []}),
-    ("pages of 2048 KiB cannot hold it", {"cells.0.pages": [HOST["cells"][0]["pages"][1]]}),
+    ("do not fit beside the memory in use", {"cells.0.pages.1.used": 129}),
+    ("do not fit beside the memory in use", {"ram_allocation_ratio": 0.99}),
+    ("do not fit beside the memory in use", {"cells.0.pages": []}),
+    ("do not fit beside the memory in use", {"cells.0.pages": HOST["cells"][0]["pages"][:1]}),
     (
-        "largest page size that fits",
+        "page size in KiB: 2048, not 16384",
         {"cells.1.pages": [*HOST["cells"][1]["pages"], {"size_kb": 16384, "total": 8, "used": 0}]},
     ),
 ]
@@ -188,7 +187,7 @@ def test_the_checker_catches_a_host_without_the_room(fault: str, changes: Change
 
 
 def test_a_host_with_just_enough_room_is_enough() -> None:
-    just_enough = {"cells.0.memory_used_mb": 768, "cells.0.pages.1.used": 128}
+    just_enough = {"cells.0.memory_used_mb": 9999, "cells.0.pages.1.used": 128}
     assert check(changed(HOST, just_enough), REQUEST, LAYOUT) == []
 
 
@@ -227,7 +226,7 @@ PLAIN_REQUEST: Json = {
     "emulator_threads_policy": None,
     "page_size": None,
     "vcpus": 4,
-    "memory_mb": 2048,
+    "memory_mb": 1024,
     "realtime": [],
     "cells": [],
 }
@@ -251,14 +250,16 @@ PLAIN_LAYOUT: Json = {
         ("cells", {}, {}, {"cells": LAYOUT["cells"]}),
         ("has shared CPUs", {}, {"vcpus": 5}, {}),
         ("CPU allocation ratio leaves", {"cells.0.shared_used": 3}, {}, {}),
-        ("than the host has", {}, {"memory_mb": 2049}, {}),
+        ("than the host has", {}, {"memory_mb": 1025}, {}),
         ("RAM allocation ratio leaves", {"cells.1.memory_used_mb": 1}, {}, {}),
+        ("RAM allocation ratio leaves", {"floating_memory_mb": 1}, {}, {}),
+        ("CPU allocation ratio leaves", {"floating_vcpus": 1}, {}, {}),
     ],
 )
 def test_the_checker_knows_guests_without_numa_topology(
     fault: str, host: Change, request_changes: Change, layout: Change
 ) -> None:
-    roomy = changed(HOST, {"cells.0.shared_used": 2, "cells.0.memory_used_mb": 2049})
+    roomy = changed(HOST, {"cells.0.shared_used": 2, "cells.0.memory_used_mb": 1281})
     assert check(roomy, PLAIN_REQUEST, PLAIN_LAYOUT) == []
     found = check(
         changed(roomy, host), changed(PLAIN_REQUEST, request_changes), changed(PLAIN_LAYOUT, layout)
@@ -311,16 +312,33 @@ def test_the_checker_knows_the_thread_policies(
 
 def test_shared_guests_may_overcommit_memory_but_not_against_themselves() -> None:
     cell = LAYOUT["cells"][0] | {"pcpuset": "", "cpu_pinning": {}, "cpuset_reserved": ""}
-    cell |= {"pagesize_kb": None, "memory_mb": 1024}
+    cell |= {"pagesize_kb": None, "memory_mb": 512}
     layout = PLAIN_LAYOUT | {"shared_cpus": "0-1", "emulator_cpus": "0-1", "cells": [cell]}
-    wanted = {"shared": [0, 1], "dedicated": [], "memory_mb": 1024}
+    wanted = {"shared": [0, 1], "dedicated": [], "memory_mb": 512}
     request = PLAIN_REQUEST | {"cells": [wanted]}
-    assert check(changed(HOST, {"cells.0.memory_used_mb": 1024}), request, layout) == []
-    over = "; ".join(check(changed(HOST, {"cells.0.memory_used_mb": 1025}), request, layout))
+    assert check(changed(HOST, {"cells.0.memory_used_mb": 256 + 512}), request, layout) == []
+    over = "; ".join(check(changed(HOST, {"cells.0.memory_used_mb": 256 + 513}), request, layout))
     assert "do not fit beside the memory in use" in over
-    request = PLAIN_REQUEST | {"cells": [wanted | {"memory_mb": 1025}]}
-    layout = layout | {"cells": [cell | {"memory_mb": 1025}]}
-    assert "more than the cell has" in "; ".join(check(HOST, request, layout))
+    request = PLAIN_REQUEST | {"cells": [wanted | {"memory_mb": 513}]}
+    layout = layout | {"cells": [cell | {"memory_mb": 513}]}
+    assert "do not fit" in "; ".join(check(HOST, request, layout)), "more than the whole pool"
+
+
+def test_guests_in_cells_leave_the_base_pools_to_those_that_float() -> None:
+    """Cell 0 has 256 MiB of its base pool left, cell 1 all 512."""
+    small, sized = REQUEST | {"page_size": "small"}, {"cells.0.pagesize_kb": 4}
+    layout = changed(LAYOUT, sized | {"cells.1.pagesize_kb": 4})
+    floating = {"floating_memory_mb": 256 + 512 - 256 - 128}
+    assert check(changed(HOST, floating), small, layout) == []
+    more = changed(HOST, {"floating_memory_mb": floating["floating_memory_mb"] + 1})
+    assert "384 MiB do not fit beside the guests that float" in check(more, small, layout)
+    assert check(more, REQUEST, LAYOUT) == [], "huge pages are nothing to them"
+    shared = changed(HOST, {"floating_vcpus": 6 - 1 - 2})
+    assert check(shared, REQUEST, LAYOUT) == []
+    shared["floating_vcpus"] += 1
+    assert "2 shared vCPUs do not fit beside the guests that float" in check(
+        shared, REQUEST, LAYOUT
+    )
 
 
 @pytest.mark.parametrize(
@@ -336,7 +354,7 @@ def test_shared_guests_may_overcommit_memory_but_not_against_themselves() -> Non
         (2048, 2048, True),
         (2048, 4, False),
         (None, None, True),
-        (None, 4, True),
+        (None, 4, False),
         (None, 2048, False),
     ],
 )
@@ -351,6 +369,6 @@ def test_the_checker_knows_the_page_sizes(
 def test_memory_is_a_multiple_of_its_page_size() -> None:
     layout = changed(LAYOUT, {"cells.0.memory_mb": 255, "cells.0.pagesize_kb": 2048})
     request = changed(REQUEST, {"cells.0.memory_mb": 255})
-    assert "pages of 2048 KiB cannot hold it" in "; ".join(check(HOST, request, layout))
+    assert "255 MiB do not fit" in "; ".join(check(HOST, request, layout))
     small = changed(layout, {"cells.0.pagesize_kb": 4})
     assert check(HOST, request | {"page_size": "any"}, small) == []

@@ -194,7 +194,9 @@ DOMAINS: list[tuple[str, list[str], Json, tuple[int, int]]] = [
 def test_the_fewest_domains_are_touched(row: tuple[str, list[str], Json, tuple[int, int]]) -> None:
     host = host_of(PAIRS)
     host["cells"][0]["l3"] = row[1]
-    assert best_cost(host, row[2]) == row[3]
+    best = best_cost(host, row[2])
+    assert best is not None
+    assert best[:2] == row[3]
 
 
 def test_a_host_of_service_version_1_takes_no_mixed_guest() -> None:

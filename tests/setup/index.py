@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from packaging.utils import canonicalize_name
+from typing_extensions import override
 
 from tests.setup.locks import FILES, INSTALLER, NOVA, REPOSITORY, Pin, pins_of
 
@@ -118,7 +119,8 @@ def contents(distribution: PathDistribution) -> dict[str, bytes]:
 class Handler(SimpleHTTPRequestHandler):
     """A folder's listing has the links that pip looks for."""
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+    @override
+    def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
 
 

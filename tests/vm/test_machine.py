@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
 from tests.vm.agent import GuestError
 from tests.vm.drives import config_drive
@@ -168,6 +169,7 @@ class Echo(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(self.path.encode())
 
+    @override
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         pass  # this is not the test's output
 

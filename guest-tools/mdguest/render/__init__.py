@@ -8,7 +8,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from mdguest.errors import BadInput
-from mdguest.render import cmdline, crio, dpdk, irqbalance, kubelet, nfd, systemd, tuned
+from mdguest.render import (
+    cmdline,
+    containers,
+    crio,
+    dpdk,
+    dra_driver_cpu,
+    irqbalance,
+    kubelet,
+    nfd,
+    ovs,
+    systemd,
+    tuned,
+    vpp,
+)
 from mdguest.render.split import Split, check
 
 if TYPE_CHECKING:
@@ -23,6 +36,8 @@ class Renderer(NamedTuple):
     function: Callable[[Split], str]
     summary: str
     path: str
+    warn: Callable[[Split], list[str]] = lambda _: []
+    """What is wrong with it in this guest, though it can be had."""
 
 
 RENDERERS = {
@@ -31,14 +46,29 @@ RENDERERS = {
     ),
     "crio": Renderer(crio.render, "CRI-O drop-in: infra and shared containers' CPUs", crio.PATH),
     "nfd": Renderer(nfd.render, "Node Feature Discovery labels for the node", nfd.PATH),
+    "dra-driver-cpu": Renderer(
+        dra_driver_cpu.render, "values of the Kubernetes driver for CPU claims", dra_driver_cpu.PATH
+    ),
     "dpdk": Renderer(dpdk.render, "DPDK's EAL arguments: lcores and main lcore", dpdk.PATH),
+    "ovs": Renderer(ovs.render, "Open vSwitch with DPDK: masks of its threads", ovs.PATH),
+    "vpp": Renderer(vpp.render, "VPP's main core and workers", vpp.PATH),
     "systemd": Renderer(
         systemd.render, "drop-in for a service that runs on the dedicated CPUs", systemd.PATH
     ),
-    "cmdline": Renderer(
-        cmdline.render, "kernel arguments: the tick, RCU, managed interrupts", cmdline.PATH
+    "docker": Renderer(containers.docker, "options of docker run", containers.DOCKER),
+    "podman": Renderer(
+        containers.podman, "drop-in for a container that systemd runs (Quadlet)", containers.PODMAN
     ),
-    "tuned": Renderer(tuned.render, "TuneD profile on top of cpu-partitioning", tuned.PATH),
+    "compose": Renderer(
+        containers.compose, "override file for a service of a compose file", containers.COMPOSE
+    ),
+    "cmdline": Renderer(
+        cmdline.render,
+        "kernel arguments: the tick, RCU, managed interrupts",
+        cmdline.PATH,
+        cmdline.warnings,
+    ),
+    "tuned": Renderer(tuned.render, "TuneD profile on top of one of TuneD's", tuned.PATH),
     "irqbalance": Renderer(
         irqbalance.render, "irqbalance keeps off the dedicated CPUs", irqbalance.PATH
     ),

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mdguest.cpuset import CpuSet
+from mdguest.boot import BOOT_CPU
+from mdguest.cpuset import EMPTY
 from mdguest.render.heading import Guide, heading
+from mdguest.render.stride import short
 
 if TYPE_CHECKING:
     from mdguest.render.split import Split
 
 PATH = "/etc/default/grub.d/50-mdguest.cfg"
-
-BOOT_CPU = CpuSet.of([0])
-"""The kernel boots on CPU 0, keeps the time there, and some versions panic where it is to be
-nohz_full all the same."""
 
 NOTES = """
 With Debian's or Ubuntu's GRUB that is all. Elsewhere:
@@ -31,6 +29,13 @@ These complement the cpuset partition, which does the rest and needs no reboot:
   in conflict with which Linux 6.12 refuses the partition.
 """
 
+TICKING_NOTE = """
+nohz_full= is left out: this kernel is built without NO_HZ_FULL, and would ignore it.
+"""
+
+LONGEST = 2047
+"""Bytes of a command line on x86 and arm64 (COMMAND_LINE_SIZE, with its last zero)."""
+
 BOOT_NOTE = """
 CPU 0 is dedicated but keeps its tick: Linux keeps the time on the CPU that it boots on, leaves it
 out of nohz_full by itself, and has panicked over it in some versions. Interrupts may stay there
@@ -40,15 +45,36 @@ too.
 
 def arguments(cpus: Split) -> str:
     """The arguments alone. Never such that no CPU is left to keep house."""
-    tickless = cpus.dedicated - BOOT_CPU
+    tickless = EMPTY if cpus.tickless is False else cpus.dedicated - BOOT_CPU
     parts = {
-        "nohz_full": str(tickless),
-        "rcu_nocbs": str(cpus.dedicated),
-        "irqaffinity": str(cpus.housekeeping),
+        "nohz_full": short(tickless),
+        "rcu_nocbs": short(cpus.dedicated),
+        "irqaffinity": short(cpus.housekeeping),
         # Before 5.18 Linux ignores one of isolcpus and nohz_full where their CPUs differ.
-        "isolcpus": f"managed_irq,{tickless or cpus.dedicated}",
+        "isolcpus": f"managed_irq,{short(tickless or cpus.dedicated)}",
     }
     return " ".join(f"{name}={value}" for name, value in parts.items() if value)
+
+
+def warnings(cpus: Split) -> list[str]:
+    """Where the kernel's whole command line would be longer than it keeps."""
+    ours = arguments(cpus).split()
+    names = {word.partition("=")[0] for word in ours}
+    others = [word for word in cpus.cmdline.split() if word.partition("=")[0] not in names]
+    length = len(" ".join([*others, *ours]))
+    if length <= LONGEST:
+        return []
+    return [
+        f"the kernel's command line would have {length} bytes with what is there now; x86 and "
+        f"arm64 keep {LONGEST} and drop the rest in silence: shorten it"
+    ]
+
+
+def _notes(cpus: Split, chosen: str) -> str:
+    notes = NOTES.format(arguments=chosen)
+    notes += BOOT_NOTE if 0 in cpus.dedicated else ""
+    notes += TICKING_NOTE if cpus.tickless is False else ""
+    return notes + "".join(f"\nWARNING: {warning}.\n" for warning in warnings(cpus))
 
 
 def render(cpus: Split) -> str:
@@ -58,7 +84,7 @@ def render(cpus: Split) -> str:
         put=PATH,
         activate="update-grub, then reboot; `mdguest doctor` shows what came of it",
         undo="remove this file; update-grub; reboot",
-        notes=NOTES.format(arguments=chosen) + (BOOT_NOTE if 0 in cpus.dedicated else ""),
+        notes=_notes(cpus, chosen),
     )
     top = heading("cmdline", cpus, guide)
     return f'{top}GRUB_CMDLINE_LINUX_DEFAULT="$GRUB_CMDLINE_LINUX_DEFAULT {chosen}"\n'

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mdguest.render.heading import Guide, heading
 
 if TYPE_CHECKING:
+    from mdguest.cpuset import CpuSet
     from mdguest.render.split import Split
 
 PATH = "/etc/default/mdguest-dpdk"
@@ -22,6 +23,11 @@ So let the application launch its polling on the workers only, as testpmd does.
 Before DPDK 20.11 the option is --master-lcore.
 """
 
+MAPPED = f"""
+Lcores are numbered below {MAX_LCORE}, so these are mapped to CPUs. From DPDK 25.11 on
+`-R -l {{cpus}} --main-lcore=0` says the same.
+"""
+
 TOO_MANY = f"""
 A program has at most {MAX_LCORE} lcores unless DPDK was built for more: not all CPUs are used.
 """
@@ -31,13 +37,23 @@ Only one CPU is dedicated: control threads and polling share it. A second one wo
 """
 
 
+def lcores(cpus: CpuSet) -> str:
+    """The CPUs as EAL's lcores: ``2,3``, or where a number is too high for one ``0@126,1@128``.
+
+    No more than a program can have.
+    """
+    listed = list(cpus)
+    if not listed or listed[-1] < MAX_LCORE:
+        return ",".join(map(str, listed))
+    return ",".join(f"{lcore}@{cpu}" for lcore, cpu in enumerate(listed[:MAX_LCORE]))
+
+
 def arguments(cpus: Split) -> str:
     """The arguments alone: ``-l 2-3 --main-lcore=2``."""
     dedicated = list(cpus.usable)
     if dedicated[-1] < MAX_LCORE:
         return f"-l {cpus.usable} --main-lcore={dedicated[0]}"
-    mapped = ",".join(f"{lcore}@{cpu}" for lcore, cpu in enumerate(dedicated[:MAX_LCORE]))
-    return f"--lcores={mapped} --main-lcore=0"
+    return f"--lcores={lcores(cpus.usable)} --main-lcore=0"
 
 
 def render(cpus: Split) -> str:
@@ -57,7 +73,8 @@ def _numbers(cpus: Split) -> str:
     """What there is to say where too few or too many CPUs are dedicated."""
     if len(cpus.usable) == 1:
         return NO_WORKER
-    return TOO_MANY if len(cpus.usable) > MAX_LCORE else ""
+    mapped = MAPPED.format(cpus=cpus.usable) if list(cpus.usable)[-1] >= MAX_LCORE else ""
+    return mapped + (TOO_MANY if len(cpus.usable) > MAX_LCORE else "")
 
 
 def _nodes(cpus: Split) -> str:

@@ -14,8 +14,8 @@ PATH = "/etc/default/irqbalance"
 NOTES = """
 On Red Hat's and SUSE's systems the file is /etc/sysconfig/irqbalance.
 irqbalance skips by itself only CPUs of isolcpus= and nohz_full=, and this setting replaces that
-rule: add such CPUs here if there are others. Remove the older IRQBALANCE_BANNED_CPUS, a mask, where
-it is set; irqbalance before 1.8 knows nothing else, and not this list.
+rule: so those of this boot are in the list, too. Remove the older IRQBALANCE_BANNED_CPUS, a mask,
+where it is set; irqbalance before 1.8 knows nothing else, and not this list.
 `mdguest apply` bans the CPUs in a running irqbalance; this is for those who do without.
 """
 
@@ -29,4 +29,4 @@ def render(cpus: Split) -> str:
         notes=NOTES,
     )
     top = heading("irqbalance", cpus, guide)
-    return f"{top}IRQBALANCE_BANNED_CPULIST={cpus.dedicated}\n"
+    return f"{top}IRQBALANCE_BANNED_CPULIST={cpus.dedicated | cpus.boot_banned}\n"

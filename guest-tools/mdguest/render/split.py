@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.errors import Refused
+
+if TYPE_CHECKING:
+    from mdguest.kubernetes import Kubelet
 
 
 @dataclass(frozen=True)
@@ -15,7 +18,10 @@ class Split:
 
     ``dedicated`` is what mdguest isolates and ``housekeeping`` is everything else that is online;
     ``offline`` are those dedicated CPUs that no program can use before they are brought online;
-    ``partition`` is the kind of cpuset partition that holds the dedicated CPUs.
+    ``partition`` is the kind of cpuset partition that holds the dedicated CPUs; ``realtime`` are
+    those that the host gives a realtime priority. Of this boot are ``cmdline``, ``boot_banned``
+    (what irqbalance keeps off by itself) and ``tickless`` (None: nobody knows). ``kubelets`` are
+    the ways in which a kubelet is here; ``base`` is the TuneD profile that was asked for.
     """
 
     dedicated: CpuSet
@@ -23,6 +29,12 @@ class Split:
     numa: tuple[CpuSet, ...] = ()
     partition: Literal["isolated", "root"] = "isolated"
     offline: CpuSet = EMPTY
+    realtime: CpuSet = EMPTY
+    cmdline: str = ""
+    boot_banned: CpuSet = EMPTY
+    tickless: bool | None = None
+    kubelets: tuple[Kubelet, ...] = ()
+    base: str | None = None
 
     @property
     def usable(self) -> CpuSet:

@@ -35,13 +35,18 @@ Slice=dedicated.slice
 """
 
 
+def spreading(cpus: Split) -> str:
+    """Whether the kernel spreads a program's threads, and what to do where it does not."""
+    return UNBALANCED if cpus.partition == "isolated" else BALANCED
+
+
 def render(cpus: Split) -> str:
     """The drop-in; NAME in its path is for the user to fill in."""
     guide = Guide(
         put=f"{PATH}, where NAME is your service",
         activate="systemctl daemon-reload; systemctl restart NAME",
         undo="remove this file; systemctl daemon-reload; systemctl restart NAME",
-        notes=UNBALANCED if cpus.partition == "isolated" else BALANCED,
+        notes=spreading(cpus),
     )
     top = heading("systemd", cpus, guide)
     return top + SETTINGS.format(dedicated=cpus.dedicated)

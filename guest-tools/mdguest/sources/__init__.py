@@ -3,6 +3,9 @@
 ``--source`` names one. Without it they are asked in turn, and the first that is there is the one
 that counts, also where it says nothing of dedicated CPUs: what an older source still says must not
 come in through the gap. For the same reason one that is there but cannot be read ends the turn.
+
+Only the vendor data of the very same server or drive may speak where its own document says nothing:
+a Nova that does not tell the dedicated CPUs may have an operator who does.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from mdguest.errors import BadInput, Unavailable, Unreachable
 from mdguest.layout import Layout
-from mdguest.sources import cloud_init, config_drive, file, metadata
+from mdguest.sources import cloud_init, config_drive, file, metadata, vendordata
+from mdguest.sources.client import Refusal
 from mdguest.sources.documents import shown
 from mdguest.sources.patience import PATIENCE, Patience
 
@@ -41,18 +45,28 @@ class Source:
 SOURCES: Mapping[str, Source] = {
     metadata.NAME: Source(metadata.FORM, metadata.check, metadata.read),
     config_drive.NAME: Source(config_drive.FORM, config_drive.check, config_drive.read),
+    vendordata.NAME: Source(vendordata.FORM, vendordata.check, vendordata.read, in_turn=False),
     cloud_init.NAME: Source(cloud_init.FORM, cloud_init.check, cloud_init.read),
     file.NAME: Source(file.FORM, file.check, file.read, in_turn=False),
 }
-"""In the order in which they are asked."""
+"""In the order in which they are asked; vendor data are beside the server's or drive's own."""
+
+_FLAG = "--source"
+"""How messages name the choice."""
 
 FORMS = ", ".join(source.form for source in SOURCES.values())
 
 
-def check(choice: str | None) -> None:
-    """Raise BadInput where ``--source`` is none of the forms."""
+def check(choice: str | None, place: str = _FLAG) -> None:
+    """Raise BadInput, naming the ``place`` that says it, where the choice is none of the forms."""
     if choice is not None:
-        _chosen(choice)
+        try:
+            _chosen(choice)
+        except BadInput as error:
+            if place == _FLAG:
+                raise
+            said = str(error).removeprefix(_FLAG).lstrip(": ")
+            raise BadInput(f"{place}: {said}") from None
 
 
 def read(choice: str | None, system: System, patience: Patience = PATIENCE) -> Layout:
@@ -68,12 +82,31 @@ def read(choice: str | None, system: System, patience: Patience = PATIENCE) -> L
     for name, source in SOURCES.items():
         if source.in_turn:
             try:
-                return source.read("", system, quick)
+                return _or_beside(source.read("", system, quick), system, quick)
             except Unavailable:
                 raise
             except Unreachable as error:
                 said.append(f"{name}: {error}")
     raise Unreachable(f"no source is there ({'; '.join(said)})")
+
+
+def read_drive(system: System, patience: Patience = PATIENCE) -> Layout:
+    """What a config drive says: the one source that needs no network."""
+    return _or_beside(read(config_drive.NAME, system, patience), system, patience)
+
+
+def _or_beside(layout: Layout, system: System, patience: Patience) -> Layout:
+    """The layout, or what the vendor data beside it say where it says nothing."""
+    source = vendordata.beside(layout.source)
+    if layout.dedicated is not None or not source:
+        return layout
+    try:
+        found = read(source, system, patience)
+    except Unavailable:
+        raise
+    except (Unreachable, Refusal):  # a proxy may know but the usual documents
+        return layout
+    return layout if found.dedicated is None else found
 
 
 def wait(layout: Layout, seconds: float, system: System, patience: Patience = PATIENCE) -> Layout:

@@ -11,17 +11,17 @@ import re
 from typing import TYPE_CHECKING
 
 from mdguest.errors import BadInput, Unavailable, Unreachable
-from mdguest.layout import Layout
 from mdguest.sources.documents import (
     MAX_BYTES,
     META_DATA,
-    dedicated_of,
     json_object,
+    layout_of,
     read_file,
     shown,
 )
 
 if TYPE_CHECKING:
+    from mdguest.layout import Layout
     from mdguest.sources.patience import Patience
     from mdguest.system import System
 
@@ -59,11 +59,19 @@ def check(argument: str) -> None:
 
 def read(argument: str, system: System, patience: Patience) -> Layout:
     """What the drive says. Raises Unreachable where there is none."""
-    device = argument or _labelled(system)
-    if not system.exists(device):
-        raise Unreachable(f"{device}: no such device, image or directory")
-    where, data = _document(device, system)
-    return Layout(dedicated_of(json_object(data, where), where), f"{NAME}:{device}")
+    drive = device(argument, system)
+    where, data = document(drive, META_DATA, system)
+    if data is None:
+        raise BadInput(_WITHOUT.format(drive))
+    return layout_of(json_object(data, where), where, f"{NAME}:{drive}")
+
+
+def device(argument: str, system: System) -> str:
+    """The device, image or directory of that name, or without one that with the drive's label."""
+    found = argument or _labelled(system)
+    if not system.exists(found):
+        raise Unreachable(f"{found}: no such device, image or directory")
+    return found
 
 
 def _labelled(system: System) -> str:
@@ -81,19 +89,19 @@ def _labelled(system: System) -> str:
     raise Unreachable(f"no device has the label {_LABELS[0]}")
 
 
-def _document(device: str, system: System) -> tuple[str, bytes]:
-    """The document, and what to call it in a message."""
+def document(device: str, name: str, system: System) -> tuple[str, bytes | None]:
+    """What to call one of the drive's documents in a message, and its text; None: it has none."""
     is_folder = system.exists(f"{device}/.")
     folder = device if is_folder else _mount_point(device, system)
     if folder is None:
-        return f"{device}, {META_DATA}", _mounted(device, system)
-    path = f"{folder}/{META_DATA}"
+        return f"{device}, {name}", _mounted(device, name, system)
+    path = f"{folder}/{name}"
     try:
         return path, read_file(system, path)
     except Unavailable:
         raise
     except Unreachable:
-        raise BadInput(_WITHOUT.format(device)) from None
+        return path, None
 
 
 def _mount_point(device: str, system: System) -> str | None:
@@ -113,19 +121,19 @@ def _unescaped(text: str) -> str:
     return _ESCAPED.sub(lambda match: chr(int(match[1], 8)), text)
 
 
-def _mounted(device: str, system: System) -> bytes:
+def _mounted(device: str, name: str, system: System) -> bytes | None:
     """The document, from a mount of the device that nobody else sees."""
     import binascii
 
-    words = (NAME, device, META_DATA, str(MAX_BYTES + 1))
+    words = (NAME, device, name, str(MAX_BYTES + 1))
     shell = ("unshare", "--mount", "--propagation", "private", "sh", "-c", _SCRIPT, *words)
     done = system.run(*shell, timeout=_READ_SECONDS)
     if done.status == _NO_DOCUMENT:
-        raise BadInput(_WITHOUT.format(device))
+        return None
     if done.status:
         said = shown(" ".join(done.err.split()), 200)
         raise Unavailable(f"{device} is there, but cannot be read: {said}")
     data = binascii.a2b_base64(done.out)
     if len(data) > MAX_BYTES:
-        raise BadInput(f"{device}, {META_DATA}: expected at most {MAX_BYTES} bytes")
+        raise BadInput(f"{device}, {name}: expected at most {MAX_BYTES} bytes")
     return data

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from mdguest.errors import BadInput, Unavailable, Unreachable
-from mdguest.layout import KEY, dedicated_cpus
+from mdguest.layout import KEY, REALTIME, Layout, dedicated_cpus
 
 if TYPE_CHECKING:
     from mdguest.cpuset import CpuSet
@@ -17,31 +17,38 @@ MAX_BYTES = 1 << 20
 META_DATA = "openstack/latest/meta_data.json"
 """Where Nova's document is, below a server's address or in a config drive."""
 
+VENDOR_DATA = "openstack/latest/vendor_data2.json"
+"""Where what the operator adds to it is."""
+
 _MAX_DIGITS = 20
 """Of a number: all 64-bit ones have less, and reading longer ones takes quadratic time."""
 
-_EXPECTED = f'expected a JSON object with "{KEY}"'
+_WITH = f'with "{KEY}"'
+
+MARK = b"\xef\xbb\xbf"
+"""A byte order mark, as some editors put it before a text that needs none."""
 
 
-def json_object(data: bytes, where: str) -> dict[str, Any]:
+def json_object(data: bytes, where: str, having: str = _WITH) -> dict[str, Any]:
     """The JSON object in these bytes. Raises BadInput naming ``where`` they come from."""
     import json
 
+    expected = f"expected a JSON object {having}"
     try:
         found = json.loads(
-            data.decode(),
+            unmarked(data).decode(),
             object_pairs_hook=_no_duplicates,
             parse_int=_short_int,
             parse_constant=_no_constant,
         )
     except RecursionError:
-        raise BadInput(f"{where}: {_EXPECTED}, got JSON that is nested too deeply") from None
+        raise BadInput(f"{where}: {expected}, got JSON that is nested too deeply") from None
     except UnicodeDecodeError as error:
-        raise BadInput(f"{where}: {_EXPECTED}, got bytes that are not UTF-8: {error}") from None
+        raise BadInput(f"{where}: {expected}, got bytes that are not UTF-8: {error}") from None
     except ValueError as error:
-        raise BadInput(f"{where}: {_EXPECTED}, got what is no JSON: {error}") from None
+        raise BadInput(f"{where}: {expected}, got what is no JSON: {error}") from None
     if not isinstance(found, dict):
-        raise BadInput(f"{where}: {_EXPECTED}, got {_kind(found)}")
+        raise BadInput(f"{where}: {expected}, got {_kind(found)}")
     return found
 
 
@@ -55,10 +62,21 @@ def dedicated_of(found: dict[str, Any], where: str) -> CpuSet | None:
         raise BadInput(f"{where}: {KEY} is nested too deeply") from None
 
 
+def layout_of(found: dict[str, Any], where: str, source: str, etag: str = "") -> Layout:
+    """What a document says of this guest's CPUs."""
+    realtime = dedicated_cpus(found.get(REALTIME) or "", where, REALTIME)
+    return Layout(dedicated_of(found, where), source, etag, realtime=realtime)
+
+
+def unmarked(data: bytes) -> bytes:
+    """The same without a byte order mark."""
+    return data.removeprefix(MARK)
+
+
 def plain_text(data: bytes, where: str) -> str:
     """A CPU list as text, without the white space around it."""
     try:
-        return data.decode().strip()
+        return unmarked(data).decode().strip()
     except UnicodeDecodeError as error:
         raise BadInput(f"{where}: expected a CPU list, got no text: {error}") from None
 

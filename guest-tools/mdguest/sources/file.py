@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mdguest.errors import BadInput
 from mdguest.layout import KEY, Layout, dedicated_cpus
-from mdguest.sources.documents import dedicated_of, json_object, plain_text, read_file
+from mdguest.sources.documents import json_object, layout_of, plain_text, read_file, unmarked
 
 if TYPE_CHECKING:
     from mdguest.sources.patience import Patience
@@ -26,10 +26,10 @@ def read(argument: str, system: System, patience: Patience) -> Layout:
     """What the file says. An empty one is refused: it may be what a failed download has left."""
     source = f"{NAME}:{argument}"
     data = read_file(system, argument)
-    start = data.lstrip()[:1]
+    start = unmarked(data).lstrip()[:1]
     if not start:
         example = f'{{"{KEY}": ""}} for no dedicated CPUs'
         raise BadInput(f"{argument}: expected JSON or a CPU list, got an empty file; {example}")
     if start in (b"{", b"[", b'"'):
-        return Layout(dedicated_of(json_object(data, argument), argument), source)
+        return layout_of(json_object(data, argument), argument, source)
     return Layout(dedicated_cpus(plain_text(data, argument), argument), source)

@@ -15,7 +15,7 @@ from mdguest.errors import Trouble, Unavailable, Unreachable
 from mdguest.layout import Layout, dedicated_cpus
 from mdguest.sources import link_local
 from mdguest.sources.client import Client, Refusal
-from mdguest.sources.documents import META_DATA, dedicated_of, json_object, plain_text
+from mdguest.sources.documents import META_DATA, json_object, layout_of, plain_text
 from mdguest.sources.patience import PATIENCE, Patience
 from mdguest.sources.server import URL_FORM, Server
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mdguest.system import System
+
+    Reader = Callable[[Client], Layout]
 
 NAME = "metadata"
 FORM = f"{NAME}[:{URL_FORM}]"
@@ -46,18 +48,23 @@ def check(argument: str) -> None:
 
 def read(argument: str, system: System, patience: Patience) -> Layout:
     """What the server says."""
+    return fetch(argument, system, patience, _read)
+
+
+def fetch(argument: str, system: System, patience: Patience, reader: Reader) -> Layout:
+    """What ``reader`` finds at the server of that URL, or without one at the usual addresses."""
     ends = patience.clock() + patience.total
     if argument:
-        return _read(Client(Server.parse(argument), patience, ends))
+        return reader(Client(Server.parse(argument), patience, ends))
     try:
-        return _read_usual(system, patience, ends)
+        return _at_usual(system, patience, ends, reader)
     except Refusal as error:  # a firewall's, perhaps: nobody has said anything of this guest
         raise Unreachable(str(error)) from None
 
 
-def _read_usual(system: System, patience: Patience, ends: float) -> Layout:
+def _at_usual(system: System, patience: Patience, ends: float, reader: Reader) -> Layout:
     try:
-        return _read(Client(USUAL, patience, ends))
+        return reader(Client(USUAL, patience, ends))
     except Unavailable:
         raise
     except (Unreachable, Refusal) as error:
@@ -66,7 +73,7 @@ def _read_usual(system: System, patience: Patience, ends: float) -> Layout:
         server = link_local.find(system, patience)
     except Unreachable as error:
         raise Unreachable(f"{ipv4}; {error}") from None
-    return _read(Client(server, patience, ends))
+    return reader(Client(server, patience, ends))
 
 
 def wait(layout: Layout, seconds: float, patience: Patience = PATIENCE) -> Layout:
@@ -130,11 +137,11 @@ def _read(client: Client, query: str = "", held: float = 0.0) -> Layout:
 def _own(data: bytes, where: str, source: str) -> Layout:
     found = json_object(data, where)
     etag = _ETAG.fullmatch(str(found.get("etag", "")))
-    return Layout(dedicated_of(found, where), source, etag[0] if etag else "")
+    return layout_of(found, where, source, etag[0] if etag else "")
 
 
 def _nova(data: bytes, where: str, source: str) -> Layout:
-    return Layout(dedicated_of(json_object(data, where), where), source)
+    return layout_of(json_object(data, where), where, source)
 
 
 def _leaf(data: bytes, where: str, source: str) -> Layout:

@@ -28,11 +28,11 @@ class Server:
     prefix: str = ""
 
     @classmethod
-    def parse(cls, url: str) -> Server:
+    def parse(cls, url: str, source: str = "metadata") -> Server:
         """Read ``http://HOST[:PORT][/PATH]``; the host may be ``[fe80::1%eth0]``."""
         match = _URL.fullmatch(url)
         if not match or not 0 < int(match["port"] or 80) <= 65535:
-            raise BadInput(f"--source metadata: expected {URL_FORM}, got {shown(url)}")
+            raise BadInput(f"--source {source}: expected {URL_FORM}, got {shown(url)}")
         host = match["six"] or match["name"]
         return cls(host, int(match["port"] or 80), match["zone"] or "", match["prefix"])
 

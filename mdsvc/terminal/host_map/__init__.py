@@ -84,7 +84,7 @@ def _box(cell: HostCell, inside: Sequence[Text], width: int, height: int) -> Pan
 
 
 def _title(host: Host) -> Text:
-    parts = [memory(memory_used(host), sum(cell.memory_mb for cell in host.cells))]
+    parts = [memory(memory_used(host), host.memory_mb)]
     if host.cpu_shared_set:
         limit = shared_limit(host, host.cells)
         parts.insert(0, f"{of(shared_used(host), limit)} shared vCPUs")
@@ -121,6 +121,8 @@ def _key(host: Host, tiles: Iterable[Tile], width: int) -> Text:
     steps = (step for cell in host.cells for step in thread_steps(cell) if step)
     if step := next(steps, None):
         signs.append((step, "", f"CPU numbers {step[1:]} higher than on top"))
+    if any(cell.split for cell in host.cells):
+        signs.append(("split", "", "cores that reach into another cell"))
     lines = [Text()]
     for sign, style, meaning in signs:
         entry = Text.assemble((f" {sign or 'blank'} ", style), (f" {meaning}", "dim"))

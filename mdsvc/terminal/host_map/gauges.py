@@ -15,16 +15,21 @@ Share = tuple[str, str, int]
 
 
 def gauges(host: Host, cell: HostCell, guests: Sequence[Guest], width: int) -> list[Text]:
-    """The lines for a cell, each at most ``width`` characters long where that is 20 or more."""
+    """The lines for a cell, each at most ``width`` characters long where that is 20 or more; but
+    the CPUs of split cores may be many, and are cut where the box ends.
+    """
     lines = []
+    if cell.split:
+        lines.append(_line("split", str(cell.split)))
     if host.dedicated(cell):
         free = of(len(host.free(cell)), len(host.dedicated(cell)))
         lines.append(_line("dedicated", f"{free} free"))
     if host.shared(cell):
         lines.append(_floating(host, cell, guests))
     lines.append(_memory(cell, guests, width))
-    huge = sorted(cell.pages, key=lambda pool: pool.size_kb)[1:]
-    return lines + [_pages(pool, cell, guests, width) for pool in huge if pool.total]
+    huge = (pool for pool in cell.pages if pool.size_kb != cell.base.size_kb and pool.total)
+    by_size = sorted(huge, key=lambda pool: pool.size_kb)
+    return lines + [_pages(pool, cell, guests, width) for pool in by_size]
 
 
 def _floating(host: Host, cell: HostCell, guests: Sequence[Guest]) -> Text:
@@ -37,10 +42,16 @@ def _floating(host: Host, cell: HostCell, guests: Sequence[Guest]) -> Text:
 
 
 def _memory(cell: HostCell, guests: Sequence[Guest], width: int) -> Text:
-    shares = [(guest, used.memory_mb) for guest, used in on_cell(cell, guests)]
-    numbers = memory(cell.memory_used_mb, cell.memory_mb)
-    parts = _parts(shares, cell.memory_used_mb)
-    return _gauge(_line("memory", ""), parts, cell.memory_mb, numbers, width)
+    """The base pool: what is in huge pages has lines of its own."""
+    base = cell.base
+    used_mb, total_mb = base.used_kb // 1024, base.capacity_kb // 1024
+    shares = [
+        (guest, used.memory_mb)
+        for guest, used in on_cell(cell, guests)
+        if cell.pool(used.pagesize_kb) == base
+    ]
+    line, numbers = _line("memory", ""), memory(used_mb, total_mb)
+    return _gauge(line, _parts(shares, used_mb), total_mb, numbers, width)
 
 
 def _pages(pool: PagePool, cell: HostCell, guests: Sequence[Guest], width: int) -> Text:

@@ -74,6 +74,6 @@ def thread_steps(cell: HostCell) -> list[str]:
     cores = [tuple(core) for core in cell.cores]
     steps = [""]
     for thread in range(1, max(map(len, cores), default=1)):
-        found = {core[thread] - core[0] for core in cores if thread < len(core)}
-        steps.append(f"+{found.pop()}" if len(found) == 1 else "")
+        distances = {core[thread] - core[0] for core in cores if thread < len(core)}
+        steps.append(f"+{distances.pop()}" if len(distances) == 1 else "")
     return steps

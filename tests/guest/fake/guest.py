@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from mdguest.cpuset import CpuSet
 from mdguest.system import Ran, System
+from typing_extensions import override
 
 from tests.guest.fake.cpusets import Hierarchy
 from tests.guest.fake.devices import Devices, Irqbalance
@@ -152,13 +153,16 @@ class FakeGuest(System):
             raise failure(errno.EISDIR if self.index.exists(path) else errno.ENOENT, path)
         return node
 
+    @override
     def read(self, path: str) -> str:
         node = self._node(path)
         return (node.read() if node else self.disk.files[path]).rstrip("\n")
 
+    @override
     def read_bytes(self, path: str, limit: int) -> bytes:
         return self.read(path).encode()[:limit]
 
+    @override
     def write(self, path: str, text: str) -> None:
         node = self._node(path)
         if node is None:
@@ -169,6 +173,7 @@ class FakeGuest(System):
             write = node.write
             self._change(lambda: write(text.strip("\n")))
 
+    @override
     def save(self, path: str, text: str) -> None:
         self._check_allowed(path)
         folder, _, name = path.rpartition("/")
@@ -177,9 +182,11 @@ class FakeGuest(System):
             lambda: self.disk.put(path, text), lambda: self.disk.put(f"{folder}/.{name}.7", half)
         )
 
+    @override
     def export(self, path: str, text: str) -> None:
         self.save(path, text)
 
+    @override
     def append(self, path: str, text: str) -> None:
         self._check_allowed(path)
         before, half = self.disk.files.get(path, ""), text[: len(text) // 2]
@@ -187,19 +194,24 @@ class FakeGuest(System):
             lambda: self.disk.put(path, before + text), lambda: self.disk.put(path, before + half)
         )
 
+    @override
     def exists(self, path: str) -> bool:
         return self.index.exists(path)
 
+    @override
     def is_writable(self, path: str) -> bool:
         return not (self.frozen and path.startswith(CGROUP))
 
+    @override
     def pause(self, seconds: float) -> None:
         """Devices go on interrupting, those that do."""
         self.devices.interrupt()
 
+    @override
     def glob(self, pattern: str) -> list[str]:
         return self.index.glob(pattern)
 
+    @override
     def mkdir(self, path: str) -> None:
         if self.exists(path):
             return
@@ -208,6 +220,7 @@ class FakeGuest(System):
         else:
             self._change(lambda: self.disk.mkdir(path))
 
+    @override
     def remove(self, path: str) -> None:
         if not self.exists(path):
             return
@@ -216,9 +229,11 @@ class FakeGuest(System):
         else:
             self._change(lambda: self.disk.remove(path))
 
+    @override
     def which(self, program: str) -> str | None:
         return f"/usr/bin/{program}" if program in self.programs else None
 
+    @override
     def run(self, *command: str, timeout: float = 30.0) -> Ran:
         if command[0] != "systemctl" or self.systemd is None:
             return Ran(127, "", f"{command[0]}: No such file or directory")
@@ -229,17 +244,21 @@ class FakeGuest(System):
         self._change(lambda: done.append(manager.ctl(*command[1:])))
         return done[0]
 
+    @override
     def affinity(self, task: int) -> CpuSet:
         return self.tasks.find(task).mask & self.tree.online
 
+    @override
     def set_affinity(self, task: int, cpus: CpuSet) -> None:
         found = self.tasks.find(task)
         self._change(lambda: self.tasks.set_affinity(found, cpus, self.tree.online))
 
+    @override
     def visit(self, group: str, cpus: CpuSet) -> None:
         found = self.tree.find(group[len(CGROUP) :])
         self._change(lambda: self.tree.visit(found, cpus))
 
+    @override
     def ask(self, path: str, request: str) -> str:
         if not self.exists(path):
             raise failure(errno.ENOENT)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 
 from mdguest.measure import Narrator
+from typing_extensions import override
 
 
 class Terminal(io.StringIO):
+    @override
     def isatty(self) -> bool:
         return True
 

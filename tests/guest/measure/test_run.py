@@ -10,6 +10,7 @@ from mdguest.errors import Refused
 from mdguest.measure import Report, Wanted, measure, run
 from mdguest.measure.waiting import Waiting
 from mdguest.system import System
+from typing_extensions import override
 
 from tests.guest.measure.samples import of_size
 
@@ -26,6 +27,7 @@ class Guest(System):
         self.pinned: dict[int, CpuSet] = {}
         self.refused = EMPTY
 
+    @override
     def read(self, path: str) -> str:
         self.readings += path == "/proc/interrupts"
         idle = {cpu: 0 if cpu in self.taken else self.readings * 10 for cpu in range(4)}
@@ -41,9 +43,11 @@ class Guest(System):
             "/proc/schedstat": "version 17",
         }[path]
 
+    @override
     def which(self, program: str) -> str | None:
         return f"/usr/bin/{program}" if program in self.programs else None
 
+    @override
     def set_affinity(self, task: int, cpus: CpuSet) -> None:
         if cpus & self.refused:
             raise OSError(22, "Invalid argument")
@@ -60,12 +64,15 @@ class Process(Waiting):
         self._answer, self.word, self.gone = answer, "", False
         Process.all.append(self)
 
+    @override
     def go(self, word: str = "go") -> None:
         self.word = word
 
+    @override
     def answer(self, timeout: float) -> tuple[int, str]:
         return (0, self._answer) if self._answer else (1, "no such CPU\n")
 
+    @override
     def stop(self) -> None:
         self.gone = True
 

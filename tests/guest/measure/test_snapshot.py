@@ -8,6 +8,7 @@ from mdguest.measure import counters, snapshot
 from mdguest.measure.counters import Line, Times
 from mdguest.measure.snapshot import Snapshot, between, busy
 from mdguest.system import System
+from typing_extensions import override
 
 from tests.guest.measure.samples import SOFTIRQS, STAT, X86
 
@@ -95,6 +96,7 @@ def test_a_cpu_is_busy_where_it_was_idle_for_less_than_half(times: Times, is_bus
 class Sample(System):
     """A guest that has the sample texts and no scheduler statistics."""
 
+    @override
     def read(self, path: str) -> str:
         texts = {"/proc/interrupts": X86, "/proc/stat": STAT, "/proc/softirqs": SOFTIRQS}
         if path not in texts:

@@ -13,6 +13,7 @@ from mdguest.measure import Look, as_table, comparison_as_json, comparison_as_ta
 from mdguest.measure.compare import change
 from mdguest.measure.metrics import duration, rate, share
 from mdguest.measure.report import Report
+from typing_extensions import override
 
 from tests.guest.measure.reports import NOISY, QUIET, cpu
 
@@ -54,6 +55,7 @@ def test_colour_changes_nothing_but_colour() -> None:
 
 
 class Terminal(io.TextIOWrapper):
+    @override
     def isatty(self) -> bool:
         return True
 

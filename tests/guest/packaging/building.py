@@ -57,10 +57,20 @@ def pythons() -> list[Path]:
     return [DEBIANS, *list(_oldest())[:1]]
 
 
+def too_old() -> list[Path]:
+    """Those before the oldest that mdguest is for, as far as they are to be had."""
+    return [python for minor in (6, 7, 8) for python in _of_version(minor)]
+
+
 def _oldest() -> Iterator[Path]:
-    on_path = Path(shutil.which("python3.9") or "nowhere")
-    for python in (on_path, *Path.home().glob(".pyenv/*/3.9*/bin/python3.9")):
+    return _of_version(9)
+
+
+def _of_version(minor: int) -> Iterator[Path]:
+    name = f"python3.{minor}"
+    on_path = Path(shutil.which(name) or "nowhere")
+    for python in (on_path, *Path.home().glob(f".pyenv/*/3.{minor}.*/bin/{name}")):
         if python.is_file():
             says = subprocess.run([str(python), "-V"], capture_output=True, text=True, check=False)
-            if says.stdout.startswith("Python 3.9."):
+            if says.stdout.startswith(f"Python 3.{minor}."):
                 yield python

@@ -21,6 +21,7 @@ from tests.guest.packaging.building import (
     build,
     copy_of_the_checkout,
     pythons,
+    too_old,
 )
 
 PACKAGE = GUEST_TOOLS / "mdguest"
@@ -55,6 +56,33 @@ def test_every_module_inside_can_be_imported(python: Path, built: Built) -> None
     command = [str(python), "-I", "-S", "-W", "error", "-c", script]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+OLD = """
+import runpy, sys
+sys.version_info = (3, 8, 18, "final", 0)
+runpy.run_path(sys.argv[1], run_name="__main__")
+"""
+NEEDED = "mdguest: it needs Python 3.9 or newer; this is 3."
+
+
+@pytest.mark.parametrize("version", [(3, 4), (3, 6), (3, 8)], ids=str)
+def test_the_way_in_is_of_the_language_of_older_pythons(
+    version: tuple[int, int], built: Built
+) -> None:
+    with zipfile.ZipFile(built.pyz) as archive:
+        ast.parse(archive.read("__main__.py"), feature_version=version)
+
+
+def test_a_python_that_is_too_old_is_told_on_one_line(built: Built) -> None:
+    command = [sys.executable, "-c", OLD, str(built.pyz)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"{NEEDED}8\n")
+    for python in too_old():
+        done = run(python, built.pyz, "plan")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith(NEEDED)
+        assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", SOURCES)

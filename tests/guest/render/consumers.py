@@ -28,6 +28,19 @@ def environment_file(text: str) -> dict[str, str]:
     return found
 
 
+def kernel_list(text: str) -> CpuSet:
+    """Linux, bitmap_parselist(): numbers, ranges, of a range the first ``used`` of ``group``."""
+    found = set()
+    for part in text.split(","):
+        cpus, _, pattern = part.partition(":")
+        first, _, last = cpus.partition("-")
+        used, group = map(int, pattern.split("/")) if pattern else (1, 1)
+        assert 0 < used <= group
+        for start in range(int(first), int(last or first) + 1, group):
+            found |= set(range(start, min(start + used, int(last or first) + 1)))
+    return CpuSet.of(found)
+
+
 def isolcpus(value: str) -> tuple[set[str], CpuSet]:
     """Linux, housekeeping_isolcpus_setup(): flags while a letter comes first, then CPUs."""
     flags = set()
@@ -35,7 +48,7 @@ def isolcpus(value: str) -> tuple[set[str], CpuSet]:
         flag, _, value = value.partition(",")
         flags.add(flag)
     assert flags <= {"nohz", "domain", "managed_irq"}, "unknown flags are skipped"
-    return flags or {"domain"}, CpuSet.parse(value)
+    return flags or {"domain"}, kernel_list(value)
 
 
 def lcores(arguments: list[str], max_lcore: int = 128) -> tuple[dict[int, int], int]:
@@ -55,6 +68,21 @@ def lcores(arguments: list[str], max_lcore: int = 128) -> tuple[dict[int, int], 
     assert max(mapping) < max_lcore
     assert main is not None
     return mapping, main
+
+
+def vpp_cpu(text: str) -> dict[str, str]:
+    """VPP's unformat of a startup file: comments go, then ``cpu { name value … }``."""
+    words = " ".join(line.partition("#")[0] for line in text.splitlines()).split()
+    assert words[:2] == ["cpu", "{"]
+    assert words[-1] == "}"
+    inner = words[2:-1]
+    return dict(zip(inner[::2], inner[1::2], strict=True))
+
+
+def arguments_file(text: str) -> list[str]:
+    """kubelite and its like: a line's words; lines that begin with # do not count."""
+    lines = [line.strip() for line in text.splitlines()]
+    return [word for line in lines if line and line[0] != "#" for word in line.split(" ")]
 
 
 LABEL_NAME = re.compile(r"[a-z0-9.-]+/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")

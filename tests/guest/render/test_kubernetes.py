@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
+from dataclasses import replace
 
+import pytest
 import yaml  # type: ignore[import-untyped]  # has no types of its own
 from hypothesis import given
 from mdguest.cpuset import CpuSet
+from mdguest.kubernetes import KUBELETS, Kubelet
 from mdguest.render import Split, render
 
-from tests.guest.render.consumers import feature_file
+from tests.guest.render.consumers import arguments_file, feature_file
 from tests.guest.render.splits import FEW, split, splits
 
 FIELDS = {
@@ -41,6 +45,73 @@ def test_the_kubelet_reserves_exactly_the_shared_cpus(cpus: Split) -> None:
 @given(cpus=splits())
 def test_each_drop_in_says_what_it_is_or_the_kubelet_would_not_start(cpus: Split) -> None:
     assert kubelet(cpus).keys() >= {"apiVersion", "kind"}
+
+
+@FEW
+@given(cpus=splits())
+def test_the_system_partition_is_left_out_until_it_is_wanted_and_then_is_the_shared_cpus(
+    cpus: Split,
+) -> None:
+    text = render("kubelet", cpus)
+    assert "systemPartition" not in yaml.safe_load(text)
+    start = text.index("# featureGates:")
+    end = text.index("\n", text.index("#   namespaces:"))
+    block = yaml.safe_load("\n".join(line[2:] for line in text[start:end].splitlines()))
+    assert block["featureGates"] == {"NodeSystemPartition": True}
+    partition = block["systemPartition"]
+    assert partition["namespaces"] == ["kube-system"]
+    assert CpuSet.parse(partition["cpuset"]) == cpus.housekeeping
+    assert partition.keys() == {"cpuset", "namespaces"}
+
+
+def of(unit: str) -> Split:
+    [kubelet] = [kubelet for kubelet in KUBELETS if kubelet.unit == unit]
+    return replace(split("1,3", "0,2", "0-1", "2-3"), kubelets=(kubelet,))
+
+
+SETTINGS = {
+    "cpuManagerPolicy": "static",
+    "reservedSystemCPUs": "0,2",
+    "topologyManagerPolicy": "best-effort",
+}
+FLAGS = ["cpu-manager-policy=static", "reserved-cpus=0,2", "topology-manager-policy=best-effort"]
+
+
+@pytest.mark.parametrize("kubelet", KUBELETS, ids=lambda kubelet: kubelet.unit)
+def test_each_kubelet_is_told_in_its_own_file_and_way(kubelet: Kubelet) -> None:
+    text = render("kubelet", of(kubelet.unit))
+    assert re.search(rf"^# Put it in: ({re.escape(kubelet.drop_ins)}|a shell)", text, re.MULTILINE)
+    assert f"systemctl stop {kubelet.unit.removesuffix('.service')}; rm {kubelet.state};" in text
+    if kubelet.form == "snap":
+        assert text.splitlines()[-1].split() == ["snap", "set", "kubelet", *FLAGS]
+    elif kubelet.form == "arguments":
+        assert arguments_file(text) == [f"--{flag}" for flag in FLAGS]
+    else:
+        loaded = yaml.safe_load(text)
+        if kubelet.form == "profile":
+            [profile] = loaded["spec"]["workerProfiles"]
+            assert f"--profile={profile['name']}" in text
+            loaded = profile["values"]
+        loaded = loaded["kubelet"] if kubelet.form == "section" else loaded
+        assert {name: loaded[name] for name in SETTINGS} == SETTINGS
+
+
+DRIVER_CONFIG = {
+    "apiVersion": {"v1alpha1"},
+    "cpuDeviceMode": {"grouped", "individual"},
+    "groupBy": {"numanode", "socket", "machine"},
+}
+"""dra-driver-cpu 0.2, driverconfig.schema.json: other fields are refused."""
+
+
+@FEW
+@given(cpus=splits())
+def test_the_driver_of_cpu_claims_reserves_exactly_the_shared_cpus(cpus: Split) -> None:
+    config = yaml.safe_load(render("dra-driver-cpu", cpus))["driverConfig"]
+    reserved = config.pop("reservedCPUs")
+    assert type(reserved) is str
+    assert CpuSet.parse(reserved) == cpus.housekeeping
+    assert all(value in DRIVER_CONFIG[name] for name, value in config.items())
 
 
 def test_a_single_reserved_cpu_stays_a_string() -> None:

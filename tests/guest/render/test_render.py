@@ -7,6 +7,7 @@ import re
 import pytest
 from hypothesis import given
 from mdguest.errors import BadInput, Refused
+from mdguest.help import COMMANDS
 from mdguest.render import RENDERERS, Split, render
 
 from tests.guest.render.splits import FEW, split, splits
@@ -26,7 +27,7 @@ def test_each_file_says_what_made_it_where_it_goes_and_how_to_undo_it(
     assert "\n# Activate:  " in text
     assert "\n# Undo:      " in text
     assert text.endswith("\n")
-    assert "{" not in text.replace("${", "")
+    assert not re.search(r"\{\w*\}", text), "nothing is left to fill in"
 
 
 @pytest.mark.parametrize("name", RENDERERS)
@@ -36,13 +37,13 @@ def test_the_same_guest_gives_the_same_file(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "row"), RENDERERS.items())
 def test_the_table_has_a_line_to_show_for_each(name: str, row: tuple[object, str, str]) -> None:
-    assert re.fullmatch(r"[a-z]+", name)
+    assert re.fullmatch(r"[a-z-]+", name)
     assert 10 < len(row[1]) < 65
-    assert row[2].startswith("/etc/")
+    assert row[2].startswith("/etc/") or name == "compose"
 
 
 def test_an_unknown_name_is_bad_input_that_lists_the_known() -> None:
-    with pytest.raises(BadInput, match=r"'cset' is not one of kubelet, crio, nfd, dpdk"):
+    with pytest.raises(BadInput, match=r"'cset' is not one of kubelet, crio, nfd, dra"):
         render("cset", GUEST)
 
 
@@ -59,3 +60,8 @@ def test_an_unknown_name_is_bad_input_that_lists_the_known() -> None:
 def test_a_split_that_no_configuration_suits_is_refused(name: str, cpus: Split, why: str) -> None:
     with pytest.raises(Refused, match=why):
         render(name, cpus)
+
+
+def test_the_help_names_them_all() -> None:
+    [(_, options)] = [option for option in COMMANDS["render"].options if option[0] == ("what",)]
+    assert set(re.findall(r"[a-z-]+", options["help"])) - {"or"} == set(RENDERERS)

@@ -6,14 +6,26 @@ import configparser
 import os
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from mdguest.cpuset import CpuSet
 from mdguest.render import RENDERERS, Split, render
+from mdguest.render.cmdline import arguments
+from mdguest.render.stride import short
+from mdguest.run import filled
 
-from tests.guest.render.consumers import environment_file, isolcpus, lcores, sourced
+from tests.guest.render.consumers import (
+    environment_file,
+    isolcpus,
+    kernel_list,
+    lcores,
+    sourced,
+    vpp_cpu,
+)
 from tests.guest.render.splits import FEW, split, splits
 
 GRUB = "GRUB_CMDLINE_LINUX_DEFAULT"
@@ -38,10 +50,10 @@ def test_the_kernel_arguments_are_added_to_those_that_are_there(cpus: Split) -> 
 @given(cpus=splits())
 def test_the_kernel_is_left_a_cpu_to_keep_house_by_every_argument(cpus: Split) -> None:
     arguments = cmdline(cpus)
-    assert CpuSet.parse(arguments["irqaffinity"]) == cpus.housekeeping
-    assert CpuSet.parse(arguments["rcu_nocbs"]) == cpus.dedicated
+    assert kernel_list(arguments["irqaffinity"]) == cpus.housekeeping
+    assert kernel_list(arguments["rcu_nocbs"]) == cpus.dedicated
     for isolated in (
-        CpuSet.parse(arguments.get("nohz_full", "")),
+        kernel_list(arguments["nohz_full"]) if "nohz_full" in arguments else CpuSet(),
         isolcpus(arguments["isolcpus"])[1],
     ):
         assert not isolated & cpus.housekeeping
@@ -58,7 +70,7 @@ def test_scheduler_domains_are_left_to_the_partition(cpus: Split) -> None:
 @given(cpus=splits())
 def test_the_boot_cpu_keeps_its_tick_and_the_two_lists_agree_for_old_kernels(cpus: Split) -> None:
     arguments = cmdline(cpus)
-    tickless = CpuSet.parse(arguments.get("nohz_full", ""))
+    tickless = kernel_list(arguments["nohz_full"]) if "nohz_full" in arguments else CpuSet()
     assert tickless == cpus.dedicated - CpuSet.of([0])
     assert not tickless or tickless == isolcpus(arguments["isolcpus"])[1]
 
@@ -72,12 +84,57 @@ def test_where_only_the_boot_cpu_is_dedicated_no_tick_can_be_stopped() -> None:
     assert "CPU 0 is dedicated but keeps its tick" in render("cmdline", split("0", "1-3"))
 
 
+def test_a_long_list_is_written_in_strides() -> None:
+    odd, even = ",".join(map(str, range(1, 512, 2))), ",".join(map(str, range(0, 512, 2)))
+    arguments = cmdline(split(odd, even))
+    assert arguments == {
+        "nohz_full": "1-511:1/2",
+        "rcu_nocbs": "1-511:1/2",
+        "irqaffinity": "0-510:1/2",
+        "isolcpus": "managed_irq,1-511:1/2",
+    }
+
+
+@FEW
+@given(cpus=st.sets(st.integers(0, 60), min_size=1).map(CpuSet.of))
+def test_a_short_list_is_the_same_set_and_never_longer(cpus: CpuSet) -> None:
+    assert kernel_list(short(cpus)) == cpus
+    assert len(short(cpus)) <= len(str(cpus))
+
+
+def test_a_command_line_that_the_kernel_would_cut_is_warned_of() -> None:
+    guest = replace(split("2-3", "0-1"), cmdline=f"ro {'x' * 1900} nohz_full=1 isolcpus=1")
+    ours = arguments(guest)
+    room = 2047 - len(f"ro  {ours}")
+    assert RENDERERS["cmdline"].warn(replace(guest, cmdline=f"ro {'x' * room}")) == []
+    [warning] = RENDERERS["cmdline"].warn(replace(guest, cmdline=f"ro {'x' * room}x"))
+    assert "would have 2048 bytes" in warning
+    assert warning in " ".join(
+        line.lstrip("# ")
+        for line in render("cmdline", replace(guest, cmdline=f"ro {'x' * room}x")).splitlines()
+    )
+    assert RENDERERS["cmdline"].warn(guest) == [], "what is replaced does not count"
+
+
+def test_a_kernel_that_cannot_stop_its_tick_is_not_asked_to() -> None:
+    guest = replace(split("2-3", "0-1"), tickless=False)
+    assert "nohz_full" not in cmdline(guest)
+    assert cmdline(guest)["rcu_nocbs"] == "2-3"
+    assert "built without NO_HZ_FULL" in render("cmdline", guest)
+
+
 @FEW
 @given(cpus=splits())
 def test_irqbalance_is_banned_from_the_dedicated_cpus(cpus: Split) -> None:
     variables = environment_file(render("irqbalance", cpus))
     assert variables.keys() == {"IRQBALANCE_BANNED_CPULIST"}
     assert CpuSet.parse(variables["IRQBALANCE_BANNED_CPULIST"]) == cpus.dedicated
+
+
+def test_irqbalance_goes_on_to_keep_off_what_it_kept_off_by_itself() -> None:
+    cpus = replace(split("2-3", "0-1,4-7"), boot_banned=CpuSet.parse("3,6"))
+    variables = environment_file(render("irqbalance", cpus))
+    assert variables["IRQBALANCE_BANNED_CPULIST"] == "2-3,6"
 
 
 @FEW
@@ -96,6 +153,14 @@ def test_dpdk_renumbers_lcores_where_cpus_are_beyond_their_range() -> None:
     )
 
 
+def test_a_program_of_mdguest_run_gets_the_same_lcores() -> None:
+    assert filled(["-l", "{lcores}"], CpuSet.parse("2-3")) == ["-l", "2,3"]
+    words = filled(["--lcores={lcores}", "-l", "{cpus}"], CpuSet.parse("126-128"))
+    assert words == ["--lcores=0@126,1@127,2@128", "-l", "126-128"]
+    many = filled(["--lcores={lcores}"], CpuSet.parse("0-255"))[0]
+    assert many.endswith(",127@127")
+
+
 def test_dpdk_gets_no_more_lcores_than_it_can_have() -> None:
     text = render("dpdk", split("2-255", "0-1"))
     assert len(lcores(environment_file(text)["EAL_ARGS"].split())[0]) == 128
@@ -111,6 +176,16 @@ def test_dpdk_on_one_cpu_is_told_that_control_and_polling_share_it() -> None:
 def test_a_shell_and_systemd_agree_on_the_dpdk_file(cpus: Split) -> None:
     text = render("dpdk", cpus)
     assert sourced(text, "EAL_ARGS") == environment_file(text)["EAL_ARGS"]
+
+
+@FEW
+@given(cpus=splits())
+def test_vpp_has_its_main_thread_and_each_worker_on_a_dedicated_cpu(cpus: Split) -> None:
+    section = vpp_cpu(render("vpp", cpus))
+    main, workers = int(section["main-core"]), CpuSet.parse(section.get("corelist-workers", ""))
+    assert main not in workers
+    assert CpuSet.of([main]) | workers == cpus.dedicated
+    assert ("would give it a worker" in render("vpp", cpus)) == (not workers)
 
 
 def tuned(cpus: Split) -> configparser.ConfigParser:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mdguest.system import Ran, System
+from typing_extensions import override
 
 META_DATA = "openstack/latest/meta_data.json"
 INSTANCE = "/run/cloud-init/instance-data.json"
@@ -26,20 +27,24 @@ class FakeGuest(System):
     programs: dict[str, Callable[..., Ran]] = field(default_factory=dict)
     ran: list[tuple[str, ...]] = field(default_factory=list)
 
+    @override
     def read_bytes(self, path: str, limit: int) -> bytes:
         found = self.files.get(path, FileNotFoundError(2, "No such file or directory"))
         if isinstance(found, OSError):
             raise found
         return found[:limit]
 
+    @override
     def read(self, path: str) -> str:
         return self.read_bytes(path, 1 << 20).decode().rstrip("\n")
 
+    @override
     def exists(self, path: str) -> bool:
         folder = path[:-1] if path.endswith("/.") else f"{path}/"
         there = path in self.files and not path.endswith("/.")
         return there or any(file.startswith(folder) for file in self.files)
 
+    @override
     def run(self, *command: str, timeout: float = 30.0) -> Ran:
         self.ran.append(command)
         program = self.programs.get(command[0])

@@ -20,6 +20,7 @@ from tests.guest.sources.hostile import LAYOUT, Clock, Hostile, http
 GOOD = (
     "metadata", "metadata:", "metadata:http://10.0.0.1:8775", "metadata:http://[fe80::1%eth0]/x",
     "config-drive", "config-drive:/dev/sr0", "config-drive:a/b:c", "cloud-init", "cloud-init:",
+    "vendordata", "vendordata:", "vendordata:http://10.0.0.1", "vendordata:/dev/sr0",
     "file:/etc/cpus", "file:a:b",
 )  # fmt: skip
 BAD = {
@@ -31,6 +32,8 @@ BAD = {
     "file:": "expected file:PATH",
     "cloud-init:/run": "expected cloud-init alone",
     "metadata:10.0.0.1": "expected http://HOST",
+    "vendordata:10.0.0.1": "--source vendordata: expected http://HOST",
+    "vendordata:https://10.0.0.1": "--source vendordata: expected http://HOST",
     "metadata:https://10.0.0.1": "expected http://HOST",
     "metadata:http://": "expected http://HOST",
     "metadata:http://a b": "expected http://HOST",
@@ -63,7 +66,8 @@ def test_others_are_bad_usage_that_names_the_forms(choice: str, why: str, guest:
 
 def test_the_forms_are_those_of_the_contract() -> None:
     assert sources.FORMS == (
-        "metadata[:http://HOST[:PORT][/PATH]], config-drive[:DEVICE], cloud-init, file:PATH"
+        "metadata[:http://HOST[:PORT][/PATH]], config-drive[:DEVICE], "
+        "vendordata[:http://HOST[:PORT][/PATH]|:/DEVICE], cloud-init, file:PATH"
     )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mdguest import sources
+from mdguest import sources, system
 from mdguest.cpuset import CpuSet
 from mdguest.errors import BadInput, Unavailable, Unreachable
 from mdguest.layout import Layout
@@ -25,6 +27,8 @@ SAID: dict[str, tuple[bytes, str | None]] = {
     "a list": (b"2-3", "2-3"),
     "a list and a newline": (b" 2, 3\r\n", "2-3"),
     "one CPU": (b"0", "0"),
+    "a list behind a byte order mark": (b"\xef\xbb\xbf2-3\r\n", "2-3"),
+    "JSON behind a byte order mark": (b'\xef\xbb\xbf{"dedicated_cpus": "2-3"}', "2-3"),
 }
 
 
@@ -45,6 +49,7 @@ GARBAGE = (
     b"two",
     b"2\n3",
     b"\xff",
+    b"\xef\xbb\xbf",
     b"{}" + b" " * (1 << 20),
 )
 
@@ -85,3 +90,21 @@ def test_a_directory_is_bad_input(tmp_path: Path) -> None:
 def test_an_endless_file_ends() -> None:
     with pytest.raises(BadInput, match="at most 1048576 bytes"):
         sources.read("file:/dev/zero", System())
+
+
+def test_a_pipe_that_nobody_writes_to_is_not_waited_on_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(system, "WAIT", 0.1)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(Unavailable, match=f"^{tmp_path}/pipe: nobody wrote to it to its end"):
+        sources.read(f"file:{tmp_path}/pipe", System())
+
+
+def test_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = Thread(target=pipe.write_text, args=("2-3\n",))
+    writer.start()
+    assert sources.read(f"file:{pipe}", System()).dedicated == CpuSet.parse("2-3")
+    writer.join()

@@ -1,0 +1,62 @@
+"""Open vSwitch with DPDK: its polling threads on dedicated CPUs, and one for all its others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mdguest.cpuset import CpuSet
+from mdguest.render.heading import Guide, heading
+
+if TYPE_CHECKING:
+    from mdguest.render.split import Split
+
+PATH = "/etc/openvswitch/mdguest.sh"
+
+NOTES = """
+Threads of Open vSwitch that do not poll (main, handlers, revalidators, DPDK's own) run where its
+service may. In an "isolated" partition nobody spreads them, so they would stay on a polling CPU if
+they began there. This drop-in puts the service into the pool and those threads on CPU {control}:
+
+  /etc/systemd/system/ovs-vswitchd.service.d/50-dedicated.conf
+    [Unit]
+    Requires=dedicated-cpus.target
+    After=dedicated-cpus.target
+    [Service]
+    Slice=dedicated.slice
+    CPUAffinity={control}
+
+(The unit is openvswitch-switch.service on older systems.) Outside dedicated.slice the polling
+threads would get shared CPUs, and nothing would say so but `mdguest verify`.
+"""
+
+ALONE = """
+Only one CPU is dedicated: polling and all else share it. A second one would end that.
+"""
+
+
+def masks(cpus: Split) -> dict[str, str]:
+    """The settings in ``other_config``: hexadecimal masks."""
+    control, polling = _shares(cpus)
+    return {"pmd-cpu-mask": f"0x{polling.mask:x}", "dpdk-lcore-mask": f"0x{control.mask:x}"}
+
+
+def _shares(cpus: Split) -> tuple[CpuSet, CpuSet]:
+    """The CPU for control, and those that poll."""
+    control = CpuSet.of([next(iter(cpus.usable))])
+    return control, cpus.usable - control or control
+
+
+def render(cpus: Split) -> str:
+    """A shell script."""
+    control, polling = _shares(cpus)
+    guide = Guide(
+        put=f"{PATH}, or pipe it into sh",
+        activate=f"sh {PATH}; the polling threads move at once, "
+        "DPDK's own when the service is restarted",
+        undo="ovs-vsctl remove Open_vSwitch . other_config pmd-cpu-mask "
+        "-- remove Open_vSwitch . other_config dpdk-lcore-mask",
+        notes=NOTES.format(control=control) + (ALONE if control == polling else ""),
+    )
+    top = heading("ovs", cpus, guide)
+    settings = " ".join(f"other_config:{name}={mask}" for name, mask in masks(cpus).items())
+    return f"{top}ovs-vsctl --no-wait set Open_vSwitch . {settings}\n"

@@ -1,0 +1,43 @@
+"""Errors have codes that are published: none ever changes, and no class's name goes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import get_args
+
+import pytest
+
+from mdsvc.cli import cli
+from mdsvc.errors import Code, DoesNotFit, MdsvcError, Reason
+from mdsvc.forms import to_json
+
+PUBLISHED = {
+    *("bad_input", "invalid_request", "unauthorized", "forbidden", "not_found"),
+    *("method_not_allowed", "conflict", "does_not_fit", "precondition_failed", "too_large"),
+    *("unavailable", "internal"),
+}
+
+
+def kinds(base: type[MdsvcError] = MdsvcError) -> Iterator[type[MdsvcError]]:
+    yield base
+    for kind in base.__subclasses__():
+        yield from kinds(kind)
+
+
+def test_the_codes_are_those_that_were_published() -> None:
+    assert cli.commands, "with the command, every module that has errors is loaded"
+    assert set(get_args(Code)) == PUBLISHED
+    assert {kind.code for kind in kinds()} <= PUBLISHED
+
+
+def test_a_reason_leaves_out_what_it_is_not_about() -> None:
+    assert to_json(Reason(rule="r", message="m", guest_cell=0)) == (
+        b'{"guest_cell":0,"rule":"r","message":"m"}'
+    )
+
+
+@pytest.mark.parametrize("change", [{"rule": "other"}, {"needed": 1}])
+def test_a_reason_cannot_be_changed(change: dict[str, object]) -> None:
+    [reason] = DoesNotFit("x", lambda: [Reason(rule="r", message="m")]).reasons
+    with pytest.raises(AttributeError):
+        setattr(reason, *next(iter(change.items())))
