@@ -15,6 +15,7 @@ MAKE_BOX = f"""
 set -e
 mkdir -p {BOX}/bin {BOX}/dev {BOX}/etc {BOX}/opt {BOX}/proc {BOX}/run {BOX}/sys {BOX}/tmp {BOX}/usr
 cp /bin/busybox {BOX}/bin/
+ln -s busybox {BOX}/bin/sh
 touch {BOX}/etc/layout
 ln -s usr/lib {BOX}/lib
 ln -s usr/lib64 {BOX}/lib64
@@ -30,6 +31,7 @@ def guest(suite: str, pyz: bytes) -> Iterator[Guest]:
     with Machine(suite, memory=768) as machine:
         guest = Guest(machine, pyz)
         guest.run(MAKE_BOX)
+        guest.run("systemctl start machine.slice")  # which the first container would, and it stays
         yield guest
 
 
