@@ -93,7 +93,7 @@ def test_inside_of_a_container_it_says_what_is_the_hosts(guest: Guest) -> None:
     done = guest.machine.run(inside, check=False, timeout=180)
     assert done.code == 3
     assert "this is a container (podman) that may not divide its CPUs" in done.stderr
-    inside = f"systemd-nspawn --quiet --pipe --directory={BOX} {BINDS} {PLAN}"
+    inside = f"systemd-nspawn --quiet --pipe --machine=inner --directory={BOX} {BINDS} {PLAN}"
     done = guest.machine.run(inside, check=False, timeout=180)
     assert "a container (systemd-nspawn)" in done.stdout + done.stderr
     assert guest.look().values == before
