@@ -9,7 +9,7 @@ SLOW := cloudinit nova libvirt vm guest/packaging demo crash cli reference \
 	setup/test_a_month_ahead.py test_server.py test_fill_and_drain.py stores/test_processes.py
 # Of the tests in virtual machines, those that take too long for every change: make test-vm.
 LONG := $(foreach name,fence killed machine package watch,vm/test_$(name).py)
-BENCHES := serve fit streams
+BENCHES := serve fit streams store
 
 help: ## list these targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' Makefile | while IFS='|' read -r target does; do \

@@ -13,7 +13,6 @@ from typing import NamedTuple
 import msgspec
 
 from mdsvc.cpuset import CpuSet
-from mdsvc.kept import kept
 from mdsvc.topology import Host, HostCell
 
 LABELS = frozenset({"name", "id", "socket"})
@@ -27,7 +26,6 @@ SEEN_AS = {
 """Fields that say more than matters, and the attribute with that which does."""
 
 
-@kept
 def likeness(host: Host) -> Hashable:
     """Equal for hosts that take the same guests at the same price. CPU numbers count: hosts of one
     model have the same ones.

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from typing_extensions import override
 
 from mdsvc.control.hosts import add_host, get_host, list_hosts, remove_host, replace_host
 from mdsvc.control.instances import (
@@ -18,75 +14,29 @@ from mdsvc.control.instances import (
     get_instance_with_host,
     list_instances,
 )
-from mdsvc.cpuset import EMPTY, CpuSet
+from mdsvc.cpuset import CpuSet
 from mdsvc.errors import BadInput, Conflict, DoesNotFit, InvalidRequest, NotFound
-from mdsvc.forms import from_builtins
-from mdsvc.instance import Instance, PlacedInstance
-from mdsvc.store import Stale, Store
-from mdsvc.store.memory import MemoryStore, MemoryTransaction
-from mdsvc.topology import Host
-from tests.cli.values import DEDICATED, flavor, plain
+from tests.cli.values import DEDICATED, flavor
 from tests.cli.values import host as form_of_host
-
-MIXED = flavor(2, 64, {"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "1"})
-PAIR = flavor(2, 64, DEDICATED)
-FLOATING = flavor(2, 64, {"hw:cpu_policy": "shared"})
-
-
-SMALL = {"cpu_shared_set": "0", "cpu_dedicated_set": "1-3"}
-USES: list[dict[str, Any]] = [
-    *({"pinned": "2"}, {"shared_used": 1}, {"memory_used_mb": 1}),
-    {"pages": [{"size_kb": 4, "total": 9, "used": 1}]},
-]
-"""Of the first cell of the host."""
-
-
-def host(name: str = "h1", **fields: Any) -> Host:
-    return from_builtins(form_of_host(name, **fields), Host)
-
-
-def guest(number: int = 1, asked: object = PAIR, **fields: Any) -> Instance:
-    return from_builtins(plain(number, **{"flavor": asked, **fields}), Instance)
-
-
-def uuid(number: int = 1) -> str:
-    return guest(number).uuid
-
-
-def on_network(network: str, ip: str) -> list[dict[str, str]]:
-    return [{"network": network, "ip": ip}]
-
-
-class BusyStore(MemoryStore):
-    """The next transactions lose against another one, at their end."""
-
-    busy = 0
-    begun = 0
-
-    @asynccontextmanager
-    @override
-    async def transaction(self) -> AsyncIterator[MemoryTransaction]:
-        self.begun += 1
-        async with super().transaction() as tx:
-            yield tx
-            if self.busy:
-                self.busy -= 1
-                raise Stale("another transaction was first")
+from tests.control_values import (
+    FLOATING,
+    MIXED,
+    PAIR,
+    SMALL,
+    USES,
+    BusyStore,
+    fill,
+    guest,
+    host,
+    on_network,
+    use_of,
+    uuid,
+)
 
 
 @pytest.fixture
 def store() -> BusyStore:
     return BusyStore()
-
-
-async def fill(store: Store, *hosts: Host) -> None:
-    for one in hosts:
-        await add_host(store, one)
-
-
-async def use_of(store: Store, name: str = "h1") -> Host:
-    found, _ = await get_host(store, name)
-    return found
 
 
 # ---- hosts ----
@@ -277,99 +227,6 @@ async def test_mixed_is_refused_until_every_host_knows_it(store: BusyStore) -> N
     assert (await create_instance(store, guest(1, MIXED), None)).layout.cells
 
 
-# ---- transactions that lose ----
-
-USE_CASES: dict[str, Callable[[Store], Awaitable[object]]] = {
-    "add_host": lambda store: add_host(store, host("new")),
-    "remove_host": lambda store: remove_host(store, "empty"),
-    "create_instance": lambda store: create_instance(store, guest(2), None),
-    "delete_instance": lambda store: delete_instance(store, uuid()),
-    "hosts": list_hosts,
-    "host": lambda store: get_host(store, "h1"),
-    "instances": list_instances,
-}
-
-
-@pytest.fixture
-async def in_use(store: BusyStore) -> BusyStore:
-    """Two hosts and a guest, on one of them."""
-    await fill(store, host("empty"), host("h1"))
-    await create_instance(store, guest(), "h1")
-    store.begun = 0
-    return store
-
-
-@pytest.mark.parametrize("use_case", USE_CASES.values(), ids=USE_CASES)
-async def test_what_lost_is_run_again_from_its_start(
-    in_use: BusyStore, use_case: Callable[[Store], Awaitable[object]]
-) -> None:
-    in_use.busy = 5
-    await use_case(in_use)
-    assert in_use.begun == 6
-
-
-@pytest.mark.parametrize("use_case", USE_CASES.values(), ids=USE_CASES)
-async def test_what_always_loses_gives_up_and_has_changed_nothing(
-    in_use: BusyStore, use_case: Callable[[Store], Awaitable[object]]
-) -> None:
-    before = in_use._tables
-    in_use.busy = 1000
-    with pytest.raises(Conflict, match="try again"):
-        await use_case(in_use)
-    assert in_use._tables == before
-    assert in_use.begun < 100
-
-
-async def test_what_lost_sees_what_the_other_has_done(store: BusyStore) -> None:
-    """The other one takes the address while this one has looked and found it free."""
-    await fill(store, host())
-    address = on_network("a", "10.0.0.5")
-
-    class Overtaken(BusyStore):
-        @asynccontextmanager
-        @override
-        async def transaction(self) -> AsyncIterator[MemoryTransaction]:
-            async with super().transaction() as tx:
-                yield tx
-                if self.busy:
-                    self.busy -= 1
-                    await create_instance(store, guest(2, FLOATING, addresses=address), None)
-                    self._tables = store._tables
-                    raise Stale
-
-    overtaken = Overtaken()
-    overtaken._tables = store._tables
-    overtaken.busy = 1
-    with pytest.raises(Conflict, match=uuid(2)):
-        await create_instance(overtaken, guest(1, FLOATING, addresses=address), None)
-
-
-async def test_other_errors_are_not_tried_again(in_use: BusyStore) -> None:
-    with pytest.raises(NotFound):
-        await remove_host(in_use, "nowhere")
-    assert in_use.begun == 1
-
-
-async def test_many_at_once_take_no_pcpu_twice(store: BusyStore) -> None:
-    """Each transaction of the store in memory works on its own copy, so most of them lose."""
-    await fill(store, host("h1"), host("h2"))
-    done = await asyncio.gather(
-        *(create_instance(store, guest(number), None) for number in range(15)),
-        return_exceptions=True,
-    )
-    placed = [one for one in done if isinstance(one, PlacedInstance)]
-    assert {type(one) for one in done} <= {PlacedInstance, DoesNotFit, Conflict}
-    assert sorted(p.uuid for p in placed) == [p.uuid for p in await list_instances(store)]
-    for name in ("h1", "h2"):
-        taken = [cell.pcpus for p in placed if p.host == name for cell in p.layout.cells]
-        union = EMPTY
-        for pcpus in taken:
-            assert not union & pcpus
-            union |= pcpus
-        used = await use_of(store, name)
-        assert CpuSet(sum(cell.pinned.mask for cell in used.cells)) == union
-
-
 # ---- a guest and its host ----
 
 
@@ -389,7 +246,7 @@ async def test_a_guest_and_its_host_are_read_at_one_moment(store: BusyStore) -> 
     """Whoever reads both in two steps may see a guest on a host that has it no more."""
     await fill(store, host())
     await create_instance(store, guest(), None)
-    before = store.begun
+    before = store.looked
     placed, where = await get_instance_with_host(store, uuid())
-    assert store.begun == before + 1
+    assert store.looked == before + 1
     assert where.by_id[placed.layout.cells[0].host_cell].pinned

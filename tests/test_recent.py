@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from typing_extensions import override
 
 from mdsvc.instance import PlacedInstance
-from mdsvc.store import recent
 from mdsvc.store.recent import SECONDS, RecentReads
 from tests.http.fakes import FakeStore
 from tests.http.guests import POOR_UUID, poor
@@ -153,20 +152,63 @@ async def test_an_error_is_not_kept(reads: RecentReads, monkeypatch: pytest.Monk
     assert await reads.get_instance(POOR_UUID) == poor()
 
 
-async def test_no_more_is_kept_than_there_is_room_for(
-    store: CountingStore, reads: RecentReads, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(recent, "_MOST", 10)
+async def test_the_age_counts_from_before_the_read(store: CountingStore, clock: Clock) -> None:
+    """A store that takes its time answers with what was there when it was asked, or a bit later."""
+
+    class Slow(CountingStore):
+        @override
+        async def get_instance(self, uuid: str) -> PlacedInstance | None:
+            guest = await super().get_instance(uuid)
+            clock.now += SECONDS * 0.6
+            return guest
+
+        @override
+        async def find(self, ip: str, network: str | None) -> Sequence[str]:
+            uuids = await super().find(ip, network)
+            clock.now += SECONDS * 0.6
+            return uuids
+
+    slow = Slow(poor())
+    reads = RecentReads(slow, clock)
+    for name, read in (
+        ("instance", lambda: reads.get_instance(POOR_UUID)),
+        ("find", lambda: reads.find(IP, None)),
+    ):
+        await read()
+        clock.now += SECONDS * 0.3
+        await read()
+        assert slow.asked[name] == 1
+        clock.now += SECONDS * 0.2
+        await read()
+        assert slow.asked[name] == 2
+
+
+async def test_no_more_is_kept_than_there_is_room_for(store: CountingStore, clock: Clock) -> None:
+    """Counted in bytes: one guest may have as much as a hundred others."""
+    reads = RecentReads(store, clock, room=100_000)
     uuids = [f"00000000-0000-4000-8000-{number:012}" for number in range(25)]
-    for uuid in uuids:
-        store.put(replace(poor(), uuid=uuid))
+    for number, uuid in enumerate(uuids):
+        store.put(replace(poor(), uuid=uuid, user_data="x" * 1000 * (number % 3 * 20)))
         assert await reads.get_instance(uuid)
-        assert len(reads._kept) <= 10
+        assert reads.size <= 100_000
     asked = store.asked["instance"]
     await reads.get_instance(uuids[-1])
     assert store.asked["instance"] == asked, "the newest are kept"
     await reads.get_instance(uuids[0])
     assert store.asked["instance"] == asked + 1, "the oldest are not"
+
+
+async def test_what_is_too_old_is_not_kept_either(
+    store: CountingStore, reads: RecentReads, clock: Clock
+) -> None:
+    await reads.get_instance(POOR_UUID)
+    one = reads.size
+    for number in range(5):
+        clock.now += SECONDS * 1.01
+        other = f"00000000-0000-4000-8000-{number:012}"
+        store.put(replace(poor(), uuid=other))
+        await reads.get_instance(other)
+        assert reads.size == one
 
 
 async def test_a_clock_near_its_start_is_as_good_as_any(store: CountingStore) -> None:

@@ -1,27 +1,63 @@
-"""Use cases of the operator, each one transaction: ``hosts`` and ``instances``."""
+"""Use cases of the operator: ``hosts`` and ``instances``. What changes something does it in one
+transaction, and is run again where it lost against another one.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from random import uniform
+from time import monotonic
 from typing import TypeVar
 
 from mdsvc.errors import Conflict
-from mdsvc.store import Stale, Store, Transaction
+from mdsvc.store import Snapshot, Stale, Store, Transaction
 
 T = TypeVar("T")
 
-_TRIES = 20
+PATIENCE = 4.0
+"""Seconds after its first loss for which a use case is run again."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.004, 0.1
+"""Seconds between one loss and the next try: twice as long each time, and somewhere in between."""
 
 
 async def in_transaction(store: Store, use_case: Callable[[Transaction], Awaitable[T]]) -> T:
-    """Run a use case in one transaction; again from its start where it lost against another one.
+    """Run a use case in one transaction. Raises what ``persist`` raises."""
 
-    Raises what the use case raises, and Conflict where it loses again and again.
+    async def attempt() -> T:
+        async with store.transaction() as tx:
+            return await use_case(tx)
+
+    return await persist(attempt)
+
+
+async def in_snapshot(store: Store, use_case: Callable[[Snapshot], Awaitable[T]]) -> T:
+    """Run a use case that only reads, on what there is at one moment."""
+
+    async def attempt() -> T:
+        async with store.snapshot() as snapshot:
+            return await use_case(snapshot)
+
+    return await persist(attempt)
+
+
+async def persist(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Make an attempt, and again where it lost against another transaction.
+
+    Raises what the attempt raises, and Conflict where it loses again and again.
     """
-    for _ in range(_TRIES):
+    losses, give_up = 0, 0.0
+    while True:
         try:
-            async with store.transaction() as tx:
-                return await use_case(tx)
+            return await attempt()
         except Stale:
-            continue
-    raise Conflict(f"the store changed under this change {_TRIES} times in a row; try again")
+            losses += 1
+            give_up = give_up or monotonic() + PATIENCE
+            if monotonic() > give_up:
+                break
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(losses, 10))
+        await asyncio.sleep(uniform(pause / 4, pause))  # noqa: S311  # no secret
+    raise Conflict(
+        f"others changed the store under this change {losses} times in {PATIENCE:g} s; try again"
+    )

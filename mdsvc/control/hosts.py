@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import msgspec
 from msgspec.structs import replace
 
-from mdsvc.control import in_transaction
+from mdsvc.control import in_snapshot, in_transaction
 from mdsvc.cpuset import CpuSet
 from mdsvc.errors import BadInput, Conflict, NotFound
 from mdsvc.instance import PlacedInstance
 from mdsvc.placing.standing import Resident, found_anew, stand
-from mdsvc.store import Store, Transaction
+from mdsvc.store import Snapshot, Store, Transaction
 from mdsvc.topology import Host
 
 
@@ -127,16 +127,16 @@ async def remove_host(store: Store, name: str) -> None:
 
 async def list_hosts(store: Store) -> Sequence[Host]:
     """Every host with its use, by name."""
-    return await in_transaction(store, lambda tx: tx.list_hosts())
+    return await in_snapshot(store, lambda snapshot: snapshot.list_hosts())
 
 
 async def get_host(store: Store, name: str) -> tuple[Host, Sequence[PlacedInstance]]:
     """One host with its use, and its guests."""
 
-    async def use_case(tx: Transaction) -> tuple[Host, Sequence[PlacedInstance]]:
-        found = await tx.get_host(name)
+    async def use_case(snapshot: Snapshot) -> tuple[Host, Sequence[PlacedInstance]]:
+        found = await snapshot.get_host(name)
         if found is None:
             raise NotFound(f"host {name}: no such host is registered")
-        return found, await tx.list_instances(name)
+        return found, await snapshot.list_instances(name)
 
-    return await in_transaction(store, use_case)
+    return await in_snapshot(store, use_case)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mdsvc.control import in_transaction
+from mdsvc.control import in_snapshot, in_transaction, persist
+from mdsvc.control.candidates import Candidates, Outdated, look
 from mdsvc.errors import Conflict, NotFound
 from mdsvc.instance import Instance, PlacedInstance, place_instance
+from mdsvc.layout import Layout
 from mdsvc.names import canonical_uuid
-from mdsvc.placing.choice import choose
 from mdsvc.placing.usage import place, remove
 from mdsvc.policy import unknown_keys as keys
-from mdsvc.policy.flavor import Request, request
+from mdsvc.policy.flavor import request
 from mdsvc.policy.unknown_keys import UnknownKeys
-from mdsvc.store import Store, Transaction
-from mdsvc.topology import MIXED_SERVICE_VERSION, Host
+from mdsvc.store import Snapshot, Store, Transaction
+from mdsvc.topology import Host
 
 
 async def create_instance(
@@ -26,19 +27,33 @@ async def create_instance(
     """
     keys.check(instance.flavor, instance.image, unknown_keys)
     wanted = request(instance.flavor, instance.image)
+    candidates: Candidates | None = None
 
-    async def use_case(tx: Transaction) -> PlacedInstance:
-        await _check_new(tx, instance)
-        hosts = await tx.list_hosts()
-        _check_service_versions(wanted, hosts)
-        chosen, layout = choose(_candidates(hosts, host), wanted)
-        placed = place_instance(instance, chosen.name, layout)
-        await tx.update_host(place(chosen, layout, instance.flavor))
-        if not await tx.add_instance(placed):
-            raise Conflict(f"uuid {instance.uuid}: expected a new one, but it is stored already")
-        return placed
+    async def look_anew() -> Candidates:
+        async with store.snapshot() as snapshot:
+            await _check_new(snapshot, instance)
+            seen = await look(snapshot, wanted, host)
+        return await Candidates.ranked(wanted, seen)
 
-    return await in_transaction(store, use_case)
+    async def attempt() -> PlacedInstance:
+        nonlocal candidates
+        candidates = candidates or await look_anew()
+        try:
+            async with store.transaction() as tx:
+                await _check_new(tx, instance)
+                return await _place(tx, instance, *await candidates.best(tx))
+        except Outdated:
+            candidates = None
+            raise
+
+    return await persist(attempt)
+
+
+async def _place(tx: Transaction, instance: Instance, host: Host, layout: Layout) -> PlacedInstance:
+    placed = place_instance(instance, host.name, layout)
+    await tx.update_host(place(host, layout, instance.flavor))
+    await tx.add_instance(placed)  # its UUID is free: that was asked in this transaction
+    return placed
 
 
 async def delete_instance(store: Store, uuid: str) -> None:
@@ -56,7 +71,7 @@ async def delete_instance(store: Store, uuid: str) -> None:
 
 async def list_instances(store: Store) -> Sequence[PlacedInstance]:
     """Every guest, by UUID."""
-    return await in_transaction(store, lambda tx: tx.list_instances())
+    return await in_snapshot(store, lambda snapshot: snapshot.list_instances())
 
 
 async def get_instance(store: Store, uuid: str) -> PlacedInstance:
@@ -67,14 +82,14 @@ async def get_instance(store: Store, uuid: str) -> PlacedInstance:
 async def get_instance_with_host(store: Store, uuid: str) -> tuple[PlacedInstance, Host]:
     """One guest and its host, as they are together: what its domain is made from."""
 
-    async def use_case(tx: Transaction) -> tuple[PlacedInstance, Host]:
-        placed = _known(uuid, await tx.get_instance(canonical_uuid(uuid)))
-        host = await tx.get_host(placed.host)
+    async def use_case(snapshot: Snapshot) -> tuple[PlacedInstance, Host]:
+        placed = _known(uuid, await snapshot.get_instance(canonical_uuid(uuid)))
+        host = await snapshot.get_host(placed.host)
         if host is None:
             raise NotFound(f"host {placed.host}: no such host is registered")
         return placed, host
 
-    return await in_transaction(store, use_case)
+    return await in_snapshot(store, use_case)
 
 
 def _known(uuid: str, placed: PlacedInstance | None) -> PlacedInstance:
@@ -94,39 +109,16 @@ async def get_password(store: Store, uuid: str) -> bytes:
 
 async def clear_password(store: Store, uuid: str) -> None:
     """Forget the guest's password, so that it can store one again."""
-
-    async def use_case(tx: Transaction) -> None:
-        guest = _known(uuid, await tx.get_instance(canonical_uuid(uuid)))
-        if not await tx.clear_password(guest.uuid):
-            raise NotFound(f"instance {uuid}: it has stored no password")
-
-    await in_transaction(store, use_case)
+    guest = await get_instance(store, uuid)
+    if not await store.clear_password(guest.uuid):
+        raise NotFound(f"instance {uuid}: it has stored no password")
 
 
-async def _check_new(tx: Transaction, instance: Instance) -> None:
-    if await tx.get_instance(instance.uuid):
+async def _check_new(snapshot: Snapshot, instance: Instance) -> None:
+    if await snapshot.get_instance(instance.uuid):
         raise Conflict(f"uuid {instance.uuid}: expected a new one, but it is stored already")
     for address in instance.addresses:
-        owner = await tx.owner(address.ip, address.network)
+        owner = await snapshot.owner(address.ip, address.network)
         if owner:
             where = f"addresses: {address.ip} on {address.network}"
             raise Conflict(f"{where}: expected a free address, but instance {owner} has it")
-
-
-def _check_service_versions(wanted: Request, hosts: Sequence[Host]) -> None:
-    """R17: one old host could be chosen for such a guest later, by whoever migrates it."""
-    old = [f"{host.name} ({host.service_version})" for host in hosts if not host.knows_mixed]
-    if wanted.cpu_policy == "mixed" and old:
-        expected = f"every host at service version {MIXED_SERVICE_VERSION} or later"
-        raise Conflict(
-            f"mixed guests are refused: expected {expected}, but not yet: {', '.join(old)}"
-        )
-
-
-def _candidates(hosts: Sequence[Host], name: str | None) -> Sequence[Host]:
-    named = [host for host in hosts if name in (None, host.name)]
-    if named:
-        return named
-    if name:
-        raise NotFound(f"host {name}: no such host is registered")
-    raise Conflict("no host is registered yet, so there is no place for a guest")

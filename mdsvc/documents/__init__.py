@@ -7,40 +7,78 @@ from collections.abc import Callable, Mapping
 
 from mdsvc.documents import ec2, openstack, own
 from mdsvc.documents.answer import JSON, TEXT, Answer, Path
+from mdsvc.forms import to_json
 from mdsvc.instance import PlacedInstance
 from mdsvc.versions import Entropy, Options
 
 __all__ = ["JSON", "TEXT", "Answer", "Documents", "Path"]
 
 
+ROOM = 64 * 2**20
+"""Bytes; a guest of usual size that has asked for everything takes some tens of thousands."""
+
+_OVERHEAD = 500
+"""Of keeping an answer, beside its body."""
+
+
 class Documents:
     """Finds documents by their path, and keeps the rendered ones of the guests that asked last."""
 
-    def __init__(self, options: Options, entropy: Entropy = os.urandom, keep: int = 1_000) -> None:
+    def __init__(self, options: Options, entropy: Entropy = os.urandom, room: int = ROOM) -> None:
         self.options = options
         self.entropy = entropy
-        self._keep = keep
-        self._kept: dict[str, tuple[PlacedInstance, dict[Path, Answer]]] = {}
+        self.size = 0
+        self._room = room
+        self._kept: dict[str, _Rendered] = {}
 
     def find(self, guest: PlacedInstance, path: Path) -> Answer | None:
         """The document at a path, given as its non-empty segments; None where there is none."""
-        answers = self._answers(guest)
-        if path not in answers:
+        rendered = self._of(guest)
+        if path not in rendered.answers:
             answer = _render(guest, path, self.options)
             if answer is None:  # not kept: a guest can think of no end of paths
                 return None
-            answers[path] = answer
-        return answers[path]
+            self.size += rendered.add(path, answer)
+        answer = rendered.answers[path]
+        while self.size > self._room:
+            self._drop(next(iter(self._kept)))
+        return answer
 
-    def _answers(self, guest: PlacedInstance) -> dict[Path, Answer]:
-        """What is kept for the guest as it is now: a UUID may have been another guest's before."""
-        known, answers = self._kept.pop(guest.uuid, (guest, {}))
-        if known != guest:
-            known, answers = guest, {}
-        if len(self._kept) >= self._keep:
-            del self._kept[next(iter(self._kept))]
-        self._kept[guest.uuid] = known, answers
-        return answers
+    def _of(self, guest: PlacedInstance) -> _Rendered:
+        """What is kept for the guest as it is now: a UUID may have been another guest's before.
+
+        It is the last one now to make room for others.
+        """
+        rendered = self._kept.get(guest.uuid)
+        self._drop(guest.uuid)
+        if rendered is None or rendered.guest != guest:
+            rendered = _Rendered(guest)
+        self._kept[guest.uuid] = rendered
+        self.size += rendered.size
+        return rendered
+
+    def _drop(self, uuid: str) -> None:
+        if rendered := self._kept.pop(uuid, None):
+            self.size -= rendered.size
+
+
+class _Rendered:
+    """A guest with its answers. Versions in which a document is the same share it."""
+
+    def __init__(self, guest: PlacedInstance) -> None:
+        self.guest = guest
+        self.answers: dict[Path, Answer] = {}
+        self.size = len(to_json(guest))
+        self._by_etag: dict[str, Answer] = {}
+
+    def add(self, path: Path, answer: Answer) -> int:
+        """Keep an answer; how many bytes more that takes."""
+        same = self._by_etag.setdefault(answer.etag, answer)
+        shared = same == answer
+        self.answers[path] = same if shared else answer
+        more = _OVERHEAD + (0 if shared and same is not answer else len(answer.body))
+        self.size += more
+        return more
 
 
 def _render(guest: PlacedInstance, path: Path, options: Options) -> Answer | None:

@@ -85,6 +85,12 @@ class _Joined(Cores, frozen=True, dict=True):
 
     @cached_property
     @override
+    def whole(self) -> tuple[int, ...]:
+        whole = (core for domain in self.domains for core in domain.whole)
+        return tuple(sorted(whole, key=int.bit_count))
+
+    @cached_property
+    @override
     def loose_cores(self) -> list[Loose]:
         cores = (core for domain in self.domains for core in domain.loose_cores)
         return sorted(cores, key=attrgetter("free", "size", "entire"))

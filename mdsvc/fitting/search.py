@@ -74,7 +74,7 @@ Variants = Sequence[Sequence[Demand]]
 """The demands of the guest cells, once for each place that the emulator's pCPU may have."""
 
 
-class Found(NamedTuple):
+class Found(msgspec.Struct, frozen=True, gc=False):
     """The best vacancies of a host, with the demands: one of them with the isolated emulator's
     pCPU.
     """
@@ -126,9 +126,9 @@ def _best_unranked(host: Host, asked: Variants) -> Found | None:
     if cost is None:
         return None
     if row.count(cost) == 1:
-        return Found(host, cost, demands, [vacancies(host)[row.index(cost)]])
+        return Found(host, cost, demands, (vacancies(host)[row.index(cost)],))
     ids = {v.cell.id for v, its in zip(vacancies(host), row, strict=True) if its == cost}
-    return Found(host, cost, demands, [next(v for v in ranked(host) if v.cell.id in ids)])
+    return Found(host, cost, demands, (next(v for v in ranked(host) if v.cell.id in ids),))
 
 
 def _floating(host: Host, request: Request) -> int:

@@ -7,6 +7,7 @@ strictly by msgspec: unknown keys, missing keys and wrong types are errors that 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from math import isfinite
 from typing import Any, TypeVar
 
@@ -98,7 +99,11 @@ def _decode(kind: type, value: Any) -> Any:
         raise NotImplementedError(kind)
     if not isinstance(value, str):
         raise ValueError(f"expected {CPU_SET}, got {instead(value, inspect.AnyType())}")
-    return CpuSet.parse(value)
+    return _cpu_set(value)
+
+
+_cpu_set = lru_cache(maxsize=16384)(CpuSet.parse)
+"""Sets are frozen, and all hosts of one model have the same: they share them."""
 
 
 def _encode(value: Any) -> str:

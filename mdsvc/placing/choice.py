@@ -21,7 +21,7 @@ from mdsvc.policy.flavor import Request
 from mdsvc.topology import Host
 
 
-class Ranked(msgspec.Struct, frozen=True):
+class Ranked(msgspec.Struct, frozen=True, gc=False):
     """A host with the best place that was found on it, or on the first by name of the hosts that
     are alike; None where there is none.
     """
@@ -32,12 +32,12 @@ class Ranked(msgspec.Struct, frozen=True):
     @property
     def price(self) -> int | None:
         """What the best layout costs, comparable between hosts; None where there is none."""
-        return self.found and self.found.price
+        return self.found.price if self.found else None
 
     @property
     def cores_broken(self) -> int | None:
         """How many whole cores the best layout breaks; None where there is none."""
-        return self.found and self.found.cores_broken
+        return self.found.cores_broken if self.found else None
 
     def layout(self, request: Request) -> Layout:
         """The best layout. Raises DoesNotFit."""
@@ -69,7 +69,11 @@ def _by_price(ranked: Ranked) -> tuple[bool, int]:
 
 def choose(hosts: Sequence[Host], request: Request) -> tuple[Host, Layout]:
     """The best host with the layout on it. Raises DoesNotFit with the reasons of all hosts."""
-    ranking = rank(hosts, request)
+    return best(rank(hosts, request), request)
+
+
+def best(ranking: Sequence[Ranked], request: Request) -> tuple[Host, Layout]:
+    """The first host of a ranking with the layout on it. Raises DoesNotFit as ``choose`` does."""
     if not ranking or ranking[0].found is None:
         if len(ranking) == 1:
             raise does_not_fit(ranking[0].host, request)

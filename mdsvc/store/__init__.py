@@ -1,7 +1,7 @@
 """What the parts of the program need of a store, and nothing more.
 
-The guest side only reads (``GuestStore``); the operator side changes guests and hosts together in
-one ``Transaction`` (``OperatorStore``).
+The guest side only reads (``GuestStore``). The operator side reads hosts and guests together in a
+``Snapshot``, and changes them together in a ``Transaction`` (``Store``).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Stale(Exception):
 
 
 class GuestStore(Protocol):
-    """What answering a guest needs."""
+    """What answering a guest needs. Raises Unavailable where the store does not answer in time."""
 
     async def get_instance(self, uuid: str) -> PlacedInstance | None:
         """The guest of that UUID."""
@@ -34,18 +34,39 @@ class GuestStore(Protocol):
         """Store the password once; False when there is one already. Only for known guests."""
 
 
-class Transaction(Protocol):
-    """Reads and writes that happen together or not at all.
-
-    What is read and then written back must not have changed in between: ``Stale`` is raised by
-    the write, or when the transaction ends.
-    """
+class Snapshot(Protocol):
+    """Hosts and guests as they were together at one moment. Holds no writer up."""
 
     async def get_host(self, name: str) -> Host | None:
         """The host of that name, with its use."""
 
     async def list_hosts(self) -> Sequence[Host]:
         """Every host, by name."""
+
+    async def get_instance(self, uuid: str) -> PlacedInstance | None:
+        """The guest of that UUID."""
+
+    async def list_instances(self, host: str | None = None) -> Sequence[PlacedInstance]:
+        """Every guest, or every guest of one host, by UUID."""
+
+    async def owner(self, ip: str, network: str) -> str | None:
+        """The UUID of the guest that has the address on that network."""
+
+    async def fleet(self) -> int:
+        """The revision at which a host was last added, or changed its service version.
+
+        Whoever keeps a rule over all hosts (R17) reads it: see ``Transaction``.
+        """
+
+
+class Transaction(Snapshot, Protocol):
+    """A snapshot, and changes to it that happen together when the block ends, or not at all.
+
+    It reads its own changes. What it has read by its name, UUID or address, and ``fleet``, is
+    still as it was when the changes happen; else that raises ``Stale``. What it has only listed
+    may be another by then: a host's guests are as they were while the host is, since each of them
+    is in the host's use (R27).
+    """
 
     async def add_host(self, host: Host) -> bool:
         """Store a new host; False when the name is taken."""
@@ -54,16 +75,13 @@ class Transaction(Protocol):
         """Store a host that this transaction has read, changed."""
 
     async def remove_host(self, name: str) -> bool:
-        """Remove a host; False when there is none of that name."""
-
-    async def get_instance(self, uuid: str) -> PlacedInstance | None:
-        """The guest of that UUID."""
-
-    async def list_instances(self, host: str | None = None) -> Sequence[PlacedInstance]:
-        """Every guest, or every guest of one host, by UUID."""
+        """Remove a host; False when there is none of that name. Conflict while it has guests."""
 
     async def add_instance(self, instance: PlacedInstance) -> bool:
-        """Store a new guest and its addresses; False when the UUID is taken."""
+        """Store a new guest and its addresses; False when the UUID is taken.
+
+        Raises Conflict where another guest has one of the addresses.
+        """
 
     async def update_instance(self, instance: PlacedInstance) -> None:
         """Store a guest that this transaction has read, changed, its generation one higher."""
@@ -71,18 +89,22 @@ class Transaction(Protocol):
     async def remove_instance(self, uuid: str) -> bool:
         """Remove a guest with its addresses and password; False when there is none."""
 
-    async def clear_password(self, uuid: str) -> bool:
-        """Forget what the guest has stored, so that it can store once more; False for nothing."""
-
-    async def owner(self, ip: str, network: str) -> str | None:
-        """The UUID of the guest that has the address on that network."""
-
 
 class Store(GuestStore, Protocol):
     """Both sides of one store."""
 
+    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
+        """Hosts and guests as they are now, for as long as the block lasts."""
+
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        """One transaction, committed when the block ends and undone when it raises."""
+        """One transaction, committed when the block ends and undone when it raises.
+
+        Nobody waits for the block, however long it takes: only its changes, at its end, are
+        written under a lock.
+        """
+
+    async def clear_password(self, uuid: str) -> bool:
+        """Forget what the guest has stored, so that it can store once more; False for nothing."""
 
     async def ready(self) -> None:
         """Return when the store answers; raise what is wrong with it otherwise."""

@@ -1,137 +1,67 @@
-"""The store in memory, for tests and demonstrations: nothing is left when the process ends.
-
-Transactions run side by side, each on the tables as they were when it began. Where one has written
-what another one has written since, the later commit is ``Stale``.
-"""
+"""The store in memory, for tests and demonstrations: nothing is left when the process ends."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 
-from mdsvc.errors import Conflict, NotFound
+from mdsvc.errors import NotFound
 from mdsvc.instance import PlacedInstance
 from mdsvc.store import Stale
+from mdsvc.store.changes import Changes, Put, Stored, addresses
+from mdsvc.store.transaction import BufferedTransaction, ReadSnapshot
 from mdsvc.topology import Host
 
 
 class Tables(msgspec.Struct, frozen=True):
     """What is stored. A change is a change of a copy."""
 
-    hosts: dict[str, Host] = {}
-    instances: dict[str, PlacedInstance] = {}
+    hosts: dict[str, Stored[Host]] = {}
+    instances: dict[str, Stored[PlacedInstance]] = {}
     addresses: dict[tuple[str, str], str] = {}
     passwords: dict[str, bytes] = {}
+    revision: int = 0
+    fleet: int = 0
 
-    def copy(self) -> Tables:
-        """The same tables, to be changed."""
-        return Tables(*(dict(table) for table in msgspec.structs.astuple(self)))
+    def next(self) -> Tables:
+        """A copy, to be changed, at the next revision."""
+        return Tables(
+            dict(self.hosts),
+            dict(self.instances),
+            dict(self.addresses),
+            dict(self.passwords),
+            self.revision + 1,
+            self.fleet,
+        )
 
 
-class MemoryTransaction:
-    """The ``Transaction`` on a copy of the tables."""
+class MemoryReading:
+    """The ``Reading`` of tables: of those that are there when it reads."""
 
-    def __init__(self, before: Tables) -> None:
-        self._before = before
-        self._now = before.copy()
-        self._read: set[str] = set()
-        self._written: set[tuple[str, Any]] = set()
+    def __init__(self, tables: Callable[[], Tables]) -> None:
+        self._tables = tables
 
-    async def get_host(self, name: str) -> Host | None:
-        self._read.add(name)
-        return self._now.hosts.get(name)
+    async def host(self, name: str) -> Stored[Host] | None:
+        return self._tables().hosts.get(name)
 
-    async def list_hosts(self) -> Sequence[Host]:
-        self._read.update(self._now.hosts)
-        return [host for _, host in sorted(self._now.hosts.items())]
+    async def hosts(self) -> Sequence[Stored[Host]]:
+        return [stored for _, stored in sorted(self._tables().hosts.items())]
 
-    async def add_host(self, host: Host) -> bool:
-        if host.name in self._now.hosts:
-            return False
-        self._read.add(host.name)
-        self._put("hosts", host.name, host)
-        return True
+    async def instance(self, uuid: str) -> Stored[PlacedInstance] | None:
+        return self._tables().instances.get(uuid)
 
-    async def update_host(self, host: Host) -> None:
-        assert host.name in self._read, "a host is read before it is changed"
-        if host.name not in self._now.hosts:
-            raise Stale(f"host {host.name} is gone")
-        self._put("hosts", host.name, host)
-
-    async def remove_host(self, name: str) -> bool:
-        for guest in await self.list_instances(name):
-            raise Conflict(f"host {name}: expected no guests on it, but {guest.uuid} is")
-        return self._drop("hosts", name)
-
-    async def get_instance(self, uuid: str) -> PlacedInstance | None:
-        return self._now.instances.get(uuid)
-
-    async def list_instances(self, host: str | None = None) -> Sequence[PlacedInstance]:
-        guests = sorted(self._now.instances.items())
-        return [guest for _, guest in guests if host in (None, guest.host)]
-
-    async def add_instance(self, instance: PlacedInstance) -> bool:
-        if instance.uuid in self._now.instances:
-            return False
-        self._put_instance(instance)
-        return True
-
-    async def update_instance(self, instance: PlacedInstance) -> None:
-        stored = self._now.instances.get(instance.uuid)
-        if stored is None or stored.generation != instance.generation - 1:
-            raise Stale(f"instance {instance.uuid} has changed since it was read, or is gone")
-        self._drop_addresses(stored)
-        self._put_instance(instance)
-
-    async def remove_instance(self, uuid: str) -> bool:
-        stored = self._now.instances.get(uuid)
-        if stored is not None:
-            self._drop_addresses(stored)
-        self._drop("passwords", uuid)
-        return self._drop("instances", uuid)
-
-    async def clear_password(self, uuid: str) -> bool:
-        return self._drop("passwords", uuid)
+    async def instances(self, host: str | None) -> Sequence[Stored[PlacedInstance]]:
+        guests = sorted(self._tables().instances.items())
+        return [stored for _, stored in guests if host in (None, stored.value.host)]
 
     async def owner(self, ip: str, network: str) -> str | None:
-        return self._now.addresses.get((ip, network))
+        return self._tables().addresses.get((ip, network))
 
-    def merged(self, current: Tables) -> Tables:
-        """The current tables with what this transaction has written. Raises Stale."""
-        merged = current.copy()
-        for name, key in self._written:
-            before, now, there = (getattr(t, name) for t in (self._before, self._now, merged))
-            if there.get(key) is not before.get(key):
-                raise Stale(f"another transaction has written {name}: {key}")
-            there.pop(key, None)
-            if key in now:
-                there[key] = now[key]
-        if not {guest.host for guest in merged.instances.values()} <= merged.hosts.keys():
-            raise Stale("a guest's host is gone")
-        return merged
-
-    def _put_instance(self, instance: PlacedInstance) -> None:
-        for address in instance.addresses:
-            key = (address.ip, address.network)
-            if owner := self._now.addresses.get(key):
-                raise Conflict(f"addresses: {address.ip} on {address.network} is that of {owner}")
-            self._put("addresses", key, instance.uuid)
-        self._put("instances", instance.uuid, instance)
-
-    def _drop_addresses(self, instance: PlacedInstance) -> None:
-        for address in instance.addresses:
-            self._drop("addresses", (address.ip, address.network))
-
-    def _put(self, table: str, key: Any, value: object) -> None:
-        self._written.add((table, key))
-        getattr(self._now, table)[key] = value
-
-    def _drop(self, table: str, key: Any) -> bool:
-        self._written.add((table, key))
-        return getattr(self._now, table).pop(key, None) is not None
+    async def fleet(self) -> int:
+        return self._tables().fleet
 
 
 class MemoryStore:
@@ -141,7 +71,8 @@ class MemoryStore:
         self._tables = Tables()
 
     async def get_instance(self, uuid: str) -> PlacedInstance | None:
-        return self._tables.instances.get(uuid)
+        stored = self._tables.instances.get(uuid)
+        return None if stored is None else stored.value
 
     async def find(self, ip: str, network: str | None) -> Sequence[str]:
         return sorted(set(self._owners(ip, network)))
@@ -159,11 +90,22 @@ class MemoryStore:
         self._tables = msgspec.structs.replace(self._tables, passwords=passwords)
         return True
 
+    async def clear_password(self, uuid: str) -> bool:
+        passwords = dict(self._tables.passwords)
+        cleared = passwords.pop(uuid, None) is not None
+        self._tables = msgspec.structs.replace(self._tables, passwords=passwords)
+        return cleared
+
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[MemoryTransaction]:
-        transaction = MemoryTransaction(self._tables)
+    async def snapshot(self) -> AsyncIterator[ReadSnapshot]:
+        yield ReadSnapshot(self._reading())
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[BufferedTransaction]:
+        transaction = BufferedTransaction(self._reading())
         yield transaction
-        self._tables = transaction.merged(self._tables)
+        if changes := transaction.changes():
+            self._tables = _changed(self._tables, changes)
 
     async def ready(self) -> None:
         """Memory always is."""
@@ -171,7 +113,64 @@ class MemoryStore:
     async def close(self) -> None:
         """There is no connection."""
 
+    def _reading(self) -> MemoryReading:
+        tables = self._tables
+        return MemoryReading(lambda: tables)
+
     def _owners(self, ip: str, network: str | None) -> Iterator[str]:
         for (its_ip, its_network), uuid in self._tables.addresses.items():
             if its_ip == ip and network in (None, its_network):
                 yield uuid
+
+
+def _changed(before: Tables, changes: Changes) -> Tables:
+    """The tables with the changes. Raises Stale."""
+    tables = before.next()
+    for (kind, key), revision in changes.read.items():
+        _check(tables.hosts if kind == "host" else tables.instances, key, revision)
+    if changes.fleet not in (None, tables.fleet):
+        raise Stale("the fleet has changed since it was read")
+    for uuid, revision in changes.removed_instances.items():
+        _remove(tables.instances, uuid, revision)
+        _remove_addresses(tables, uuid)
+        tables.passwords.pop(uuid, None)
+    for name, host in changes.put_hosts.items():
+        _put(tables.hosts, name, host, tables.revision)
+    for uuid, guest in changes.put_instances.items():
+        _put(tables.instances, uuid, guest, tables.revision)
+        _remove_addresses(tables, uuid)
+    _add_addresses(tables, changes)
+    for name, revision in changes.removed_hosts.items():
+        _remove(tables.hosts, name, revision)
+    if not {stored.value.host for stored in tables.instances.values()} <= tables.hosts.keys():
+        raise Stale("a guest's host is gone")
+    fleet = tables.revision if changes.moves_fleet else tables.fleet
+    return msgspec.structs.replace(tables, fleet=fleet)
+
+
+def _check(table: dict[str, Any], key: str, revision: int | None) -> None:
+    stored = table.get(key)
+    if (stored and stored.revision) != revision:
+        raise Stale(f"{key} has changed since it was read")
+
+
+def _put(table: dict[str, Any], key: str, put: Put[Any], revision: int) -> None:
+    _check(table, key, put.replaces)
+    table[key] = Stored(revision, put.value)
+
+
+def _remove(table: dict[str, Any], key: str, revision: int) -> None:
+    _check(table, key, revision)
+    del table[key]
+
+
+def _remove_addresses(tables: Tables, uuid: str) -> None:
+    for address in [key for key, owner in tables.addresses.items() if owner == uuid]:
+        del tables.addresses[address]
+
+
+def _add_addresses(tables: Tables, changes: Changes) -> None:
+    for uuid, guest in changes.put_instances.items():
+        for address in addresses(guest.value):
+            if tables.addresses.setdefault(address, uuid) != uuid:
+                raise Stale(f"{address[0]} on {address[1]} has been taken")

@@ -8,33 +8,57 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
+from mdsvc.forms import to_json
 from mdsvc.instance import PlacedInstance
 from mdsvc.store import GuestStore
 
 SECONDS = 0.2
-"""The oldest that an answer may be."""
+"""The oldest that an answer may be, from before it was asked for."""
 
-_MOST = 10_000
+ROOM = 64 * 2**20
+"""Bytes of what is kept, roughly: that of the guests' JSON, and some for each entry."""
+
+_OVERHEAD = 500
+
+
+class _Entry(NamedTuple):
+    read: float
+    value: Any
+    size: int
 
 
 class RecentReads:
     """A ``GuestStore`` before another one."""
 
-    def __init__(self, store: GuestStore, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self, store: GuestStore, clock: Callable[[], float] = monotonic, room: int = ROOM
+    ) -> None:
+        self.size = 0
         self._store = store
         self._clock = clock
-        self._kept: dict[Hashable, tuple[float, Any]] = {}
+        self._room = room
+        self._kept: dict[Hashable, _Entry] = {}
 
     async def get_instance(self, uuid: str) -> PlacedInstance | None:
         guest: PlacedInstance | None = self._recall(uuid)
-        return guest or self._keep(uuid, await self._store.get_instance(uuid))
+        if guest is None:
+            asked = self._clock()
+            guest = await self._store.get_instance(uuid)
+            if guest is not None:
+                self._keep(uuid, _Entry(asked, guest, _OVERHEAD + len(to_json(guest))))
+        return guest
 
     async def find(self, ip: str, network: str | None) -> Sequence[str]:
         key = (ip, network)
-        found: Sequence[str] | None = self._recall(key)
-        return found or self._keep(key, await self._store.find(ip, network))
+        uuids: Sequence[str] | None = self._recall(key)
+        if uuids is None:
+            asked = self._clock()
+            uuids = await self._store.find(ip, network)
+            if uuids:
+                self._keep(key, _Entry(asked, uuids, _OVERHEAD * len(uuids)))
+        return uuids
 
     async def password(self, uuid: str) -> bytes | None:
         return await self._store.password(uuid)
@@ -43,14 +67,23 @@ class RecentReads:
         return await self._store.set_password(uuid, password)
 
     def _recall(self, key: Hashable) -> Any:
-        read, value = self._kept.get(key, (0.0, None))
-        return value if self._clock() - read < SECONDS else None
+        entry = self._kept.get(key)
+        return entry.value if entry and not self._is_old(entry) else None
 
-    def _keep(self, key: Hashable, value: Any) -> Any:
-        """Keep what was found, and forget the oldest where it becomes too much."""
-        self._kept.pop(key, None)
-        if value:
-            if len(self._kept) >= _MOST:
-                del self._kept[next(iter(self._kept))]
-            self._kept[key] = (self._clock(), value)
-        return value
+    def _keep(self, key: Hashable, entry: _Entry) -> None:
+        """The oldest make room, and go when their time is over."""
+        self._drop(key)
+        self._kept[key] = entry
+        self.size += entry.size
+        while self._kept:
+            oldest = next(iter(self._kept))
+            if self.size <= self._room and not self._is_old(self._kept[oldest]):
+                break
+            self._drop(oldest)
+
+    def _is_old(self, entry: _Entry) -> bool:
+        return self._clock() - entry.read >= SECONDS
+
+    def _drop(self, key: Hashable) -> None:
+        if entry := self._kept.pop(key, None):
+            self.size -= entry.size

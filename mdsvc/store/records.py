@@ -7,7 +7,6 @@ the current one; a change of what stands in ``VALUE`` is a new form and one more
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 import msgpack
@@ -23,11 +22,6 @@ T = TypeVar("T")
 
 Value = dict[str, Any]
 Upgrade = Callable[[Value], Value]
-
-
-KEPT = 4096
-"""Records whose values are kept: a guest that asks again, and every host for each placement, cost
-a look-up. With usual records some tens of MiB; a value is frozen, so it can be shared."""
 
 
 class BadRecord(MdsvcError):
@@ -60,12 +54,6 @@ def pack(kind: Kind[T], key: str, value: T) -> bytes:
 
 def unpack(kind: Kind[T], key: str, record: bytes) -> T:
     """The value of a record of any known form. Raises BadRecord naming the record."""
-    value: T = _unpack(kind, key, record)
-    return value
-
-
-@lru_cache(maxsize=KEPT)
-def _unpack(kind: Kind[Any], key: str, record: bytes) -> Any:
     where = f"the stored {kind.name} {key}"
     form, value = _open(where, record)
     if not 1 <= form <= kind.form:

@@ -21,7 +21,8 @@ from mdsvc.control.instances import create_instance, delete_instance, get_instan
 from mdsvc.cpuset import CpuSet
 from mdsvc.discovery import Machine, discovered
 from mdsvc.errors import BadInput, CannotStay, Conflict
-from mdsvc.store.memory import MemoryStore, MemoryTransaction
+from mdsvc.store.memory import MemoryStore
+from mdsvc.store.transaction import BufferedTransaction
 from mdsvc.topology import Host, HostCell
 from tests.books.truth import untruths
 from tests.books.values import (
@@ -241,7 +242,7 @@ class Overtaken(MemoryStore):
 
     @override
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[MemoryTransaction]:
+    async def transaction(self) -> AsyncIterator[BufferedTransaction]:
         async with super().transaction() as tx:
             yield tx
             rival, self.rival = self.rival, None

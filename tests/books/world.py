@@ -14,7 +14,13 @@ from mdsvc.topology import Host
 
 Json = dict[str, Any]
 
-POOLS: list[dict[int, int]] = [{}]
+POOLS: list[dict[int, int]] = [
+    {},
+    {4: 131072},
+    {4: 65536, 2048: 128},
+    {2048: 96},
+    {64: 4096},
+]
 """Pages by their size in KiB."""
 
 
@@ -141,7 +147,7 @@ def _fewer_pages(random: Random, form: Json) -> None:
 
 def _new_ratios(random: Random, form: Json) -> None:
     form["cpu_allocation_ratio"] = random.choice([0.5, 1.0, 2.0, 16.0])
-    form["ram_allocation_ratio"] = random.choice([1.0, 1.5])
+    form["ram_allocation_ratio"] = random.choice([0.5, 1.0, 1.5])
 
 
 def _new_service_version(random: Random, form: Json) -> None:

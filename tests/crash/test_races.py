@@ -42,6 +42,23 @@ def test_two_processes_fill_a_host_and_take_nothing_twice(mdsvc: Mdsvc, audit: A
     assert len(audit()) == 6
 
 
+def test_eight_processes_fill_a_host_as_one_alone_would(mdsvc: Mdsvc, audit: Audit) -> None:
+    """Who loses a race gets another turn; who is told that there is no room, there is none for."""
+    jobs = [[plain(10 * job + n, flavor=PAIR) for n in range(2)] for job in range(8)]
+    codes = Counter(code for done in together(mdsvc, *jobs) for code in done)
+    assert codes == {0: 6, 3: 10}
+    assert len(audit()) == 6
+
+
+def test_eight_processes_that_all_have_room_all_place_their_guests(
+    mdsvc: Mdsvc, audit: Audit
+) -> None:
+    jobs = [[plain(10 * job + n, flavor=FLOATING) for n in range(4)] for job in range(8)]
+    codes = Counter(code for done in together(mdsvc, *jobs) for code in done)
+    assert codes == {0: 32}
+    assert len(audit()) == 32
+
+
 def test_many_guests_of_all_kinds_add_up(mdsvc: Mdsvc, audit: Audit) -> None:
     for number in range(2, 6):
         assert mdsvc("host", "add", "-", stdin=host(f"h{number}")).code == 0

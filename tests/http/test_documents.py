@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from mdsvc.documents import Documents
+from mdsvc.documents import Documents, ec2
 from mdsvc.instance import Base64
-from mdsvc.versions import Options
+from mdsvc.versions import BY_NAME, Options
 from tests.http.conftest import Serve
 from tests.http.fakes import FakeStore
 from tests.http.guests import poor, rich
@@ -204,8 +204,10 @@ async def test_network_data_is_what_was_given_or_empty(serve: Serve) -> None:
 
 
 def test_what_is_rendered_is_kept_for_the_guests_that_asked_last() -> None:
-    documents = Documents(Options(), keep=2)
     guests = [replace(poor(), uuid=poor().uuid[:-1] + str(n)) for n in range(3)]
+    one = Documents(Options())
+    one.find(poor(), ("latest", "meta-data", "hostname"))
+    documents = Documents(Options(), room=2 * one.size)
     first, second, third = guests
 
     def find(guest: Any) -> Any:
@@ -216,6 +218,27 @@ def test_what_is_rendered_is_kept_for_the_guests_that_asked_last() -> None:
     find(third)
     assert find(first) is kept[0]
     assert find(second) is not kept[1]
+    assert documents.size <= 2 * one.size
+
+
+def test_what_is_kept_is_counted_in_bytes_and_the_same_content_once() -> None:
+    """User data of 64 KiB, read in every version: 1.2 MiB, were each one kept."""
+    documents = Documents(Options(), room=300_000)
+    large = replace(poor(), user_data="x" * 60_000)
+    for version in BY_NAME:
+        found = documents.find(large, ("openstack", version, "user_data"))
+        assert found
+        assert len(found.body) == 60_000
+    for version in ec2.LISTED:
+        assert documents.find(large, (version, "user-data"))
+    assert 120_000 < documents.size < 150_000, "the guest itself, and its user data"
+    for number in range(10):
+        other = replace(large, uuid=poor().uuid[:-1] + str(number))
+        assert documents.find(other, ("latest", "user-data"))
+        assert documents.size <= 300_000
+    tiny = Documents(Options(), room=1_000)
+    assert tiny.find(large, ("latest", "user-data"))
+    assert tiny.size == 0, "what has no room at all is not kept"
 
 
 @pytest.mark.parametrize("generation", [1, 2])

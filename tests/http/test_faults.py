@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import force_setattr
 from typing_extensions import override
 
-from mdsvc.errors import MdsvcError
+from mdsvc.errors import MdsvcError, Unavailable
 from mdsvc.store import Stale
 from tests.http.conftest import Serve
 from tests.http.fakes import FakeStore, SealedStore
@@ -27,6 +27,7 @@ FAULTS = [
     *(OSError(5, "I/O error"), ZeroDivisionError(), TimeoutError(), AssertionError("never")),
     *(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no"), ValueError("two\nlines\x1b[31m")),
     *(MdsvcError("mysql://db1\nis down"), Stale("SQLITE_BUSY")),
+    Unavailable("the store is busy: database is locked"),
 ]
 BY_NAME = pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
 

@@ -145,12 +145,10 @@ async def test_a_password_is_stored_once_and_outlives_a_change_of_the_guest(stor
 
 async def test_a_password_that_is_cleared_can_be_stored_again(store: Store) -> None:
     await fill(store, host(), guest(1))
-    async with store.transaction() as tx:
-        assert not await tx.clear_password(uuid(1))
+    assert not await store.clear_password(uuid(1))
     await store.set_password(uuid(1), b"first")
-    async with store.transaction() as tx:
-        assert await tx.clear_password(uuid(1))
-        assert not await tx.clear_password(uuid(1))
+    assert await store.clear_password(uuid(1))
+    assert not await store.clear_password(uuid(1))
     assert await store.password(uuid(1)) is None
     assert await store.set_password(uuid(1), b"second")
     assert await store.password(uuid(1)) == b"second"

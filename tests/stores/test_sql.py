@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 from sqlalchemy import update
 
-from mdsvc.errors import BadInput, MdsvcError
-from mdsvc.store import Stale
-from mdsvc.store.sql import open_sql, sqlite, tables
+from mdsvc.errors import BadInput, MdsvcError, Unavailable
+from mdsvc.store import Stale, sql
+from mdsvc.store.sql import engines, open_sql, schema, sqlite, tables
 from mdsvc.store.sql.engines import Engines
 
 from .values import count_up, fill, floating, guest, host, run, uuid
@@ -25,35 +26,39 @@ async def test_a_new_store_can_be_opened_by_many_at_once(url: str) -> None:
         await store.close()
 
 
-async def test_a_generation_that_moved_on_is_stale(url: str) -> None:
-    """SQLite lets nobody write in between; another database may."""
-    store = await open_sql(url)
-    await fill(store, host())
-    async with store.transaction() as tx:
-        found = await tx.get_host("h1")
-        assert found
-        await tx._connection.execute(update(tables.HOSTS).values(generation=7))
-        with pytest.raises(Stale, match="host h1 has changed"):
-            await tx.update_host(found)
-    await store.close()
-
-
-async def test_a_lock_that_is_never_released_is_stale(
+async def test_a_lock_that_is_never_released_is_given_up_in_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
+    assert 2 <= 2 * engines.WAIT_SECONDS <= 5, "for a connection, and then for the lock"
+    monkeypatch.setattr(sqlite, "WAIT_SECONDS", 0.05)
     store = await open_sql(f"sqlite:///{tmp_path}/store.db")
     await fill(store, host(), guest(1))
     holder = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
-    with pytest.raises(Stale, match="locked"):
-        async with store.transaction():
-            pytest.fail("the lock was taken")
-    with pytest.raises(Stale, match="locked"):
+    with pytest.raises(Unavailable, match="the store is busy: database is locked"):
+        await fill(store, host("h2"))
+    with pytest.raises(Unavailable, match="the store is busy: database is locked"):
         await store.set_password(uuid(1), b"secret")
     assert await store.get_instance(uuid(1)) == guest(1)
     holder.close()
     await run(store, count_up)
+    await store.close()
+
+
+async def test_a_connection_that_is_never_free_is_given_up_in_time(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "WAIT_SECONDS", 0.05)
+    store = await open_sql(url)
+    async with AsyncExitStack() as stack:
+        for _ in range(sqlite.READERS):
+            await stack.enter_async_context(store.snapshot())
+        with pytest.raises(Unavailable, match="the store is busy: no connection"):
+            async with store.snapshot():
+                pytest.fail("there was another connection")
+        assert await store.get_instance(uuid(1)) is None, "guests have connections of their own"
+    async with store.snapshot() as snapshot:
+        assert await snapshot.list_hosts() == []
     await store.close()
 
 
@@ -62,14 +67,14 @@ async def test_opening_waits_for_who_makes_the_file(
 ) -> None:
     tries = []
 
-    async def prepare(engines: Engines) -> None:
-        tries.append(engines)
+    async def prepare(those: Engines) -> None:
+        tries.append(those)
         if len(tries) < 3:
             raise Stale
-        await real(engines)
+        await real(those)
 
-    real = tables.prepare
-    monkeypatch.setattr(tables, "prepare", prepare)
+    real = schema.prepare
+    monkeypatch.setattr(schema, "prepare", prepare)
     store = await open_sql(url)
     assert len(tries) == 3
     await store.ready()
@@ -79,7 +84,8 @@ async def test_opening_waits_for_who_makes_the_file(
 async def test_opening_a_file_that_stays_locked_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(sql, "WAIT_SECONDS", 0.05)
     holder = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     with pytest.raises(BadInput, match=r"--store sqlite:.*store\.db: .*database is locked"):
@@ -87,12 +93,13 @@ async def test_opening_a_file_that_stays_locked_is_told(
     holder.close()
 
 
-async def test_readers_cannot_write(url: str) -> None:
+@pytest.mark.parametrize("engine", ["reads", "snapshots"])
+async def test_readers_cannot_write(url: str, engine: str) -> None:
     store = await open_sql(url)
     await fill(store, host())
-    async with store._engines.reads.connect() as connection:
+    async with getattr(store._engines, engine).connect() as connection:
         with pytest.raises(Exception, match="readonly"):
-            await connection.execute(update(tables.HOSTS).values(generation=7))
+            await connection.execute(update(tables.HOSTS).values(revision=7))
     await store.close()
 
 

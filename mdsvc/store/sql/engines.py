@@ -1,4 +1,4 @@
-"""The connections of a database: one engine for those who read, and one for those who write."""
+"""The connections of a database: an engine for each way to use it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 EXPECTED = "sqlite:///relative.db or sqlite:////absolute.db"
 
+WAIT_SECONDS = 2
+"""For how long anybody waits for a connection, and then for a lock, before it is told that the
+store does not answer: a guest asks again after 10 s, so it must hear of it well before."""
+
 
 class Engines(NamedTuple):
-    """``reads`` commits by itself and takes no write lock; ``writes`` runs transactions."""
+    """``reads`` answers one query at a time, of the last commit. ``snapshots`` runs transactions
+    that only read, and see the store as it was at their first query: no writer waits for them.
+    ``writes`` runs short transactions; at its first statement or before, each waits for the others.
+    """
 
     reads: AsyncEngine
+    snapshots: AsyncEngine
     writes: AsyncEngine

@@ -11,13 +11,10 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from mdsvc.errors import BadInput
-from mdsvc.store.sql.engines import EXPECTED, Engines
-
-BUSY_SECONDS = 10
-"""For how long one writer waits for another one before it gives up, and is run again."""
+from mdsvc.store.sql.engines import EXPECTED, WAIT_SECONDS, Engines
 
 READERS = 4
-"""Connections, each a thread, that answer guests at the same time."""
+"""Connections, each a thread, that answer guests at the same time; and as many snapshots."""
 
 
 def engines(url: URL) -> Engines:
@@ -25,20 +22,26 @@ def engines(url: URL) -> Engines:
     _check_file(url)
     options: dict[str, Any] = {
         "url": url.set(drivername="sqlite+aiosqlite"),
-        "connect_args": {"timeout": BUSY_SECONDS},
+        "connect_args": {"timeout": WAIT_SECONDS},
         "max_overflow": 0,
+        "pool_timeout": WAIT_SECONDS,
     }
     reads = create_async_engine(
         **options, isolation_level="AUTOCOMMIT", pool_size=READERS, pool_reset_on_return=None
     )
+    # Apart from those that answer guests: a listing takes its time.
+    snapshots = create_async_engine(**options, pool_size=READERS)
     # One connection: a store's own writers wait for it in the order in which they came, and only
     # those of other processes for the lock, which they look at again and again.
     writes = create_async_engine(**options, pool_size=1)
     event.listen(reads.sync_engine, "connect", _prepare_reader)
+    event.listen(snapshots.sync_engine, "connect", _prepare_snapshots)
+    event.listen(snapshots.sync_engine, "begin", _begin_snapshot)
+    event.listen(snapshots.sync_engine, "invalidate", _release)
     event.listen(writes.sync_engine, "connect", _prepare_writer)
     event.listen(writes.sync_engine, "begin", _begin)
     event.listen(writes.sync_engine, "invalidate", _release)
-    return Engines(reads, writes)
+    return Engines(reads, snapshots, writes)
 
 
 def _check_file(url: URL) -> None:
@@ -61,6 +64,11 @@ def _prepare_reader(connection: Any, _record: object) -> None:
     _run(connection, "PRAGMA query_only = ON")
 
 
+def _prepare_snapshots(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # sqlite3 begins no transaction of its own
+    _run(connection, "PRAGMA query_only = ON")
+
+
 def _prepare_writer(connection: Any, _record: object) -> None:
     """Write-ahead log: readers see the last commit while a writer works, and neither waits.
 
@@ -76,6 +84,11 @@ def _run(connection: Any, statement: str) -> None:
     cursor = connection.cursor()
     cursor.execute(statement)
     cursor.close()
+
+
+def _begin_snapshot(connection: Connection) -> None:
+    """The first query sees the last commit, and all that follow see the same."""
+    connection.exec_driver_sql("BEGIN")
 
 
 def _begin(connection: Connection) -> None:

@@ -1,26 +1,26 @@
-"""The tables of the SQL store, written for every database, and making them."""
+"""The tables of the SQL store, written for every database.
+
+A ``revision`` is a number of the whole store, new with each change, and never comes back. A guest's
+``generation`` is the guest's own, from 1, and stands in what it reads.
+"""
 
 from __future__ import annotations
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
     String,
     Table,
-    insert,
-    inspect,
-    select,
 )
-from sqlalchemy.engine import Connection
 
-from mdsvc.errors import BadInput
-from mdsvc.store.sql.engines import EXPECTED, Engines
-
-VERSION = 1
-"""Of the tables. What stands in a record has a version of its own."""
+SCHEMA, REVISION, FLEET = "schema", "revision", "fleet"
+"""The rows of ``meta``: the version of the tables; the revision that was taken last; and the one
+at which a host was last added, or changed its service version."""
 
 
 def _text(length: int) -> String:
@@ -41,14 +41,15 @@ META = Table(
     "meta",
     METADATA,
     Column("name", _text(64), primary_key=True),
-    Column("value", Integer, nullable=False),
+    Column("value", BigInteger, nullable=False),
 )
 HOSTS = Table(
     "hosts",
     METADATA,
     Column("name", _text(255), primary_key=True),
-    Column("generation", Integer, nullable=False),
+    Column("revision", BigInteger, nullable=False),
     Column("record", _BYTES, nullable=False),
+    Index("hosts_by_revision", "revision", "name"),  # all that a listing asks of hosts it knows
 )
 INSTANCES = Table(
     "instances",
@@ -56,7 +57,9 @@ INSTANCES = Table(
     Column("uuid", _text(36), primary_key=True),
     Column("host", ForeignKey(HOSTS.c.name), nullable=False, index=True),
     Column("generation", Integer, nullable=False),
+    Column("revision", BigInteger, nullable=False),
     Column("record", _BYTES, nullable=False),
+    Index("instances_by_revision", "revision", "uuid"),
 )
 _UUID = INSTANCES.c.uuid
 ADDRESSES = Table(
@@ -72,31 +75,3 @@ PASSWORDS = Table(
     Column("uuid", ForeignKey(_UUID, ondelete="CASCADE"), primary_key=True),
     Column("password", _BYTES, nullable=False),
 )
-
-
-async def prepare(engines: Engines) -> None:
-    """Make the tables where there are none yet, all or none. Raises BadInput."""
-    async with engines.reads.connect() as connection:
-        there = await connection.run_sync(_is_there)
-    if not there:
-        async with engines.writes.begin() as connection:
-            await connection.run_sync(_make)
-
-
-def _is_there(connection: Connection) -> bool:
-    tables = inspect(connection).get_table_names()
-    if not tables:
-        return False
-    if META.name not in tables:
-        raise BadInput(f"the database is another program's; expected an empty one or {EXPECTED}")
-    version = connection.scalar(select(META.c.value).where(META.c.name == "schema"))
-    if version != VERSION:
-        raise BadInput(f"its tables are of version {version}; expected {VERSION}, known here")
-    return True
-
-
-def _make(connection: Connection) -> None:
-    """Another process may have been first: it is looked again, now that nobody else writes."""
-    if not _is_there(connection):
-        METADATA.create_all(connection)
-        connection.execute(insert(META).values(name="schema", value=VERSION))

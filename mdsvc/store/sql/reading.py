@@ -1,0 +1,123 @@
+"""Reading hosts and guests in one snapshot of a SQL database.
+
+A listing asks for keys and revisions first, which an index has, and then for the records of those
+alone whose values are not kept, some at a time; they are unpacked beside the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeVar
+
+from sqlalchemy import BindParameter, bindparam, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from mdsvc.instance import PlacedInstance
+from mdsvc.store.changes import Stored
+from mdsvc.store.kept import Kept
+from mdsvc.store.records import GUEST, HOST, unpack
+from mdsvc.store.sql.tables import ADDRESSES, FLEET, HOSTS, INSTANCES, META
+from mdsvc.topology import Host
+
+T = TypeVar("T")
+
+_BATCH = 256
+"""Records that are fetched and unpacked at a time: some tens of milliseconds of work."""
+
+_NAME: BindParameter[str] = bindparam("a_name")
+_UUID: BindParameter[str] = bindparam("a_uuid")
+_KEYS: BindParameter[Sequence[str]] = bindparam("keys", expanding=True)
+
+_HOST_KEYS = select(HOSTS.c.name, HOSTS.c.revision)
+_HOST_RECORDS = select(HOSTS.c.name, HOSTS.c.revision, HOSTS.c.record)
+_HOST = _HOST_RECORDS.where(HOSTS.c.name == _NAME)
+_SOME_HOSTS = _HOST_RECORDS.where(HOSTS.c.name.in_(_KEYS))
+
+_GUEST_KEYS = select(INSTANCES.c.uuid, INSTANCES.c.revision)
+_GUEST_KEYS_ON = _GUEST_KEYS.where(INSTANCES.c.host == _NAME)
+_GUEST_RECORDS = select(INSTANCES.c.uuid, INSTANCES.c.revision, INSTANCES.c.record)
+GUEST_OF_UUID = _GUEST_RECORDS.where(INSTANCES.c.uuid == _UUID)
+_SOME_GUESTS = _GUEST_RECORDS.where(INSTANCES.c.uuid.in_(_KEYS))
+
+_OWNER = select(ADDRESSES.c.uuid).where(
+    ADDRESSES.c.ip == bindparam("an_ip"), ADDRESSES.c.network == bindparam("a_network")
+)
+_FLEET = select(META.c.value).where(META.c.name == FLEET)
+
+
+class Caches(NamedTuple):
+    """The values that a store keeps of its records."""
+
+    hosts: Kept[Host]
+    guests: Kept[PlacedInstance]
+
+
+def caches() -> Caches:
+    """Room for every host of some ten thousand, since each placement looks at them all; and for
+    the guests that ask.
+    """
+    return Caches(Kept(HOST, 32 * 2**20), Kept(GUEST, 16 * 2**20))
+
+
+class SqlReading:
+    """The ``Reading`` of one connection."""
+
+    def __init__(self, connection: AsyncConnection, kept: Caches) -> None:
+        self._connection = connection
+        self._kept = kept
+
+    async def host(self, name: str) -> Stored[Host] | None:
+        rows = await self._rows(_HOST, a_name=name)
+        return self._kept.hosts.read(*rows[0]) if rows else None
+
+    async def hosts(self) -> Sequence[Stored[Host]]:
+        keys = await self._rows(_HOST_KEYS)
+        self._kept.hosts.forget_others({key for key, _ in keys})
+        return await self._listed(self._kept.hosts, keys, _SOME_HOSTS)
+
+    async def instance(self, uuid: str) -> Stored[PlacedInstance] | None:
+        rows = await self._rows(GUEST_OF_UUID, a_uuid=uuid)
+        return self._kept.guests.read(*rows[0]) if rows else None
+
+    async def instances(self, host: str | None) -> Sequence[Stored[PlacedInstance]]:
+        if host is None:
+            keys = await self._rows(_GUEST_KEYS)
+        else:
+            keys = await self._rows(_GUEST_KEYS_ON, a_name=host)
+        return await self._listed(self._kept.guests, keys, _SOME_GUESTS)
+
+    async def owner(self, ip: str, network: str) -> str | None:
+        rows = await self._rows(_OWNER, an_ip=ip, a_network=network)
+        return rows[0].uuid if rows else None
+
+    async def fleet(self) -> int:
+        [row] = await self._rows(_FLEET)
+        revision: int = row.value
+        return revision
+
+    async def _listed(
+        self, kept: Kept[T], keys: Iterable[tuple[str, int]], records: Any
+    ) -> list[Stored[T]]:
+        """The values of these revisions, by key; Python orders text as the bytes of its UTF-8."""
+        ordered = sorted(keys, key=itemgetter(0))  # rows compare slowly
+        values = {key: kept.get(key, revision) for key, revision in ordered}
+        for some in _batches([key for key, stored in values.items() if stored is None]):
+            rows = await self._rows(records, keys=some)
+            fresh = await asyncio.to_thread(_unpacked, kept, rows)
+            for row, stored in zip(rows, fresh, strict=True):
+                kept.keep_listed(row[0], stored, len(row[2]))
+                values[row[0]] = stored
+        return [stored for stored in values.values() if stored is not None]
+
+    async def _rows(self, statement: Any, **values: Any) -> Sequence[Any]:
+        return (await self._connection.execute(statement, values)).all()
+
+
+def _unpacked(kept: Kept[T], rows: Sequence[Any]) -> list[Stored[T]]:
+    return [Stored(revision, unpack(kept.kind, key, record)) for key, revision, record in rows]
+
+
+def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (keys[at : at + _BATCH] for at in range(0, len(keys), _BATCH))
