@@ -93,10 +93,8 @@ def test_huge_pages_that_are_booked_are_asked_for(
     sizes: Sequence[int], size: str, huge: bool
 ) -> None:
     on = host_of(grid(2, 8))
-    pools = tuple(PagePool(size_kb=size, total=2**24 // size) for size in sizes)
-    memory_mb = 2**14 * len(pools)
-    cells = tuple(replace(cell, pages=pools, memory_mb=memory_mb) for cell in on.cells)
-    on = replace(on, cells=cells)
+    pools = tuple(PagePool(size_kb=size, total=2**24 // len(sizes) // size) for size in sizes)
+    on = replace(on, cells=tuple(replace(cell, pages=pools) for cell in on.cells))
     guest = placed({**DEDICATED, "hw:mem_page_size": size}, on)
     xml = domain(guest, on)
     (cell,) = guest.layout.cells
