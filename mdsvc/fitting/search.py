@@ -112,7 +112,14 @@ def best_of_many(host: Host, request: Request) -> Found | None:
 
 
 def _best_ranked(host: Host, asked: Variants) -> Found | None:
-    found = _cheapest(_ranks(host), asked)
+    if len(asked[0]) == 1:  # case 3
+        [demands] = asked
+        row = _row(demands[0], _ranks(host))
+        cost = _least(row)
+        if cost is None:
+            return None
+        return Found(host, cost, demands, (ranked(host)[row.index(cost)],))
+    found = _cheapest(_ranks(host), asked) if len(asked) > 1 else _solved(_ranks(host), asked[0])
     if found is None:
         return None
     in_order = ranked(host)
@@ -122,13 +129,19 @@ def _best_ranked(host: Host, asked: Variants) -> Found | None:
 def _best_unranked(host: Host, asked: Variants) -> Found | None:
     [demands] = asked  # case 2
     row = _row(demands[0], [_rank(host, vacancy, 0, 1) for vacancy in vacancies(host)])
-    cost = min((cost for cost in row if cost is not None), default=None)
+    cost = _least(row)
     if cost is None:
         return None
     if row.count(cost) == 1:
         return Found(host, cost, demands, (vacancies(host)[row.index(cost)],))
     ids = {v.cell.id for v, its in zip(vacancies(host), row, strict=True) if its == cost}
     return Found(host, cost, demands, (next(v for v in ranked(host) if v.cell.id in ids),))
+
+
+def _least(row: Sequence[int | None]) -> int | None:
+    """The least cost of a row; None where there is none."""
+    costs = [cost for cost in row if cost is not None]
+    return min(costs) if costs else None
 
 
 def _floating(host: Host, request: Request) -> int:
@@ -279,26 +292,35 @@ class _Bound(NamedTuple):
     home: int
 
 
+def _solved(
+    ranks: Sequence[_Rank],
+    demands: Sequence[Demand],
+    rows: Mapping[Demand, Sequence[int | None]] | None = None,
+) -> _Assignment | None:
+    """The cheapest assignment of these demands; their rows need not be made twice."""
+    rows = rows or {demand: _row(demand, ranks) for demand in dict.fromkeys(demands)}  # case 4
+    costs = [rows[demand] for demand in demands]
+    columns = assign(costs)
+    if columns is None:
+        return None
+    total = sum([row[column] or 0 for row, column in zip(costs, columns, strict=True)])
+    return _Assignment(total, demands, columns)
+
+
 def _cheapest(ranks: Sequence[_Rank], asked: Variants) -> _Assignment | None:
     """Over the variants of the demands: the fewest cores broken, then the fewest L3 domains, then
     the earliest variant.
     """
-    if len(asked) == 1 == len(asked[0]):  # case 3
-        row = _row(asked[0][0], ranks)
-        cost = min((cost for cost in row if cost is not None), default=None)
-        return None if cost is None else _Assignment(cost, asked[0], [row.index(cost)])
     rows = {demand: _row(demand, ranks) for demands in asked for demand in dict.fromkeys(demands)}
     cheapest, reached = None, None
-    for bound in _bounds(asked, rows) if len(asked) > 1 else (_Bound(0, 0),):  # cases 5 and 4
+    for bound in _bounds(asked, rows):  # case 5
         if reached and reached <= bound:
             break  # neither this variant nor a later one is better
-        costs = [rows[demand] for demand in asked[bound.home]]
-        columns = assign(costs)
-        if columns is not None:
-            total = sum(row[column] or 0 for row, column in zip(costs, columns, strict=True))
-            this = _Bound(total // _DOMAIN, bound.home)
+        solved = _solved(ranks, asked[bound.home], rows)
+        if solved is not None:
+            this = _Bound(solved.cost // _DOMAIN, bound.home)
             if reached is None or this < reached:
-                cheapest, reached = _Assignment(total, asked[bound.home], columns), this
+                cheapest, reached = solved, this
     return cheapest
 
 
