@@ -13,10 +13,10 @@ die() {
     exit 1
 }
 
-# start JOB FUNCTION
+# start JOB FUNCTION [ARGUMENT...]
 start() {
     mkdir -p $logs
-    ( exec >"$logs/$1.log" 2>&1; "$2" ) &
+    ( exec >"$logs/$1.log" 2>&1; "${@:2}" ) &
     running[$1]=$!
     began=true
 }
