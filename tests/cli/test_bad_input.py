@@ -210,7 +210,7 @@ IMPORTS = (
          _xml(f"<cells><cell id='0'><cpus>{CPU}</cpus></cell></cells>"), "expected no CPU twice"),
     *(Case(f"{flag} not of this host", (*IMPORT, f"--{flag}", "0-1"),
            _xml(f"<cells><cell id='0'><cpus>{CPU}</cpus></cell></cells>"),
-           f"cpu_{flag}_set: CPUs 1 are not of this host") for flag in ("shared", "dedicated")),
+           f"cpu_{flag}_set: CPUs 1 are not among") for flag in ("shared", "dedicated")),
 )  # fmt: skip
 
 FILES = (
