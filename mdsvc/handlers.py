@@ -123,7 +123,7 @@ async def _changed(call: _Call, answer: Answer) -> Answer:
     deadline = asyncio.get_running_loop().time() + _timeout(call)
     while answer.etag == last:
         left = deadline - asyncio.get_running_loop().time()
-        if left <= 0:
+        if left <= 0 or call.request.transport is None:  # time is up, or the guest has hung up
             break
         await asyncio.sleep(min(_POLL_SECONDS, left))
         guest = await call.guests.store.get_instance(call.guest.uuid)

@@ -264,12 +264,6 @@ class Host(Form, frozen=True, dict=True):
         """How much of one of its pools guests may have together, by its ratio."""
         return pool.limit_kb(self.ram_allocation_ratio, overcommits)
 
-    def pools_over(self, cell: HostCell) -> tuple[MemoryPool, ...]:
-        """The pools of a cell of which more is in use than guests may have of it at the most."""
-        return tuple(
-            pool for pool in cell.pools if pool.used_kb > self.limit_kb(pool, overcommits=True)
-        )
-
     @property
     def memory_mb(self) -> int:
         """What all pools of all cells hold, in MiB."""

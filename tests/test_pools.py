@@ -107,24 +107,6 @@ def test_r15_only_the_base_pool_overcommits(
     assert described.limit_kb(large) == described.limit_kb(large, overcommits=True) == huge * GB
 
 
-@pytest.mark.parametrize(
-    ("ratio", "used_mb", "huge", "over"),
-    [
-        (1.0, 65536, 56, []),
-        (1.0, 65537, 56, [4]),
-        (1.5, 57344 + 12288, 56, []),
-        (1.5, 57344 + 12289, 56, [4]),
-        (1.5, 0, 57, [GB]),
-        (0.5, 0, 29, [GB]),
-        (0.5, 8192, 29, [GB]),
-    ],
-)
-def test_which_pools_are_over(ratio: float, used_mb: int, huge: int, over: list[int]) -> None:
-    pools = pages((4, 2097152, 0), (GB, 56, huge))
-    described = host(ratio, pages=pools, memory_used_mb=used_mb)
-    assert [pool.size_kb for pool in described.pools_over(described.cells[0])] == over
-
-
 def test_what_the_base_pools_have_left_for_guests_that_float() -> None:
     pools = pages((4, 2097152, 0), (GB, 56, 0))
     described = host(1.5, floating_memory_mb=1024, pages=pools, memory_used_mb=9216)

@@ -134,9 +134,9 @@ async def get_host(store: Store, name: str) -> tuple[Host, Sequence[PlacedInstan
     """One host with its use, and its guests."""
 
     async def use_case(snapshot: Snapshot) -> tuple[Host, Sequence[PlacedInstance]]:
-        found = await snapshot.get_host(name)
-        if found is None:
+        host = await snapshot.get_host(name)
+        if host is None:
             raise NotFound(f"host {name}: no such host is registered")
-        return found, await snapshot.list_instances(name)
+        return host, await snapshot.list_instances(name)
 
     return await in_snapshot(store, use_case)

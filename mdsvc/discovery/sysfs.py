@@ -132,10 +132,10 @@ def _socket(topologies: Iterable[Path]) -> int | None:
 
 def _memory_kb(meminfo: Path) -> int:
     """``MemTotal``, with ``Node N`` in front in a node's file."""
-    found = re.search(r"(?m)^(?:Node [0-9]+ )?MemTotal: +([0-9]{1,15}) kB$", _read(meminfo))
-    if not found:
+    total = re.search(r"(?m)^(?:Node [0-9]+ )?MemTotal: +([0-9]{1,15}) kB$", _read(meminfo))
+    if not total:
         raise BadInput(f"{meminfo}: expected a line like `MemTotal: 16384 kB`")
-    return int(found[1])
+    return int(total[1])
 
 
 def _huge_pages(directory: Path) -> tuple[PagePool, ...]:

@@ -99,9 +99,7 @@ _TABLE = (
     _Entry("public-ipv4", "2007-01-19", lambda guest: _ipv4(guest, floating=True)),
     _Entry("instance-type", "2007-08-29", lambda guest: one_line(guest.flavor.name)),
     _Entry("block-device-mapping/", "2007-12-15", _mappings),
-    _Entry(
-        "placement/availability-zone", "2008-02-01", lambda g: one_line(g.availability_zone or "")
-    ),
+    _Entry("placement/availability-zone", "2008-02-01", _availability_zone),
     _Entry("instance-action", "2008-09-01", lambda _guest: "none"),
 )
 

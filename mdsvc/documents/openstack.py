@@ -26,12 +26,12 @@ def _versioned(view: View, rest: list[str]) -> Answer | None:
         for name, render in view.version.files.items()
         if not rest or name in rest
     }
-    there = {name: value for name, value in files.items() if value is not ABSENT}
+    present = {name: value for name, value in files.items() if value is not ABSENT}
     if not rest:
-        return listing(there)
-    if rest[0] not in there:
+        return listing(present)
+    if rest[0] not in present:
         return None
-    value = there[rest[0]]
+    value = present[rest[0]]
     if isinstance(value, bytes):
         return text(value)
     return json(value, view.version.fresh if rest[0] == "meta_data.json" else {})

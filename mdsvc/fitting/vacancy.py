@@ -151,7 +151,7 @@ def _grouped(
     by_key: dict[tuple[object, ...], list[Vacancy]] = {}
     for vacancy in some:
         by_key.setdefault(key(vacancy), []).append(vacancy)
-    return [by_key[found] for found in sorted(by_key)]
+    return [by_key[each] for each in sorted(by_key)]
 
 
 @kept

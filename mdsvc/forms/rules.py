@@ -28,8 +28,8 @@ class Rule(msgspec.Struct, frozen=True):
 def rule(words: str, pattern: str) -> msgspec.Meta:
     """What says a rule with a type, as ``Mac`` does in ``names``."""
     schema = {"description": words, "pattern": f"^(?:{pattern})$"}
-    made = Rule(words, re.compile(pattern))
-    return msgspec.Meta(extra={"rule": made}, extra_json_schema=schema)
+    both = Rule(words, re.compile(pattern))
+    return msgspec.Meta(extra={"rule": both}, extra_json_schema=schema)
 
 
 Check = Callable[[Any, str], None]
@@ -43,8 +43,8 @@ def checker(kind: Hashable) -> Check | None:
 
 
 def _checker(kind: inspect.Type) -> Check | None:
-    made = _CHECKERS.get(type(kind))
-    return made(kind) if made else None
+    make = _CHECKERS.get(type(kind))
+    return make(kind) if make else None
 
 
 def _said(kind: inspect.Metadata) -> Check | None:
@@ -52,10 +52,10 @@ def _said(kind: inspect.Metadata) -> Check | None:
     return _text(rule) if rule else _checker(kind.type)
 
 
-def _text(found: Rule) -> Check:
+def _text(rule: Rule) -> Check:
     def check(value: Any, path: str) -> None:
-        if isinstance(value, str) and not found.pattern.fullmatch(value):
-            raise BadInput(f"{path}: expected {found.words}, got {quoted(value)}")
+        if isinstance(value, str) and not rule.pattern.fullmatch(value):
+            raise BadInput(f"{path}: expected {rule.words}, got {quoted(value)}")
 
     return check
 

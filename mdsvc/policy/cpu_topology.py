@@ -116,8 +116,8 @@ def _check_most(sizes: Sizes, limits: Sizes, prefix: str) -> None:
 def _check_possible(limits: Sizes, prefix: str, vcpus: int) -> None:
     if limits and not any(each.is_within(limits) for each in topologies(vcpus)):
         kind = next(iter(limits))
-        told = ", ".join(f"{limit} {kind}" for kind, limit in limits.items())
-        expected = f"limits that {vcpus} vCPUs can keep, not {told}"
+        together = ", ".join(f"{limit} {kind}" for kind, limit in limits.items())
+        expected = f"limits that {vcpus} vCPUs can keep, not {together}"
         raise InvalidRequest(prefix + kind, str(limits[kind]), expected)
 
 

@@ -44,20 +44,20 @@ class RecentReads:
     async def get_instance(self, uuid: str) -> PlacedInstance | None:
         guest: PlacedInstance | None = self._recall(uuid)
         if guest is None:
-            asked = self._clock()
+            read_after = self._clock()
             guest = await self._store.get_instance(uuid)
             if guest is not None:
-                self._keep(uuid, _Entry(asked, guest, _OVERHEAD + len(to_json(guest))))
+                self._keep(uuid, _Entry(read_after, guest, _OVERHEAD + len(to_json(guest))))
         return guest
 
     async def find(self, ip: str, network: str | None) -> Sequence[str]:
         key = (ip, network)
         uuids: Sequence[str] | None = self._recall(key)
         if uuids is None:
-            asked = self._clock()
+            read_after = self._clock()
             uuids = await self._store.find(ip, network)
             if uuids:
-                self._keep(key, _Entry(asked, uuids, _OVERHEAD * len(uuids)))
+                self._keep(key, _Entry(read_after, uuids, _OVERHEAD * len(uuids)))
         return uuids
 
     async def password(self, uuid: str) -> bytes | None:

@@ -7,8 +7,10 @@ from collections.abc import Awaitable
 
 import pytest
 from msgspec.structs import replace
+from typing_extensions import override
 
 from mdsvc import handlers
+from mdsvc.instance import PlacedInstance
 from tests.http.conftest import Serve
 from tests.http.fakes import FakeStore
 from tests.http.guests import rich
@@ -90,6 +92,33 @@ async def test_who_knows_the_state_is_held_until_it_changes(serve: Serve, form: 
     assert (reply.status, reply.json["name"]) == (200, "renamed")
     assert reply.json["etag"] == await etag(ask, LATEST) != last
     assert reply.headers["ETag"] == f'W/"{reply.json["etag"]}"'
+
+
+async def test_who_has_hung_up_is_not_waited_for(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    class CountingStore(FakeStore):
+        reads = 0
+
+        @override
+        async def get_instance(self, uuid: str) -> PlacedInstance | None:
+            self.reads += 1
+            return await super().get_instance(uuid)
+
+    store = CountingStore(rich())
+    ask = await serve(store)
+    _, writer = await asyncio.open_connection("127.0.0.1", ask.port)
+    writer.write(f"GET {waiting(LATEST)} HTTP/1.1\r\nHost: metadata\r\n\r\n".encode())
+    await asyncio.sleep(0.1)
+    before = store.reads
+    assert before > 1, "it is looked at while the guest waits"
+    writer.close()
+    await writer.wait_closed()
+    await asyncio.sleep(0.05)
+    after = store.reads
+    await asyncio.sleep(0.1)
+    assert store.reads == after, "and no longer"
+    assert not caplog.records
 
 
 async def test_a_change_of_something_else_is_no_change(serve: Serve) -> None:

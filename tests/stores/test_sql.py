@@ -88,7 +88,7 @@ async def test_opening_a_file_that_stays_locked_is_told(
     monkeypatch.setattr(sql, "WAIT_SECONDS", 0.05)
     holder = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(BadInput, match=r"--store sqlite:.*store\.db: .*database is locked"):
+    with pytest.raises(Unavailable, match=r"--store sqlite:.*store\.db: .*database is locked"):
         await open_sql(f"sqlite:///{tmp_path}/store.db")
     holder.close()
 

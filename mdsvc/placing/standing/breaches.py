@@ -18,12 +18,12 @@ from mdsvc.topology import MIXED_SERVICE_VERSION, Host
 
 def breaches(host: Host, guests: Sequence[Resident]) -> list[Reason]:
     """All that forbids these guests to be on this host where they are; none where they fit it."""
-    found = (
+    reasons = (
         Reason(host=host.name, instance=guest.uuid, rule=name, message=message)
         for name, rule in RULES.items()
         for guest, message in rule(host, guests)
     )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(reasons))
 
 
 def _service_version(host: Host, guests: Sequence[Resident]) -> Broken:

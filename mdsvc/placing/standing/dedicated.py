@@ -39,9 +39,9 @@ def _given_twice(host: Host, guests: Sequence[Resident]) -> Broken:
 def thread_policy(host: Host, guests: Sequence[Resident]) -> Broken:
     """`require` and `isolate` hold on the cores as they are now."""
     for cell in host.cells:
-        there = [part for part in parts(host, guests) if part.cell is cell]
+        in_cell = [part for part in parts(host, guests) if part.cell is cell]
         for policy, rule in _BY_POLICY.items():
-            bound = [part for part in there if part.guest.layout.cpu_thread_policy == policy]
+            bound = [part for part in in_cell if part.guest.layout.cpu_thread_policy == policy]
             for part, message in rule(host, cell, bound):
                 yield part.guest, f"{policy}: {message}"
 
@@ -49,12 +49,12 @@ def thread_policy(host: Host, guests: Sequence[Resident]) -> Broken:
 _Faults = Iterator[tuple[Part, str]]
 
 
-def _require(host: Host, cell: HostCell, there: Sequence[Part]) -> _Faults:
+def _require(host: Host, cell: HostCell, in_cell: Sequence[Part]) -> _Faults:
     """Each core gives a guest two threads or more, save one that gives a single one; a second
     thread was free for it, whoever has that now.
     """
     alone = EMPTY
-    for part in there:
+    for part in in_cell:
         pins = CpuSet.of(part.used.cpu_pinning.values())
         single = pins & union(core for core in cell.cores if len(core & pins) == 1)
         alone |= single
@@ -62,15 +62,15 @@ def _require(host: Host, cell: HostCell, there: Sequence[Part]) -> _Faults:
             yield part, f"its pCPUs {single} would each be alone on a core"
     for core in cell.cores:
         lonely = core & alone if len(core & alone) >= len(core & host.cpu_dedicated_set) else EMPTY
-        for part in there:
+        for part in in_cell:
             if part.used.pcpus & lonely:
                 pcpu = part.used.pcpus & lonely
                 yield part, f"its pCPU {pcpu} would have no other thread of its core beside it"
 
 
-def _isolate(host: Host, cell: HostCell, there: Sequence[Part]) -> _Faults:
+def _isolate(host: Host, cell: HostCell, in_cell: Sequence[Part]) -> _Faults:
     """Each pCPU has a core of its own, all of it dedicated and none of it in another cell."""
-    for part in there:
+    for part in in_cell:
         own = part.used.pcpus
         cores = [core for core in cell.cores if core & own]
         joint = own & union(core for core in cores if len(core & own) > 1)

@@ -23,23 +23,23 @@ def memory(host: Host, guests: Sequence[Resident]) -> Broken:
     floating = [guest for guest in guests if guest.floats]
     in_base: list[Resident] = []
     left_kb = 0
-    for pool, there in _pools(host, guests):
-        yield from _alone(pool, there)
-        firm = [part for part in there if not _overcommits(part)]
+    for pool, in_pool in _pools(host, guests):
+        yield from _alone(pool, in_pool)
+        firm = [part for part in in_pool if not _overcommits(part)]
         limit_kb = host.limit_kb(pool, overcommits=True)
-        yield from _together(pool, firm, host.limit_kb(pool)) or _together(pool, there, limit_kb)
+        yield from _together(pool, firm, host.limit_kb(pool)) or _together(pool, in_pool, limit_kb)
         if pool.is_base:
-            in_base += [part.guest for part in there]
-            left_kb += max(0, limit_kb - _taken_kb(there))
+            in_base += [part.guest for part in in_pool]
+            left_kb += max(0, limit_kb - _taken_kb(in_pool))
     yield from _floating(host, floating, in_base, left_kb // 1024)
 
 
 def _pools(host: Host, guests: Sequence[Resident]) -> Iterator[tuple[MemoryPool, list[Part]]]:
     everywhere = list(parts(host, guests))
     for cell in host.cells:
-        there = [part for part in everywhere if part.cell is cell]
+        in_cell = [part for part in everywhere if part.cell is cell]
         for pool in cell.pools:
-            yield pool, [part for part in there if cell.pool(part.used.pagesize_kb) == pool]
+            yield pool, [part for part in in_cell if cell.pool(part.used.pagesize_kb) == pool]
 
 
 def _overcommits(part: Part) -> bool:
@@ -48,24 +48,26 @@ def _overcommits(part: Part) -> bool:
     return guest.layout.cpu_policy == "shared" and not names_page_size(guest.flavor, guest.image)
 
 
-def _taken_kb(there: Sequence[Part]) -> int:
-    return sum(part.used.memory_mb for part in there) * 1024
+def _taken_kb(in_pool: Sequence[Part]) -> int:
+    return sum(part.used.memory_mb for part in in_pool) * 1024
 
 
-def _alone(pool: MemoryPool, there: Sequence[Part]) -> Broken:
+def _alone(pool: MemoryPool, in_pool: Sequence[Part]) -> Broken:
     """No guest overcommits against itself."""
-    for part in there:
+    for part in in_pool:
         if part.used.memory_mb * 1024 > pool.capacity_kb:
             needs = f"its {part.used.memory_mb} MiB in {part.where}"
             yield part.guest, f"{needs} exceed the {_words(pool, pool.capacity_kb)} there"
 
 
-def _together(pool: MemoryPool, there: Sequence[Part], limit_kb: int) -> list[tuple[Resident, str]]:
-    taken_kb = _taken_kb(there)
+def _together(
+    pool: MemoryPool, in_pool: Sequence[Part], limit_kb: int
+) -> list[tuple[Resident, str]]:
+    taken_kb = _taken_kb(in_pool)
     if taken_kb <= limit_kb:
         return []
     what = f"{taken_kb // 1024} MiB where {_words(pool, limit_kb)} may be"
-    return [(part.guest, f"{part.where}: {what}") for part in there]
+    return [(part.guest, f"{part.where}: {what}") for part in in_pool]
 
 
 def _words(pool: MemoryPool, size_kb: int) -> str:

@@ -22,9 +22,9 @@ def shared_cpus(host: Host, guests: Sequence[Resident]) -> Broken:
     left = 0.0
     for cell in host.cells:
         most = len(host.shared(cell)) * host.cpu_allocation_ratio
-        there = [part for part in sharing if part.cell is cell]
-        vcpus = sum(len(part.used.cpuset) for part in there)
-        yield from _together(f"host cell {cell.id}", [part.guest for part in there], vcpus, most)
+        in_cell = [part for part in sharing if part.cell is cell]
+        vcpus = sum(len(part.used.cpuset) for part in in_cell)
+        yield from _together(f"host cell {cell.id}", [part.guest for part in in_cell], vcpus, most)
         left += max(0.0, most - vcpus)
     vcpus = sum(guest.flavor.vcpus for guest in floating)
     everybody = [*floating, *(part.guest for part in sharing)] if floating else []

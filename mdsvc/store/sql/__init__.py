@@ -120,14 +120,16 @@ class SqlStore:
 async def open_sql(url: str) -> SqlStore:
     """Open the database of a URL; make its tables where it is new, upgrade them where they are old.
 
-    Raises BadInput where there can be no store.
+    Raises BadInput where there can be no store, and Unavailable where it is locked for too long.
     """
     where = f"--store {urls.shown(url)}"
     try:
         return await _opened(urls.connect(url))
     except BadInput as error:
         raise BadInput(f"{where}: {error}") from None
-    except (MdsvcError, Stale) as error:
+    except (Unavailable, Stale) as error:
+        raise Unavailable(f"{where}: {error}") from None
+    except MdsvcError as error:
         raise BadInput(f"{where}: expected a database of mdsvc, or none yet; {error}") from None
 
 
@@ -141,8 +143,11 @@ async def _opened(engines: Engines) -> SqlStore:
 
 
 async def _prepare(engines: Engines) -> None:
-    """Where two make a new SQLite file a write-ahead one, one is told at once that it is locked."""
-    give_up = monotonic() + 2 * WAIT_SECONDS
+    """Where two make a new SQLite file a write-ahead one, one is told at once that it is locked.
+
+    The last try begins in time to wait for a lock once more.
+    """
+    give_up = monotonic() + WAIT_SECONDS
     while True:
         try:
             with translated():
