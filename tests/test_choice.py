@@ -72,6 +72,12 @@ two cells: the sum counts | dedicated numa_nodes=2 | 4 | a:cells=3;pinned=2-3 b:
 two cells: broken cores count first | dedicated numa_nodes=2 | 6 | a:cells=4 b:cells=2;pinned=2,4-5 | b a
 in a cell: the most shared vCPUs left | numa_nodes=1 | 2 | a:shared_used=31 b:shared_used=30 c:shared_used=32 | b (a) (c)
 spread: not the most that one guest may have | numa_nodes=1 | 2 | a:shared_used=28 b:shared_used=2 c | c b a
+spread: guests that float use it up, too | numa_nodes=1 | 2 | a:floating_vcpus=28 b:shared_used=2 c | c b a
+spread: and memory | numa_nodes=1 | 2 | a:floating_memory_mb=9 b:memory_used_mb=2 c | c b a
+spread: of dedicated guests, too | dedicated | 2 | a:floating_memory_mb=9 b:memory_used_mb=2 c | c b a
+spread: they are everywhere on a host | numa_nodes=1 | 2 | a:cells=2;floating_vcpus=8 b:cells=2;shared_used=5 c:cells=2;floating_vcpus=12 | b a c
+mixed: beside guests that float | mixed cpu_dedicated_mask=0-1 | 4 | a:floating_vcpus=28 b:shared_used=2 | b a
+pack: where guests that float leave least | numa_nodes=1 | 2 | a:pack b:floating_vcpus=28;pack c:shared_used=2;pack | b c a
 pack: the fewest left by the ratio | numa_nodes=1 | 2 | a:pack b:shared_used=2;pack c:shared_used=28;pack | c b a
 spread: memory that is left by the ratio | numa_nodes=1 | 2 | a:memory_used_mb=16600;ram_allocation_ratio=2 b:memory_used_mb=16500;ram_allocation_ratio=2 | b a
 dedicated guests: no memory by the ratio | dedicated | 2 | a:ram_allocation_ratio=2 b:ram_allocation_ratio=3 | a b

@@ -10,8 +10,9 @@ Each of these choices is a *variant* of the demands, a table of its own.
 that the least sum is the lexicographic best. The most significant first: whole cores broken; L3
 domains that pCPUs are in, beyond the first; what the host's packing prefers; the place in the
 ranking. What packing looks at is what is left of the kinds that the guest cell needs: free pCPUs,
-then shared vCPUs by the overcommit ratio, then memory of the pool that it takes. It is less for
-emptier vacancies where the host spreads, and for fuller ones where it packs. The place makes the
+then shared vCPUs by the overcommit ratio, then memory of the pool that it takes; of the last two
+without the cell's part of what guests that float have. It is less for emptier vacancies where the
+host spreads, and for fuller ones where it packs. The place makes the
 answer the same whatever the labels are: vacancies are ranked by what tells them apart, and by their
 ids only where nothing does (``vacancy.alike``).
 
@@ -170,6 +171,7 @@ class _Rank(NamedTuple):
     free: int  # what its free pCPUs add
     shared: int  # what the shared vCPUs that may still come add
     per_mb: int  # what each MiB of the pool adds
+    floating_mb: int  # MiB of the base pool that count as had by guests that float
 
 
 @kept
@@ -186,8 +188,31 @@ def _rank(host: Host, vacancy: Vacancy, place: int, many: int) -> _Rank:
     spread = host.packing == "spread"
     unit = -_PLACES if spread else _PLACES
     free = vacancy.free * unit * _SHARED * _MEMORY
-    shared = vacancy.shared_left * unit * _MEMORY
-    return _Rank(vacancy, many, _MOST * _PLACES * spread + place, free, shared, unit)
+    shared_left = max(0, vacancy.shared_left - _floating_vcpus(host, vacancy))
+    shared = shared_left * unit * _MEMORY
+    first = _MOST * _PLACES * spread + place
+    return _Rank(vacancy, many, first, free, shared, unit, _floating_mb(host, vacancy))
+
+
+def _floating_vcpus(host: Host, vacancy: Vacancy) -> int:
+    """Guests without a NUMA topology float over all cells alike: each has its part of them, by its
+    shared CPUs.
+    """
+    if not host.floating_vcpus:
+        return 0
+    return host.floating_vcpus * vacancy.shared_cpus // max(1, len(host.cpu_shared_set))
+
+
+def _floating_mb(host: Host, vacancy: Vacancy) -> int:
+    """The same of their memory, by its base pool."""
+    if not host.floating_memory_mb:
+        return 0
+    return host.floating_memory_mb * vacancy.cell.base.capacity_kb // max(1, _base_kb(host))
+
+
+@kept
+def _base_kb(host: Host) -> int:
+    return sum(cell.base.capacity_kb for cell in host.cells)
 
 
 def _row(demand: Demand, ranks: Sequence[_Rank]) -> list[int | None]:
@@ -199,13 +224,15 @@ def _row(demand: Demand, ranks: Sequence[_Rank]) -> list[int | None]:
     row: list[int | None] = []
     threads, vcpus, emulator = demand.threads, demand.dedicated, demand.reserved
     free_domains = 1 if vcpus else 0
-    for vacancy, many, first, free, shared, per_mb in ranks:
+    for vacancy, many, first, free, shared, per_mb, floating_mb in ranks:
         taken = pool(demand, vacancy)
         if taken is None:
             row += (None,) * many
             continue
-        left_kb = taken.left_kb if demand.overcommits else taken.free_kb
-        cost = first + min(left_kb >> 10, _MOST_MB) * per_mb
+        left_mb = (taken.left_kb if demand.overcommits else taken.free_kb) >> 10
+        if floating_mb and taken.is_base:
+            left_mb = max(0, left_mb - floating_mb)
+        cost = first + min(left_mb, _MOST_MB) * per_mb
         if demand.shared:
             cost += shared
         if vcpus or emulator:

@@ -6,7 +6,7 @@ from itertools import combinations, permutations
 
 from . import rules
 from .facts import Cell, Json, cells_of
-from .pools import Pool, left_kb, pools_for
+from .pools import Pool, floating_part_mb, left_kb, pools_for
 
 Left = tuple[int, int, int]
 Cost = tuple[int, ...]
@@ -80,10 +80,11 @@ def _first_alike(wanted: list[Json], at: int) -> int:
 def left(host: Json, cell: Cell, request: Json, wanted: Json, carries_emulator: bool) -> Left:
     """What is left of the kinds that a guest cell needs, on a host cell that takes it."""
     pool = pools_for(host, cell, request, wanted["memory_mb"])[0]
+    beside_mb = floating_part_mb(host, cell) if pool.is_base else 0
     return (
         len(cell.free) if wanted["dedicated"] or carries_emulator else 0,
-        rules.shared_left(host, cell) if wanted["shared"] else 0,
-        left_kb(host, pool, request) // 1024,
+        rules.shared_left_beside_floating(host, cell) if wanted["shared"] else 0,
+        max(0, left_kb(host, pool, request) // 1024 - beside_mb),
     )
 
 

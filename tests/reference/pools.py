@@ -5,7 +5,7 @@ A guest cell's memory comes out of one pool, and pools do not share. Amounts are
 
 from dataclasses import dataclass
 
-from .facts import Cell, Json
+from .facts import Cell, Json, cells_of
 
 BASE_SIZES = range(1, 65)
 """The page sizes in KiB, the smallest of which that is listed is the base pool's."""
@@ -90,3 +90,10 @@ def floating_left_kb(host: Json, cells: list[Cell], request: Json) -> int:
     """What the base pools have left together, beside the guests that float over the host."""
     left = sum(left_kb(host, base_pool(cell), request) for cell in cells)
     return left - int(host.get("floating_memory_mb", 0)) * 1024
+
+
+def floating_part_mb(host: Json, cell: Cell) -> int:
+    """A cell's part of the memory of guests that float, by its base pool."""
+    floating_mb = int(host.get("floating_memory_mb", 0))
+    everywhere = sum(base_pool(each).capacity_kb for each in cells_of(host))
+    return floating_mb * base_pool(cell).capacity_kb // everywhere if everywhere else 0

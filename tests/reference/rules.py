@@ -5,7 +5,7 @@ pCPU reserved there for isolated emulator threads, if any.
 """
 
 from . import pools
-from .facts import Cell, Json
+from .facts import Cell, Json, parse_cpus
 from .pools import Pool, base_pool, floating_left_kb, pools_for
 
 Set = frozenset[int]
@@ -150,6 +150,14 @@ def plain_guest_faults(host: Json, cells: list[Cell], request: Json) -> list[str
 def shared_left(host: Json, cell: Cell) -> int:
     """How many shared vCPUs the ratio still lets come."""
     return max(0, int(_shared_capacity(host, cell)) - cell.shared_used)
+
+
+def shared_left_beside_floating(host: Json, cell: Cell) -> int:
+    """The same without the cell's part of those that float, which is by its shared CPUs."""
+    floating = int(host.get("floating_vcpus", 0))
+    everywhere = len(parse_cpus(host["cpu_shared_set"]))
+    part = floating * len(cell.shared) // everywhere if everywhere else 0
+    return max(0, shared_left(host, cell) - part)
 
 
 def _shared_capacity(host: Json, cell: Cell) -> float:
