@@ -7,6 +7,10 @@ MAKEFLAGS += --no-print-directory
 PYTEST := .venv/bin/pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 SLOW := cloudinit nova libvirt vm guest/packaging guest/consumers demo crash cli reference \
 	setup/test_a_month_ahead.py test_server.py test_fill_and_drain.py stores/test_processes.py
+# Of the quick ones, those that are not quick enough to be run all the time.
+THOROUGH := books guest/measure guest/test_kill.py guest/test_planner.py guest/render/test_system.py \
+	http/test_old_names.py stores/test_concurrency.py stores/test_records.py stores/test_sql.py \
+	test_assignment.py test_demand.py test_reasons.py test_sockets.py
 # Of the tests in virtual machines, those that take too long for every change: make test-vm.
 LONG := $(foreach name,containers dataplane fence killed kubernetes machine package \
 	watch,vm/test_$(name).py)
@@ -41,9 +45,9 @@ test-vm: setup-tests ## run all tests in virtual machines; MDGUEST_SUITES="bookw
 	@MDGUEST_WATCH_SECONDS=$${MDGUEST_WATCH_SECONDS:-600} $(PYTEST) tests/vm $(ARGS)
 
 test-fast: setup-dev ## run the quick tests, in less than a minute
-	@$(PYTEST) $(SLOW:%=--ignore=tests/%) $(ARGS)
+	@$(PYTEST) $(patsubst %,--ignore=tests/%,$(SLOW) $(THOROUGH)) $(ARGS)
 
-coverage: setup-dev ## run the quick tests, and list the lines and branches that none reached
+coverage: setup-dev ## run all but the slow tests, and list the lines and branches that none reached
 	@$(PYTEST) $(SLOW:%=--ignore=tests/%) --cov $(ARGS)
 
 lint: setup-dev ## check style, types and layers

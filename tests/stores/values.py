@@ -8,6 +8,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from mdsvc.cpuset import CpuSet
+from mdsvc.errors import Unavailable
 from mdsvc.instance import Address, Instance, PlacedInstance, place_instance
 from mdsvc.layout import fit
 from mdsvc.policy.flavor import Flavor, request
@@ -64,12 +65,12 @@ async def fill(store: Store, *values: Host | PlacedInstance) -> None:
 
 
 async def run(store: Store, use_case: Callable[[Transaction], Awaitable[T]]) -> T:
-    """One transaction, again and again until nothing else was in its way."""
+    """One transaction, again and again until nothing else was in its way, nor took too long."""
     while True:
         try:
             async with store.transaction() as tx:
                 return await use_case(tx)
-        except Stale:
+        except (Stale, Unavailable):
             continue
 
 
