@@ -51,7 +51,8 @@ def applied(scene: Scene, cpus: str = "2-3") -> tuple[FakeGuest, dict[str, str]]
 def check_applied(made: FakeGuest, scene: Scene, when: str, cpus: str = "2-3") -> None:
     outcome = isolate(made, cpus, **scene.settings)
     assert (outcome.plan.mode, outcome.failures) == (scene.mode, {}), when
-    assert problems(made, cpus, **scene.settings) == [], when
+    left = [problem for problem in problems(made, cpus, **scene.settings) if problem.heals]
+    assert left == [], when
 
 
 def kept(name: str) -> bool:
