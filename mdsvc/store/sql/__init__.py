@@ -101,8 +101,7 @@ class SqlStore:
         await self._read(_VERSION)
 
     async def close(self) -> None:
-        for engine in self._engines:
-            await engine.dispose()
+        await self._engines.dispose()
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[SqlReading]:
