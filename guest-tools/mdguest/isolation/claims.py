@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from mdguest.cpuset import CpuSet
 from mdguest.facts import POOL
-from mdguest.observe import UNITS
-from mdguest.wants import asked_of, chosen_by, is_exempt
+from mdguest.isolation.observe import UNITS
+from mdguest.isolation.wants import asked_of, chosen_by, is_exempt
 
 if TYPE_CHECKING:
     from mdguest.facts import Facts, Group, Task
-    from mdguest.wants import Scene
+    from mdguest.isolation.wants import Scene
 
 _NAMED = 3
 """Threads of one claim that are named; the others are counted."""

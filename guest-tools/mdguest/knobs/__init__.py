@@ -11,9 +11,9 @@ import errno
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
-from mdguest import irqbalance, lost
 from mdguest.cpuset import CpuSet
 from mdguest.facts import CGROUP, POOL, RAW_POOL, Knob
+from mdguest.knobs import irqbalance, lost
 
 if TYPE_CHECKING:
     from mdguest.system import System

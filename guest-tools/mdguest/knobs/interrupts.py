@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.facts import Irq
-from mdguest.reading import cpu_list, text
+from mdguest.procfs import cpu_list, text
 
 if TYPE_CHECKING:
     from mdguest.system import System

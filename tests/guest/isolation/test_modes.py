@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from mdguest.cpuset import CpuSet
 from mdguest.errors import Refused
-from mdguest.plan import Plan
+from mdguest.isolation.plan import Plan
 
 from tests.guest.fake import FakeGuest, guest, snapshot
 from tests.guest.fake.snapshot import differences

@@ -7,11 +7,11 @@ from collections.abc import Set as AbstractSet
 
 from mdguest.cpuset import CpuSet
 from mdguest.facts import CGROUP, POOL, RAW_POOL, Facts, Knob
-from mdguest.memory import Memory
-from mdguest.observe import unit_of
-from mdguest.share import Share
-from mdguest.steps import Step
-from mdguest.wants import SLICE_FILE
+from mdguest.isolation.memory import Memory
+from mdguest.isolation.observe import unit_of
+from mdguest.isolation.share import Share
+from mdguest.isolation.steps import Step
+from mdguest.isolation.wants import SLICE_FILE
 
 _RAW = f"{CGROUP}/{RAW_POOL}"
 OF_THE_POOL = (

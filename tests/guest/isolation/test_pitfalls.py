@@ -10,7 +10,7 @@ import pytest
 from mdguest import cli, lock
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.errors import Refused
-from mdguest.journal import JOURNAL, Journal
+from mdguest.isolation.journal import JOURNAL, Journal
 
 from tests.guest.fake import FakeGuest, guest, snapshot
 from tests.guest.fake.devices import Irqbalance

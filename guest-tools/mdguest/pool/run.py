@@ -18,18 +18,20 @@ from mdguest import control, lock
 from mdguest.cpuset import CpuSet
 from mdguest.errors import NotFound, Refused, Trouble
 from mdguest.facts import CGROUP, POOL, RAW_POOL
-from mdguest.observe import observe
-from mdguest.pinning import every_cpu, start_pinning
+from mdguest.isolation.observe import observe
+from mdguest.isolation.wants import SUBSET
+from mdguest.pool.pinning import every_cpu, start_pinning
+from mdguest.pool.subsets import Wanted, checked_name, choose, subsets, usual_name
 from mdguest.render.dpdk import lcores
 from mdguest.settings import Settings
-from mdguest.subsets import Wanted, checked_name, choose, subsets, usual_name
-from mdguest.wants import SUBSET
 
 if TYPE_CHECKING:
     from mdguest.facts import Facts, Systemd
     from mdguest.system import System
 
-_ENTER = "import sys; sys.path.insert(0, sys.argv.pop(1)); from mdguest.run import enter; enter()"
+_ENTER = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); from mdguest.pool.run import enter; enter()"
+)
 
 _STOPPING = 120.0
 """Seconds: systemd kills what does not end within 90."""
@@ -116,7 +118,7 @@ def _become_scope(
 ) -> NoReturn:
     """Have systemd make the scope around us; ``enter`` goes on inside, and gives the lock back."""
     os.set_inheritable(guard, True)
-    package = str(Path(__file__).parent.parent)
+    package = str(Path(__file__).parents[2])
     inner = (sys.executable, "-I", "-c", _ENTER, package, str(guard), str(cpus), str(int(balance)))
     os.execvp("systemd-run", ["systemd-run", *scope, "--", *inner, *command])
 

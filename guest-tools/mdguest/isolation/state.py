@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mdguest.cpuset import CpuSet
-from mdguest.journal import boot
+from mdguest.isolation.journal import boot
 from mdguest.layout import Layout
 
 if TYPE_CHECKING:

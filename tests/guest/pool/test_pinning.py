@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from mdguest.cpuset import CpuSet
-from mdguest.pinning import Busy, Tie, move, moves, untie_heirs
+from mdguest.pool.pinning import Busy, Tie, move, moves, untie_heirs
 from mdguest.system import System
 from typing_extensions import override
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from mdguest.cpuset import CpuSet
 from mdguest.facts import CGROUP
-from mdguest.reading import cpu_list, text
+from mdguest.procfs import cpu_list, text
 
 if TYPE_CHECKING:
     from mdguest.system import System

@@ -7,16 +7,16 @@ import copy
 
 import pytest
 from hypothesis import assume, given, settings
-from mdguest import state
-from mdguest.apply import Outcome, memory
 from mdguest.cpuset import CpuSet
 from mdguest.errors import BadInput, Refused
-from mdguest.journal import Journal
-from mdguest.observe import observe
-from mdguest.plan import plan
+from mdguest.isolation import state
+from mdguest.isolation.apply import Outcome, memory
+from mdguest.isolation.journal import Journal
+from mdguest.isolation.observe import observe
+from mdguest.isolation.plan import plan
+from mdguest.isolation.verify import Problem
+from mdguest.isolation.wants import FILES
 from mdguest.settings import Settings
-from mdguest.verify import Problem
-from mdguest.wants import FILES
 
 from tests.guest.fake import FakeGuest, snapshot
 from tests.guest.random_guests import Case, cases

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mdguest.cpuset import EMPTY, CpuSet, union
 from mdguest.errors import BadInput, NotFound, Refused
-from mdguest.waking import ROOM
-from mdguest.wants import SUBSET, held
+from mdguest.isolation.wants import SUBSET, held
+from mdguest.knobs.waking import ROOM
 
 if TYPE_CHECKING:
     from mdguest.facts import Facts, Group

@@ -6,10 +6,10 @@ import gzip
 from dataclasses import replace
 
 import pytest
-from mdguest.boot import boot, kernel_list
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.doctor import abilities
-from mdguest.observe import observe
+from mdguest.facts.boot import boot, kernel_list
+from mdguest.isolation.observe import observe
 from typing_extensions import override
 
 from tests.guest.fake import FakeGuest, guest

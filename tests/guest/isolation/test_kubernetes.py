@@ -6,7 +6,7 @@ import json
 
 import pytest
 from mdguest.cpuset import CpuSet
-from mdguest.kubernetes import KUBELETS
+from mdguest.facts.kubernetes import KUBELETS
 
 from tests.guest.fake import FakeGuest, guest, snapshot
 from tests.guest.use import changed, isolate, plan, problems, state_of, undo

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from mdguest.cpuset import EMPTY, CpuSet, union
-from mdguest.kubernetes import CpuManager
-from mdguest.lasting import Lasting
+from mdguest.facts.kubernetes import CpuManager
+from mdguest.facts.lasting import Lasting
 
 CGROUP = "/sys/fs/cgroup"
 POOL = "dedicated.slice"

@@ -8,11 +8,11 @@ from typing import Callable, NamedTuple
 from mdguest import knobs
 from mdguest.cpuset import EMPTY, CpuSet, union
 from mdguest.facts import CGROUP, POOL, RAW_POOL, Facts, Group, Knob, Task
-from mdguest.kubernetes import is_of_pods
-from mdguest.observe import dropin
+from mdguest.facts.kubernetes import is_of_pods
+from mdguest.isolation.observe import dropin
+from mdguest.isolation.share import Share
+from mdguest.isolation.steps import Step
 from mdguest.settings import Settings
-from mdguest.share import Share
-from mdguest.steps import Step
 
 SLICE_FILE = f"/run/systemd/system/{POOL}"
 SLICE = """\

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from mdguest import state
 from mdguest.cpuset import CpuSet
 from mdguest.errors import BadInput, Refused, Trouble
+from mdguest.isolation import state
 from mdguest.layout import Layout
 
 from tests.guest.fake import FakeGuest, guest

@@ -15,22 +15,24 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Callable
 
-from mdguest import knobs, lost, state
+from mdguest import knobs
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.facts import Knob
-from mdguest.interrupts import no_vector
-from mdguest.journal import Journal
-from mdguest.memory import Memory
-from mdguest.observe import observe
-from mdguest.plan import Plan, plan
-from mdguest.restore import OF_CPUSETS
-from mdguest.waking import wake
-from mdguest.wants import FILES
+from mdguest.isolation import state
+from mdguest.isolation.journal import Journal
+from mdguest.isolation.memory import Memory
+from mdguest.isolation.observe import observe
+from mdguest.isolation.plan import Plan, plan
+from mdguest.isolation.restore import OF_CPUSETS
+from mdguest.isolation.wants import FILES
+from mdguest.knobs import lost
+from mdguest.knobs.interrupts import no_vector
+from mdguest.knobs.waking import wake
 
 if TYPE_CHECKING:
+    from mdguest.isolation.steps import Step
     from mdguest.layout import Layout
     from mdguest.settings import Settings
-    from mdguest.steps import Step
     from mdguest.system import System
 
 ROUNDS = 6

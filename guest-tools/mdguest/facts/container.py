@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mdguest.reading import text
+from mdguest.procfs import text
 
 if TYPE_CHECKING:
     from mdguest.system import System

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.errors import BadInput, NotFound, Refused, Trouble
 from mdguest.facts import CGROUP, Facts, Group
-from mdguest.run import filled
-from mdguest.subsets import Wanted, checked_name, choose, subsets, usual_name
+from mdguest.pool.run import filled
+from mdguest.pool.subsets import Wanted, checked_name, choose, subsets, usual_name
 
 POOL = f"{CGROUP}/dedicated.slice"
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mdguest import knobs
 from mdguest.cpuset import CpuSet
 from mdguest.facts import Knob
-from mdguest.journal import JOURNAL, Journal
+from mdguest.isolation.journal import JOURNAL, Journal
 
 from tests.guest.fake import guest
 

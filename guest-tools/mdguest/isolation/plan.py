@@ -6,17 +6,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mdguest.boot import BOOT_CPU
-from mdguest.claims import Claim, claims
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.errors import Refused
 from mdguest.facts import POOL, Knob
-from mdguest.lost import ROOT
-from mdguest.memory import Memory
-from mdguest.restore import OF_CPUSETS, restored
-from mdguest.share import Share, share
-from mdguest.steps import Step
-from mdguest.wants import WANTS, Scene, displaced, held, is_exempt, subsets
+from mdguest.facts.boot import BOOT_CPU
+from mdguest.isolation.claims import Claim, claims
+from mdguest.isolation.memory import Memory
+from mdguest.isolation.restore import OF_CPUSETS, restored
+from mdguest.isolation.share import Share, share
+from mdguest.isolation.steps import Step
+from mdguest.isolation.wants import WANTS, Scene, displaced, held, is_exempt, subsets
+from mdguest.knobs.lost import ROOT
 
 if TYPE_CHECKING:
     from mdguest.facts import Facts

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Callable
 
 from mdguest.errors import Trouble
 from mdguest.facts import CGROUP, POOL, RAW_POOL
-from mdguest.subsets import PROBES
+from mdguest.pool.subsets import PROBES
 
 if TYPE_CHECKING:
     from mdguest.facts import Facts

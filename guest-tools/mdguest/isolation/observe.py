@@ -7,13 +7,26 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mdguest import container, interrupts, irqbalance, knobs, kubernetes, lost
-from mdguest.boot import boot
+from mdguest import knobs
 from mdguest.cpuset import CpuSet
-from mdguest.facts import CGROUP, POOL, RAW_POOL, Affine, Facts, Group, Knob, Systemd, Task
-from mdguest.lasting import lasting
-from mdguest.reading import cpu_list as _list
-from mdguest.reading import text as _text
+from mdguest.facts import (
+    CGROUP,
+    POOL,
+    RAW_POOL,
+    Affine,
+    Facts,
+    Group,
+    Knob,
+    Systemd,
+    Task,
+    container,
+    kubernetes,
+)
+from mdguest.facts.boot import boot
+from mdguest.facts.lasting import lasting
+from mdguest.knobs import interrupts, irqbalance, lost
+from mdguest.procfs import cpu_list as _list
+from mdguest.procfs import text as _text
 
 if TYPE_CHECKING:
     from mdguest.system import System

@@ -6,16 +6,16 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mdguest.interrupts import no_vector
-from mdguest.irqbalance import SCAN_SECONDS, SOCKETS
-from mdguest.kubernetes import is_of_pods
+from mdguest.facts.kubernetes import is_of_pods
+from mdguest.knobs.interrupts import no_vector
+from mdguest.knobs.irqbalance import SCAN_SECONDS, SOCKETS
 
 if TYPE_CHECKING:
     from mdguest.facts import Facts
-    from mdguest.kubernetes import CpuManager
-    from mdguest.plan import Plan
-    from mdguest.state import State
-    from mdguest.steps import Step
+    from mdguest.facts.kubernetes import CpuManager
+    from mdguest.isolation.plan import Plan
+    from mdguest.isolation.state import State
+    from mdguest.isolation.steps import Step
 
 
 @dataclass(frozen=True)
