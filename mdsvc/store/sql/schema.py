@@ -7,7 +7,7 @@ ones there, on command. Nothing here needs Alembic, which takes long to import.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from sqlalchemy import insert, inspect, select
 from sqlalchemy.engine import Connection
@@ -48,31 +48,28 @@ async def prepare(engines: Engines) -> None:
 
 
 async def version_of(engines: Engines) -> int | None:
-    """The version of the tables that are there; None where they are still to be made."""
+    """The version of the tables that are there; None where they are still to be made.
+
+    Raises BadInput where they are another program's.
+    """
+    async with engines.reads.connect() as connection:
+        with suppress(DBAPIError):  # no such table, most likely; what else it may be, the look says
+            if (version := await connection.scalar(_SCHEMA)) is not None:
+                return int(version)
     async with engines.reads.connect() as connection:
         return await connection.run_sync(version_there)
 
 
 def version_there(connection: Connection) -> int | None:
-    """The same, on a connection. Raises BadInput where the tables are another program's."""
-    try:
-        version = connection.scalar(_SCHEMA)
-    except DBAPIError:  # no such table, most likely; what else it may be, the next look says
-        connection.rollback()
-        version = None
-    if version is None:
-        _check_that_they_are_ours(connection)
-    return version
-
-
-def _check_that_they_are_ours(connection: Connection) -> None:
-    """Where a database commits each table by itself, some may be there, without a version yet."""
+    """The same, by a look at what tables there are. A query that fails would end a transaction."""
     tables = set(inspect(connection).get_table_names())
-    if META.name in tables and ALEMBIC.name not in tables:
-        connection.execute(_SCHEMA)  # says what is wrong with it
+    version: int | None = connection.scalar(_SCHEMA) if META.name in tables else None
+    if version is None and META.name in tables and ALEMBIC.name not in tables:
         raise BadInput(f"its tables are of version None; expected {VERSION}")
-    if tables and not {ALEMBIC.name} <= tables <= METADATA.tables.keys():
+    # Where a database commits each table by itself, some may be there, and no version yet.
+    if version is None and tables and not {ALEMBIC.name} <= tables <= METADATA.tables.keys():
         raise BadInput(f"the database is another program's; expected an empty one or {EXPECTED}")
+    return version
 
 
 @asynccontextmanager

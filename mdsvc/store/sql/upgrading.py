@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
@@ -73,7 +74,7 @@ def migrate(connection: Connection, version: int) -> None:
     """Run the migrations up to that version; the version in ``meta`` is the caller's."""
     directory, revision = script(), schema.migration(version)
 
-    def steps(heads: object, _context: object) -> object:
+    def steps(heads: Any, _context: object) -> Any:
         return directory._upgrade_revs(revision, heads)  # noqa: SLF001  # as Alembic's env.py does
 
     with EnvironmentContext(Config(), directory, fn=steps) as environment:

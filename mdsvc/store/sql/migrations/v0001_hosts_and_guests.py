@@ -1,4 +1,4 @@
-"""hosts, guests, their addresses and passwords"""  # noqa: D400, D403, D415  # shown after a number
+"""hosts, guests, their addresses and passwords"""  # noqa: D415  # shown after a number
 
 from __future__ import annotations
 

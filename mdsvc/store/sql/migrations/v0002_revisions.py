@@ -1,4 +1,4 @@
-"""revisions of the whole store"""  # noqa: D400, D403, D415  # shown after a number
+"""revisions of the whole store"""  # noqa: D415  # shown after a number
 
 from __future__ import annotations
 
@@ -24,4 +24,6 @@ def upgrade() -> None:
         "INSERT INTO meta (name, value) SELECT 'revision', coalesce(max(revision), 0) FROM"
         " (SELECT revision FROM hosts UNION ALL SELECT revision FROM instances) AS every_one"
     )
-    op.execute("INSERT INTO meta (name, value) SELECT 'fleet', value FROM meta WHERE name = 'revision'")
+    op.execute(
+        "INSERT INTO meta (name, value) SELECT 'fleet', value FROM meta WHERE name = 'revision'"
+    )
