@@ -146,7 +146,8 @@ def host() -> None:
 def host_add(file: Path, replace: bool) -> None:
     """Register the host that FILE describes in JSON (- reads stdin)."""
     if replace:
-        _show_replaced(use(partial(replace_host, host=described(read(file)))))
+        described_anew, keeps = described(read(file))
+        _show_replaced(use(lambda s: replace_host(s, described_anew, keeps)))
         return
     new = from_json(read(file), Host)
     added = use(lambda s: add_host(s, new))
