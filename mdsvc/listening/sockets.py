@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import msgspec
-from pyroute2 import netns
-from typing_extensions import override
+from mdsvc.override import override
 
 from mdsvc.errors import BadInput
 
@@ -77,6 +76,8 @@ def _inside(namespace: str | None) -> Iterator[None]:
     if namespace is None:
         yield
         return
+    from pyroute2 import netns  # slow to import, and few listen in namespaces
+
     netns.pushns()
     try:
         netns.setns(namespace, flags=os.O_RDONLY)  # the default makes what is missing
