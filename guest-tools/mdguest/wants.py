@@ -8,6 +8,7 @@ from typing import Callable, NamedTuple
 from mdguest import knobs
 from mdguest.cpuset import EMPTY, CpuSet, union
 from mdguest.facts import CGROUP, POOL, RAW_POOL, Facts, Group, Knob, Task
+from mdguest.irqbalance import SILENT
 from mdguest.kubernetes import is_of_pods
 from mdguest.observe import dropin
 from mdguest.settings import Settings
@@ -134,12 +135,16 @@ def masks(scene: Scene) -> Iterator[Step]:
 
 
 def irqbalance(scene: Scene) -> Iterator[Step]:
-    bans = scene.facts.irqbalance
+    facts = scene.facts
+    bans, now = facts.irqbalance, str(facts.irqbalance)
+    if facts.silent_irqbalance:
+        bans, now = (facts.deaf_irqbalance or EMPTY) | facts.boot_isolated | facts.nohz_full, SILENT
     if bans is not None:
         knob = Knob("irqbalance", "banned CPUs")
         base = scene.base(knob, bans)
         why = "irqbalance does not see partitions, and would put interrupts back"
-        yield Step(knob, str(bans), str(base | scene.cpus.dedicated), why, "irqbalance")
+        want = str(base | scene.cpus.dedicated)
+        yield Step(knob, now, want, why, "irqbalance", was=str(base))
 
 
 def pool(scene: Scene) -> Iterator[Step]:
