@@ -45,11 +45,13 @@ CPUS = _CpuSetType()
 INPUT = click.Path(path_type=Path, allow_dash=True)
 
 
-def _remember(context: click.Context, parameter: click.Parameter, value: object) -> None:
+def remember(context: click.Context, parameter: click.Parameter, value: object) -> None:
+    """The callback of an option that the functions here read, and no command is given."""
     context.meta[f"mdsvc.{parameter.name}"] = value
 
 
-def _remembered(name: str) -> Any:
+def remembered(name: str) -> Any:
+    """What such an option was given; None where it was not."""
     return click.get_current_context().meta.get(f"mdsvc.{name}")
 
 
@@ -57,7 +59,7 @@ store_option = click.option(
     "--store",
     metavar="URL",
     expose_value=False,
-    callback=_remember,
+    callback=remember,
     help="Where hosts and guests are kept: sqlite:///relative.db or sqlite:////absolute.db. "
     "[env: MDSVC_STORE; default: sqlite:///mdsvc.db]",
 )
@@ -66,7 +68,7 @@ json_option = click.option(
     "as_json",
     is_flag=True,
     expose_value=False,
-    callback=_remember,
+    callback=remember,
     help="Print JSON, for programs.",
 )
 
@@ -75,7 +77,7 @@ strict_option = click.option(
     "unknown_keys",
     is_flag=True,
     expose_value=False,
-    callback=_remember,
+    callback=remember,
     help="Unknown keys of flavor and image are errors. [env: MDSVC_UNKNOWN_KEYS=error]",
 )
 
@@ -92,13 +94,13 @@ def settings(
     from mdsvc.settings import ALL_SETTINGS, load
 
     named = os.environ.get("MDSVC_CONFIG")
-    flags = {"store": _remembered("store"), **flags}
+    flags = {"store": remembered("store"), **flags}
     return load(config or (Path(named) if named else None), os.environ, flags, ALL_SETTINGS if only is None else only)
 
 
 def unknown_keys() -> UnknownKeys:
     """Whether unknown keys are errors: by --strict, or by this setting, whatever others are."""
-    strict = "error" if _remembered("unknown_keys") else None
+    strict = "error" if remembered("unknown_keys") else None
     return settings({"unknown_keys": strict}, only=("unknown_keys",)).unknown_keys
 
 
@@ -171,7 +173,7 @@ def show(value: object, *views: RenderableType | Callable[[], RenderableType]) -
     A view is what rich prints, made when it is needed where it is a function; or text, printed as
     it is: its lines may be commands.
     """
-    if _remembered("as_json") or not views:
+    if remembered("as_json") or not views:
         _write(_json_line(value))
         return
     for view in views:
@@ -195,7 +197,7 @@ def show_bytes(data: bytes, value: object) -> None:
     """
     from mdsvc.logs import one_line
 
-    if _remembered("as_json"):
+    if remembered("as_json"):
         data = _json_line(value)
     elif data and sys.stdout.isatty():
         data = one_line(data.decode(errors="backslashreplace")).encode() + b"\n"
