@@ -107,12 +107,11 @@ async def rebuild_instance(
     CPUs stay, unless the image changes what is asked of the host: then it is fitted anew there.
     Raises BadInput, InvalidRequest, DoesNotFit, and Conflict (R17): then nothing has changed.
     """
+    keys.check(None, image, unknown_keys)
 
     async def use_case(tx: Transaction) -> PlacedInstance:
-        guest = await known_instance(tx, uuid)
-        after = guest
+        guest = after = await known_instance(tx, uuid)
         if image is not None:
-            keys.check(guest.flavor, image, unknown_keys)
             after = replace(after, image=image)
         if user_data is not UNSET:
             after = _with_user_data(after, user_data)
