@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import ClassVar, Literal
 
 import msgspec
+
 from mdsvc.override import override
 
 Code = Literal[

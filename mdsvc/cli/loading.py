@@ -7,6 +7,7 @@ from importlib import import_module
 from keyword import iskeyword
 
 import click
+
 from mdsvc.override import override
 
 

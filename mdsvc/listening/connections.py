@@ -12,6 +12,7 @@ from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+
 from mdsvc.override import override
 
 _NO_HTTP = (HttpProcessingError, web.RequestPayloadError)

@@ -95,7 +95,12 @@ def settings(
 
     named = os.environ.get("MDSVC_CONFIG")
     flags = {"store": remembered("store"), **flags}
-    return load(config or (Path(named) if named else None), os.environ, flags, ALL_SETTINGS if only is None else only)
+    return load(
+        config or (Path(named) if named else None),
+        os.environ,
+        flags,
+        ALL_SETTINGS if only is None else only,
+    )
 
 
 def unknown_keys() -> UnknownKeys:

@@ -50,9 +50,7 @@ class RemoteHosts:
         for _ in range(_TRIES):
             try:
                 registered, etag = self._host(found.name)
-                after = found_again(
-                    registered, self._guests(found.name), found, shared, dedicated
-                )
+                after = found_again(registered, self._guests(found.name), found, shared, dedicated)
                 return self._replace(found.name, to_builtins(after.without_use()), etag)
             except NotFound:
                 return self._replace(found.name, to_builtins(found))
@@ -101,8 +99,7 @@ class RemoteHosts:
         return list(self._server.pages("/instances", PlacedInstance, host=host))
 
     def _replace(self, name: str, said: object, if_match: str | None = None) -> Replaced:
-        """Its guests are read before and after: those whose layouts were renewed, no answer names.
-        """
+        """Its guests are read before and after: which were renewed, no answer says."""
         before = {guest.uuid: guest for guest in self._residents(name)}
         answer = self._server.ask("PUT", _path(name), said, if_match)
         host = self._server.value(answer, Host)

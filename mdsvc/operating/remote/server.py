@@ -54,7 +54,7 @@ class Server:
         return self._value(self._decoded(answer, Any), kind)
 
     def pages(self, path: str, kind: type[T], **query: str) -> Iterator[T]:
-        """Everything of a listing, in its order. ``path`` has one word, which the pages have too."""
+        """Everything of a listing, in its order. The path is what the pages call it, too."""
         marker: str | None = None
         while True:
             markers = {} if marker is None else {"marker": marker}

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import VARBINARY, LargeBinary, String
 from sqlalchemy.types import TypeDecorator, TypeEngine
+
 from mdsvc.override import override
 
 
