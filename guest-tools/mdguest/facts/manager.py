@@ -23,13 +23,12 @@ _SETTING = re.compile(r"^\s*CPUAffinity\s*=[ \t]*(.*?)\s*$", re.MULTILINE)
 
 def affinity(system: System, cmdline: str) -> CpuSet:
     """The CPUs; the empty set where nothing is set, or not as a list (``numa``)."""
-    cpus = EMPTY
-    for value in _settings(system, cmdline):
-        try:
-            cpus = cpus | CpuSet.parse(",".join(value.split())) if value else EMPTY
-        except ValueError:
-            return EMPTY
-    return cpus
+    values = [value or "\n" for value in _settings(system, cmdline)]
+    since = " ".join(values).rpartition("\n")[2]
+    try:
+        return CpuSet.parse(",".join(since.replace(",", " ").split()))
+    except ValueError:
+        return EMPTY
 
 
 def _settings(system: System, cmdline: str) -> Iterator[str]:
