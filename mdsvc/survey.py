@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,16 +39,17 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
 
 def hosts_from_json(text: bytes) -> list[Facts]:
     """One host, or a list of them, in the form of `host add`. Sets that overlap, or name CPUs that
-    are not there, are the audit's to find; a host without cells has its sets alone. Raises BadInput.
+    are not there, are the audit's to find; a host without cells has its sets alone.
+
+    Raises BadInput.
     """
-    data = from_json(text, Any)  # type: ignore[arg-type]  # any document
-    forms = data if isinstance(data, list) else [data]
-    if not all(isinstance(form, dict) for form in forms):
+    data = from_json(text, Any)
+    return [_facts(form) for form in (data if isinstance(data, list) else [data])]
+
+
+def _facts(form: Any) -> Facts:
+    if not isinstance(form, dict):
         raise BadInput("document: expected a host, or a list of hosts")
-    return [_facts(form) for form in forms]
-
-
-def _facts(form: dict[str, Any]) -> Facts:
     cells = form.get("cells")
     bare = {key: value for key, value in form.items() if key not in _SETS}
     stand_in: dict[str, Any] = {} if cells else {"cells": [{"id": 0, "cpus": "0", "memory_mb": 0}]}
@@ -76,7 +78,7 @@ def _set(form: Mapping[str, Any], name: str) -> CpuSet | None:
 def this_host() -> Facts:
     """This machine, by its sysfs."""
     host = local_host("local").host
-    return Facts(name="local", topology=_bare(host), isolated=isolated_here())
+    return Facts(name=os.uname().nodename, topology=_bare(host), isolated=isolated_here())
 
 
 def _bare(host: Host) -> Host:
@@ -161,7 +163,7 @@ def guest_from_file(file: Path) -> RunningGuest:
 
 
 def from_libvirt(uri: str, hosts: Sequence[Facts]) -> list[Facts]:
-    """The guests of a libvirt, running or defined, on the host that is given or that it tells of."""
+    """The guests of a libvirt, running or not, on the host that is given or that it tells of."""
     virsh = Virsh(uri)
     name = virsh.hostname()
     guests = []

@@ -134,9 +134,7 @@ def _threads(facts: Facts, guest: RunningGuest) -> Iterator[Thread]:
         yield Thread(guest, "I/O threads", pcpus, owns=isolated and pcpus == emulator)
 
 
-def _is_isolated(
-    facts: Facts, guest: RunningGuest, emulator: CpuSet | None, vcpus: CpuSet
-) -> bool:
+def _is_isolated(facts: Facts, guest: RunningGuest, emulator: CpuSet | None, vcpus: CpuSet) -> bool:
     """Whether the emulator threads have a dedicated pCPU to themselves."""
     alone = emulator is not None and len(emulator) == 1 and not emulator & vcpus
     if not alone or emulator is None:

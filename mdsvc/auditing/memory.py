@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from mdsvc.auditing.facts import Facts, Fault, by_guest, listed
-from mdsvc.cpuset import union
+from mdsvc.cpuset import CpuSet, union
 from mdsvc.running import RunningCell, RunningGuest
 from mdsvc.topology import Host, HostCell, MemoryPool
 
@@ -104,18 +104,17 @@ def memory_elsewhere(facts: Facts) -> Iterator[Fault]:
             if node.strict_nodes is None:
                 continue
             near = union(by_id[at].cpus for at in node.strict_nodes if at in by_id)
-            far = [t for t in threads if t.vcpu in node.vcpus and not t.on(near)]
-            if far:
-                yield _elsewhere(facts, guest, node, [t.vcpu for t in far if t.vcpu is not None])
+            far = [t.vcpu for t in threads if t.vcpu is not None and not t.on(near)]
+            if node.vcpus & CpuSet.of(far):
+                yield _elsewhere(facts, guest, node, node.vcpus & CpuSet.of(far))
 
 
-def _elsewhere(facts: Facts, guest: RunningGuest, node: RunningCell, far: list[int]) -> Fault:
+def _elsewhere(facts: Facts, guest: RunningGuest, node: RunningCell, far: CpuSet) -> Fault:
     cpus = union(pcpus for vcpu in far if (pcpus := guest.pcpus(vcpu)))
-    vcpus = ",".join(map(str, far))
     return Fault(
         guests=[guest],
         cpus=cpus,
-        detail=f"{facts.label(guest)}: vCPUs {vcpus} of its node {node.id} are on pCPUs {cpus}, "
+        detail=f"{facts.label(guest)}: vCPUs {far} of its node {node.id} are on pCPUs {cpus}, "
         f"and the memory of that node is strictly on host node {node.strict_nodes}: each access "
         "goes to another node",
         mend=f"pin these vCPUs to pCPUs of host node {node.strict_nodes}, or bind the memory to "

@@ -1,4 +1,4 @@
-"""What a host is configured with: ``nova.conf``, the kernel's command line, Open vSwitch's PMD mask.
+"""What a host is configured with: nova.conf, the kernel's command line, Open vSwitch's PMD mask.
 
 Each error is a BadInput that names the option and says what was expected there.
 """
@@ -29,7 +29,7 @@ class NovaConf(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def nova_conf(text: str) -> NovaConf:
-    """The settings, with Nova's rules of what follows where only some are there. Raises BadInput."""
+    """The settings, by Nova's rules where only some of them are there. Raises BadInput."""
     ini = configparser.RawConfigParser(strict=False, default_section="\0", allow_no_value=True)
     try:
         ini.read_string(text)
