@@ -176,6 +176,8 @@ class Facts:
     """The kernel's other masks, by the knob that sets them: workqueues, queues, watchdog."""
     irqbalance: CpuSet | None = None
     """What irqbalance keeps its hands off; None where none answers."""
+    silent_irqbalance: bool = False
+    """Whether one listens that does not answer in time: it may be told, and acts later."""
     deaf_irqbalance: CpuSet | None = None
     """What an irqbalance that runs and cannot be told was started to keep off; None: there is none
     such.

@@ -110,12 +110,17 @@ def _at_boot(system: System, possible: CpuSet) -> dict[str, Any]:
 
 def _with_the_kernels(system: System, facts: Facts) -> Facts:
     """Beside the tasks, what is the kernel's: in a container all that is the host's."""
-    bans = irqbalance.banned(system)
+    bans, silent = None, False
+    try:
+        bans = irqbalance.banned(system)
+    except BlockingIOError:
+        silent = True
     return replace(
         facts,
         irqs=interrupts.read(system),
         masks=_masks(system),
         irqbalance=bans,
+        silent_irqbalance=silent,
         deaf_irqbalance=_deaf(system, facts.tasks) if bans is None else None,
     )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mdguest.facts.kubernetes import is_of_pods
 from mdguest.knobs.interrupts import no_vector
-from mdguest.knobs.irqbalance import SCAN_SECONDS, SOCKETS
+from mdguest.knobs.irqbalance import SCAN_SECONDS, SILENT, SOCKETS
 
 if TYPE_CHECKING:
     from mdguest.facts import Facts
@@ -49,8 +49,8 @@ def problems(made: Plan, facts: Facts, state: State, now: float | None = None) -
 
 
 def _pending(step: Step, age: float) -> bool:
-    """irqbalance acts at its next scan."""
-    return step.knob.kind == "irqbalance" and 0 <= age < SCAN_SECONDS
+    """irqbalance acts at its next scan; for one that does not answer, ``_irqbalance`` speaks."""
+    return step.knob.kind == "irqbalance" and (0 <= age < SCAN_SECONDS or step.now == SILENT)
 
 
 def _problem(step: Step) -> Problem:
@@ -145,7 +145,7 @@ def _irqbalance(made: Plan, facts: Facts) -> list[Problem]:
     if not made.mode or facts.deaf_irqbalance is None or made.dedicated <= facts.deaf_irqbalance:
         return []
     found = f"it keeps off CPU {facts.deaf_irqbalance or 'none'}, and cannot be told"
-    why = f"its socket ({SOCKETS}) is missing or dead; see mdguest render irqbalance"
+    why = f"its socket ({SOCKETS}) is missing, dead or silent; see mdguest render irqbalance"
     return [Problem("irqbalance", found, f"it keeps off CPU {made.dedicated}", why)]
 
 
