@@ -21,6 +21,7 @@ from mdguest.facts import (
     Task,
     container,
     kubernetes,
+    manager,
 )
 from mdguest.facts.boot import boot
 from mdguest.facts.lasting import lasting
@@ -270,6 +271,7 @@ def _systemd(system: System, units: Units) -> Systemd:
         kubelets=tuple(
             unit for unit in kubernetes.UNITS if units.get(unit, {}).get("LoadState") == "loaded"
         ),
+        affinity=manager.affinity(system, _text(system, "/proc/cmdline")),
     )
 
 
