@@ -16,6 +16,7 @@ from mdsvc.cli.loading import Commands, later
 from mdsvc.terminal.console import examples, run
 
 COMMANDS = {
+    "audit": "Find what is wrong with the CPUs of a fleet that somebody else placed.",
     "completion": "Print the script that completes mdsvc's arguments in your shell.",
     "db": "Look after the store's database.",
     "demo": "See it work: real hosts, guests placed, and a real cloud-init that learns its CPUs.",
