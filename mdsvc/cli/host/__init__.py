@@ -13,8 +13,7 @@ COMMANDS = {
     "import": "Register host NAME with the topology that libvirt or this machine's kernel reports.",
     "list": "List the hosts with their use.",
     "remove": "Forget a host that has no guests.",
-    "show": "Draw a host: which guest has which CPU, and what is left to move while it is "
-    "draining.",
+    "show": "Draw a host: which guest has which CPU, and what a draining one has left to move.",
 }
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @where_options
 @json_option
 def command(name: str) -> None:
-    """Draw a host: which guest has which CPU, and what is left to move while it is draining."""
+    """Draw a host: which guest has which CPU, and what a draining one has left to move."""
     shown, guests = operator().get_host(name)
     show(shown, lambda: _drawn(shown, guests))
 
