@@ -18,16 +18,18 @@ from mdsvc.errors import (
     CannotStay,
     Code,
     DoesNotFit,
-    Forged,
+    Forbidden,
     InvalidRequest,
     MdsvcError,
     MethodNotAllowed,
     NotFound,
+    PreconditionFailed,
     Reason,
     Refused,
     TooLarge,
     Unavailable,
     Unidentified,
+    UnsupportedMediaType,
 )
 from mdsvc.logs import one_line
 from mdsvc.store import Stale
@@ -47,11 +49,13 @@ _STATUSES: Mapping[type[BaseException], Statuses] = {
     BadInput: Statuses(400, 400),
     InvalidRequest: Statuses(400, 422),
     Unidentified: Statuses(400, 401),
-    Forged: Statuses(403, 403),
+    Forbidden: Statuses(403, 403),
     NotFound: Statuses(404, 404),
     MethodNotAllowed: Statuses(405, 405),
     Refused: Statuses(409, 409),
+    PreconditionFailed: Statuses(400, 412),
     TooLarge: Statuses(400, 413),
+    UnsupportedMediaType: Statuses(400, 415),
     Unavailable: Statuses(503, 503),
     Stale: Statuses(503, 503),
     Exception: Statuses(503, 500),
@@ -63,6 +67,14 @@ def statuses(error: Exception) -> Statuses:
     return next(_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES)
 
 
+STATUS_OF_CODE: Mapping[Code, int] = {
+    getattr(kind, "code", "internal"): row.operator
+    for kind, row in _STATUSES.items()
+    if kind is not Stale
+}
+"""What an operator gets with each code."""
+
+
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """The body of an error at the operator's door, ``application/problem+json``."""
 
@@ -70,6 +82,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     detail: str
     code: Code
+    field: str | UnsetType = UNSET
     reasons: tuple[Reason, ...] | UnsetType = UNSET
 
 
@@ -81,11 +94,18 @@ def problem(error: Exception) -> Problem:
         status=statuses(error).operator,
         detail=str(error) if isinstance(error, MdsvcError | Stale) else _UNFORESEEN,
         code=code,
+        field=_field(error) or UNSET,
         reasons=error.reasons if isinstance(error, DoesNotFit | CannotStay) else UNSET,
     )
 
 
 _UNFORESEEN = "something went wrong that was not foreseen; the server's log says what"
+
+
+def _field(error: Exception) -> str | None:
+    if isinstance(error, InvalidRequest):
+        return error.key
+    return error.field if isinstance(error, BadInput) else None
 
 
 def _code(error: Exception) -> Code:

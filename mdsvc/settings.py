@@ -100,7 +100,7 @@ def _convert(values: Mapping[str, Any], sources: Mapping[str, str]) -> Settings:
     except BadInput as error:
         message = str(error)
     except msgspec.ValidationError as error:
-        message = explain(error, given, Settings, _read)
+        message = str(explain(error, given, Settings, _read))
     field = re.match(r"[^:.\[]*", message)[0]  # type: ignore[index]  # matches always
     raise BadInput(sources.get(field, field) + message[len(field) :]) from None
 

@@ -18,7 +18,7 @@ from mdsvc.cpuset import CpuSet
 from mdsvc.errors import BadInput
 from mdsvc.forms.faults import explain
 from mdsvc.forms.rules import Check, checker
-from mdsvc.forms.words import CPU_SET, instead, join, shown
+from mdsvc.forms.words import CPU_SET, fault, instead, join, shown
 
 __all__ = [
     "Form",
@@ -76,7 +76,7 @@ def from_store(data: Any, kind: type[T]) -> T:
     try:
         value: T = _convert(data, kind)
     except msgspec.ValidationError as error:
-        raise BadInput(explain(error, data, kind, _convert)) from None
+        raise explain(error, data, kind, _convert) from None
     return value
 
 
@@ -122,7 +122,7 @@ def check_plain(data: Any, path: str = "", depth: int = MAX_DEPTH) -> None:
     """
     expected = _expected(data)
     if expected:
-        raise BadInput(f"{path or 'document'}: expected {expected}")
+        raise fault(path, f"expected {expected}")
     if isinstance(data, dict | list | tuple):
         if not depth:
             raise BadInput(f"this JSON document is nested deeper than {MAX_DEPTH} levels")

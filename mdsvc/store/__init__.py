@@ -103,6 +103,16 @@ class Store(GuestStore, Protocol):
         written under a lock.
         """
 
+    async def list_hosts(self, after: str | None, limit: int) -> Sequence[Host]:
+        """So many hosts with their use at most, by name: those that follow the name ``after``."""
+
+    async def list_instances(
+        self, host: str | None, project_id: str | None, after: str | None, limit: int
+    ) -> Sequence[PlacedInstance]:
+        """So many guests at most, by UUID: those that follow ``after``, of one host and of one
+        project where these are named.
+        """
+
     async def clear_password(self, uuid: str) -> bool:
         """Forget what the guest has stored, so that it can store once more; False for nothing."""
 

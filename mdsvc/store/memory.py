@@ -50,12 +50,27 @@ class MemoryReading:
     async def hosts(self) -> Sequence[Stored[Host]]:
         return [stored for _, stored in sorted(self._tables().hosts.items())]
 
+    async def hosts_after(self, after: str | None, limit: int) -> Sequence[Stored[Host]]:
+        hosts = await self.hosts()
+        return [stored for stored in hosts if stored.value.name > (after or "")][:limit]
+
     async def instance(self, uuid: str) -> Stored[PlacedInstance] | None:
         return self._tables().instances.get(uuid)
 
     async def instances(self, host: str | None) -> Sequence[Stored[PlacedInstance]]:
         guests = sorted(self._tables().instances.items())
         return [stored for _, stored in guests if host in (None, stored.value.host)]
+
+    async def instances_after(
+        self, after: str | None, limit: int, *, host: str | None, project_id: str | None
+    ) -> Sequence[Stored[PlacedInstance]]:
+        guests = await self.instances(host)
+        return [
+            stored
+            for stored in guests
+            if stored.value.uuid > (after or "")
+            if project_id in (None, stored.value.project_id)
+        ][:limit]
 
     async def owner(self, ip: str, network: str) -> str | None:
         return self._tables().addresses.get((ip, network))
@@ -89,6 +104,16 @@ class MemoryStore:
         passwords = {**self._tables.passwords, uuid: password}
         self._tables = msgspec.structs.replace(self._tables, passwords=passwords)
         return True
+
+    async def list_hosts(self, after: str | None, limit: int) -> Sequence[Host]:
+        return [stored.value for stored in await self._reading().hosts_after(after, limit)]
+
+    async def list_instances(
+        self, host: str | None, project_id: str | None, after: str | None, limit: int
+    ) -> Sequence[PlacedInstance]:
+        reading = self._reading()
+        guests = await reading.instances_after(after, limit, host=host, project_id=project_id)
+        return [stored.value for stored in guests]
 
     async def clear_password(self, uuid: str) -> bool:
         passwords = dict(self._tables.passwords)
