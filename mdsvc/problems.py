@@ -86,20 +86,22 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[Reason, ...] | UnsetType = UNSET
 
 
-def problem(error: Exception) -> Problem:
-    """The error as an operator is told it."""
+def problem(error: Exception, request_id: str | None = None) -> Problem:
+    """The error as an operator is told it; what is for the log is found there by the request."""
     code = _code(error)
     return Problem(
         title=code.replace("_", " ").capitalize(),
         status=statuses(error).operator,
-        detail=str(error) if isinstance(error, MdsvcError | Stale) else _UNFORESEEN,
+        detail=str(error) if isinstance(error, MdsvcError | Stale) else _unforeseen(request_id),
         code=code,
         field=_field(error) or UNSET,
         reasons=error.reasons if isinstance(error, DoesNotFit | CannotStay) else UNSET,
     )
 
 
-_UNFORESEEN = "something went wrong that was not foreseen; the server's log says what"
+def _unforeseen(request_id: str | None) -> str:
+    what = "something went wrong that was not foreseen; the server's log says what"
+    return f"{what}, as request {request_id}" if request_id else what
 
 
 def _field(error: Exception) -> str | None:
@@ -114,8 +116,11 @@ def _code(error: Exception) -> Code:
     return "unavailable" if isinstance(error, Stale) else "internal"
 
 
-def log_fault(log: logging.Logger, what: str, error: Exception) -> None:
+def log_fault(
+    log: logging.Logger, what: str, error: Exception, request_id: str | None = None
+) -> None:
     """One line that says what went wrong while doing what; where in the code, only at debug."""
     kind = "" if isinstance(error, MdsvcError | Stale) else f"{type(error).__name__}: "
-    log.error("%s: %s", one_line(what), one_line(f"{kind}{error}"))
+    which = f" [{request_id}]" if request_id else ""
+    log.error("%s: %s%s", one_line(what), one_line(f"{kind}{error}"), which)
     log.debug("%s", one_line(what), exc_info=error)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 from msgspec.structs import replace
 
-from mdsvc.control import in_snapshot, in_transaction
+from mdsvc.control import anyhow, in_snapshot, in_transaction
 from mdsvc.cpuset import CpuSet
 from mdsvc.errors import BadInput, Conflict, NotFound
 from mdsvc.instance import PlacedInstance
@@ -37,18 +37,23 @@ class Replaced(msgspec.Struct, frozen=True):
 
     host: Host
     renewed: tuple[PlacedInstance, ...] = ()
+    is_new: bool = False
 
 
-async def replace_host(store: Store, host: Host) -> Replaced:
+async def replace_host(
+    store: Store, host: Host, check: Callable[[Host | None], None] = anyhow
+) -> Replaced:
     """Register a host, or describe one anew: its guests stay as they are (R26).
 
     Use that is given is not looked at, so that what was read of a host can be given back changed.
-    Raises CannotStay, which names each guest that does not fit it so.
+    Raises CannotStay, which names each guest that does not fit it so, and what ``check`` raises of
+    the host as it is registered.
     """
     host = host.without_use()
 
     async def use_case(tx: Transaction) -> Replaced:
         registered = await tx.get_host(host.name)
+        check(registered)
         if registered is None:
             return await _register(tx, host)
         return await _replace(tx, registered, host)
@@ -79,7 +84,7 @@ async def replace_found_host(
 
 async def _register(tx: Transaction, host: Host) -> Replaced:
     await tx.add_host(host)
-    return Replaced(host)
+    return Replaced(host, is_new=True)
 
 
 async def _replace(tx: Transaction, registered: Host, after: Host) -> Replaced:
@@ -110,17 +115,20 @@ def _check_kept(
             raise Conflict(f"host {after.name}: {expected} {gone} are not among those found")
 
 
-async def remove_host(store: Store, name: str) -> None:
-    """Forget a host that has no guests."""
+async def remove_host(store: Store, name: str, check: Callable[[Host], None] = anyhow) -> None:
+    """Forget a host that has no guests. Raises what ``check`` raises of it."""
 
     async def use_case(tx: Transaction) -> None:
+        host = await tx.get_host(name)
+        if host is None:
+            raise NotFound(f"host {name}: no such host is registered")
+        check(host)
         guests = await tx.list_instances(name)
         if guests:
             raise Conflict(
                 f"host {name}: {len(guests)} instances are placed on it; first {guests[0].uuid}"
             )
-        if not await tx.remove_host(name):
-            raise NotFound(f"host {name}: no such host is registered")
+        await tx.remove_host(name)
 
     await in_transaction(store, use_case)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from mdsvc.control import in_snapshot, in_transaction, persist
+from mdsvc.control import anyhow, in_snapshot, in_transaction, persist
 from mdsvc.control.candidates import Candidates, Outdated, look
 from mdsvc.errors import Conflict, NotFound
 from mdsvc.instance import Instance, PlacedInstance, place_instance
@@ -56,11 +56,14 @@ async def _place(tx: Transaction, instance: Instance, host: Host, layout: Layout
     return placed
 
 
-async def delete_instance(store: Store, uuid: str) -> None:
-    """Remove a guest, and its use from its host."""
+async def delete_instance(
+    store: Store, uuid: str, check: Callable[[PlacedInstance], None] = anyhow
+) -> None:
+    """Remove a guest, and its use from its host. Raises what ``check`` raises of it."""
 
     async def use_case(tx: Transaction) -> None:
         placed = _known(uuid, await tx.get_instance(canonical_uuid(uuid)))
+        check(placed)
         host = await tx.get_host(placed.host)
         if host is not None:
             await tx.update_host(remove(host, placed.layout, placed.flavor))

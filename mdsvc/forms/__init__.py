@@ -7,6 +7,7 @@ strictly by msgspec: unknown keys, missing keys and wrong types are errors that 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from math import isfinite
 from typing import Any, TypeVar
@@ -27,6 +28,7 @@ __all__ = [
     "from_builtins",
     "from_json",
     "from_store",
+    "from_texts",
     "shown",
     "to_builtins",
     "to_json",
@@ -64,6 +66,26 @@ def from_builtins(data: Any, kind: type[T]) -> T:
     if check:
         check(value, "")
     return value
+
+
+def from_texts(texts: Mapping[str, str], kind: type[T]) -> T:
+    """Read what was given as texts by name, as in a query: a number is one that is spelled out.
+
+    Raises BadInput.
+    """
+    check_plain(texts)
+    try:
+        value: T = _convert_texts(texts, kind)
+    except msgspec.ValidationError as error:
+        raise explain(error, texts, kind, _convert_texts) from None
+    check: Check | None = checker(kind)  # type: ignore[arg-type]  # types can be hashed
+    if check:
+        check(value, "")
+    return value
+
+
+def _convert_texts(texts: Any, kind: Any) -> Any:
+    return msgspec.convert(texts, kind, strict=False, dec_hook=_decode)
 
 
 def from_store(data: Any, kind: type[T]) -> T:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from mdsvc.bearer import Bearer
 from mdsvc.instance import PlacedInstance
 from mdsvc.topology import Host
 
@@ -90,8 +91,24 @@ class Transaction(Snapshot, Protocol):
         """Remove a guest with its addresses and password; False when there is none."""
 
 
-class Store(GuestStore, Protocol):
-    """Both sides of one store."""
+class TokenStore(Protocol):
+    """What is kept of the operators' tokens. Raises Unavailable as ``GuestStore`` does."""
+
+    async def bearers(self) -> Sequence[Bearer]:
+        """Every token, by name."""
+
+    async def add_bearer(self, bearer: Bearer) -> bool:
+        """Store a new token; False when the name is taken."""
+
+    async def remove_bearer(self, name: str) -> bool:
+        """Remove a token; False when there is none of that name."""
+
+    async def note_bearer_used(self, name: str, at: int) -> None:
+        """Store when a token was used; nothing where it is gone."""
+
+
+class Store(GuestStore, TokenStore, Protocol):
+    """All sides of one store."""
 
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
         """Hosts and guests as they are now, for as long as the block lasts."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from mdsvc.bearer import Bearer
 from mdsvc.errors import NotFound
 from mdsvc.instance import PlacedInstance
 from mdsvc.store import Stale
@@ -84,6 +85,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._tables = Tables()
+        self._bearers: dict[str, Bearer] = {}
 
     async def get_instance(self, uuid: str) -> PlacedInstance | None:
         stored = self._tables.instances.get(uuid)
@@ -131,6 +133,19 @@ class MemoryStore:
         yield transaction
         if changes := transaction.changes():
             self._tables = _changed(self._tables, changes)
+
+    async def bearers(self) -> Sequence[Bearer]:
+        return [bearer for _, bearer in sorted(self._bearers.items())]
+
+    async def add_bearer(self, bearer: Bearer) -> bool:
+        return self._bearers.setdefault(bearer.name, bearer) is bearer
+
+    async def remove_bearer(self, name: str) -> bool:
+        return self._bearers.pop(name, None) is not None
+
+    async def note_bearer_used(self, name: str, at: int) -> None:
+        if bearer := self._bearers.get(name):
+            self._bearers[name] = msgspec.structs.replace(bearer, used_at=at)
 
     async def ready(self) -> None:
         """Memory always is."""

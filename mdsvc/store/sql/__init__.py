@@ -21,6 +21,7 @@ from mdsvc.store.sql.engines import WAIT_SECONDS, Engines
 from mdsvc.store.sql.errors import translated
 from mdsvc.store.sql.reading import GUEST_OF_UUID, SqlReading, caches
 from mdsvc.store.sql.tables import ADDRESSES, META, PASSWORDS
+from mdsvc.store.sql.tokens import SqlTokens
 from mdsvc.store.sql.writing import Packed, write
 from mdsvc.store.transaction import BufferedTransaction, ReadSnapshot
 from mdsvc.topology import Host
@@ -37,11 +38,11 @@ _CLEAR_PASSWORD = delete(PASSWORDS).where(PASSWORDS.c.uuid == _UUID)
 _VERSION = select(META.c.value)
 
 
-class SqlStore:
+class SqlStore(SqlTokens):
     """The ``Store`` in a SQL database. Made by ``open_sql``; ``close`` it in the end."""
 
     def __init__(self, engines: Engines) -> None:
-        self._engines = engines
+        super().__init__(engines)
         self._kept = caches()
 
     # ---- guests ----

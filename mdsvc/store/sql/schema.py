@@ -28,6 +28,11 @@ _STEPS: Mapping[int, Sequence[str]] = {
         " (SELECT revision FROM hosts UNION ALL SELECT revision FROM instances) AS every",
         "INSERT INTO meta (name, value) SELECT 'fleet', value FROM meta WHERE name = 'revision'",
     ),
+    # What is kept of the operators' tokens.
+    2: (
+        "CREATE TABLE tokens (name VARCHAR(64) NOT NULL PRIMARY KEY, digest VARCHAR(64) NOT NULL,"
+        " read_only BOOLEAN NOT NULL, created_at BIGINT NOT NULL, used_at BIGINT)",
+    ),
 }
 """What makes the tables of a version those of the next one."""
 

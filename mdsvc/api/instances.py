@@ -1,0 +1,79 @@
+"""Guests: listed, placed, removed, and what belongs to one."""
+
+from __future__ import annotations
+
+import msgspec
+
+from mdsvc.api.etags import instance_etag
+from mdsvc.api.pages import page
+from mdsvc.api.route import Answer, Call
+from mdsvc.control import instances, repeats
+from mdsvc.forms import Form
+from mdsvc.instance import PlacedInstance
+from mdsvc.libvirt import domain_xml
+from mdsvc.names import HostName
+
+
+class Instances(msgspec.Struct, frozen=True):
+    """A page of guests, by UUID; ``next`` is the marker of the next page."""
+
+    instances: tuple[PlacedInstance, ...]
+    next: str | None
+
+
+class WhereQuery(Form, frozen=True):
+    """On which host a guest is to be placed, and on no other."""
+
+    host: HostName | None = None
+
+
+async def list_instances(call: Call) -> Answer:
+    """Every guest, or those of a host or a project, page by page."""
+    asked = call.query
+    marker = asked.marker and asked.marker.lower()
+    listed = await call.store.list_instances(asked.host, asked.project_id, marker, asked.limit + 1)
+    shown, last = page(listed, asked.limit)
+    return Answer(Instances(shown, last.uuid if last else None))
+
+
+async def create_instance(call: Call) -> Answer:
+    """Place a guest on the best host, or on the one named. The same once more is answered with what
+    is stored.
+    """
+    guest, is_new = await repeats.ensure_instance(
+        call.store, call.body, call.query.host, call.backend.unknown_keys
+    )
+    return _guest(guest, 201 if is_new else 200)
+
+
+async def get_instance(call: Call) -> Answer:
+    """One guest with its layout."""
+    return _guest(await instances.get_instance(call.store, call.path["uuid"]))
+
+
+async def delete_instance(call: Call) -> Answer:
+    """Remove a guest, and free what it used."""
+    await instances.delete_instance(call.store, call.path["uuid"], call.if_match.instance)
+    return Answer(status=204)
+
+
+async def get_domain(call: Call) -> Answer:
+    """The guest as a libvirt domain, pinned to where it is."""
+    guest, host = await instances.get_instance_with_host(call.store, call.path["uuid"])
+    return Answer(domain_xml(guest, host).encode())
+
+
+async def get_password(call: Call) -> Answer:
+    """The encrypted password that the guest has stored, byte for byte as it sent it."""
+    return Answer(await instances.get_password(call.store, call.path["uuid"]))
+
+
+async def delete_password(call: Call) -> Answer:
+    """Forget the guest's password, so that it can store one again."""
+    await instances.clear_password(call.store, call.path["uuid"])
+    return Answer(status=204)
+
+
+def _guest(guest: PlacedInstance, status: int = 200) -> Answer:
+    location = f"/v1/instances/{guest.uuid}" if status == 201 else None
+    return Answer(guest, status, instance_etag(guest), location)
