@@ -48,6 +48,15 @@ class Issued(msgspec.Struct, frozen=True):
     read_only: bool
 
 
+class Listed(msgspec.Struct, frozen=True):
+    """A token as it is listed: all but what could tell its secret."""
+
+    name: str
+    read_only: bool
+    created_at: int
+    used_at: int | None
+
+
 def issue(name: str, read_only: bool, now: int) -> tuple[Issued, Bearer]:
     """A new token: as its owner gets it, and as it is kept."""
     secret = PREFIX + secrets.token_urlsafe(32)

@@ -53,6 +53,7 @@ _STATUSES: Mapping[type[BaseException], Statuses] = {
     NotFound: Statuses(404, 404),
     MethodNotAllowed: Statuses(405, 405),
     Refused: Statuses(409, 409),
+    DoesNotFit: Statuses(409, 409),
     PreconditionFailed: Statuses(400, 412),
     TooLarge: Statuses(400, 413),
     UnsupportedMediaType: Statuses(400, 415),

@@ -92,6 +92,8 @@ async def _check_guarded(settings: Settings, store: Store) -> None:
 
 def _tls(settings: Settings) -> Tls | None:
     if settings.tls_certificate is None:
+        if settings.tls_key:
+            raise BadInput("tls_certificate: expected a certificate, as there is a tls_key")
         return None
     return Tls(settings.tls_certificate, settings.tls_key)
 

@@ -42,8 +42,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         for field, texts in (("guest", self.guest), ("operator", (self.operator,))):
             for text in texts:
                 parse_listen(text, field)
-        if self.tls_key and not self.tls_certificate:
-            raise ValueError("tls_certificate: expected a certificate, as there is a tls_key")
         if self.identity == "neutron" and not self.shared_secret:
             raise ValueError("shared_secret: expected a secret, as identity is neutron")
         if "" in self.shared_secret:

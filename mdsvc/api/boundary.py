@@ -12,12 +12,17 @@ from uuid import uuid4
 
 from aiohttp import web
 
+from mdsvc.access import Caller
 from mdsvc.errors import BadInput, MethodNotAllowed, NotFound, TooLarge, Unidentified
 from mdsvc.forms import to_json
 from mdsvc.logs import one_line
 from mdsvc.problems import RETRY_SECONDS, log_fault, problem
 
 REQUEST_ID = "X-Request-ID"
+CALLER = web.RequestKey("caller", Caller)
+"""Who asks, once that is known."""
+
+_ID = web.RequestKey("id", str)
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -28,11 +33,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def request_id(request: web.Request) -> str:
     """The id that whoever asks has given the request, if it is a sane one; else one of its own."""
-    if "request_id" not in request:
+    if _ID not in request:
         given = request.headers.get(REQUEST_ID, "")
-        request["request_id"] = given if _SANE_ID.fullmatch(given) else uuid4().hex
-    known: str = request["request_id"]
-    return known
+        request[_ID] = given if _SANE_ID.fullmatch(given) else uuid4().hex
+    return request[_ID]
 
 
 async def prepare(request: web.Request, response: web.StreamResponse) -> None:
@@ -52,7 +56,7 @@ async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse
     except Exception as error:  # noqa: BLE001  # nothing falls through, and nothing is hidden
         response = refused(request, error)
     if request.method not in ("GET", "HEAD"):
-        caller = request.get("caller")
+        caller = request.get(CALLER)
         what = f"{request.method} {request.path} {response.status}"
         _log.info(
             "%s by %s [%s]", one_line(what), (caller and caller.name) or "-", request_id(request)

@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from mdsvc.access import Caller
 from mdsvc.api.bodies import read_body
+from mdsvc.api.boundary import CALLER
 from mdsvc.api.etags import IfMatch
 from mdsvc.api.route import Answer, Backend, Call, Route
 from mdsvc.errors import BadInput, NotFound, Unavailable
@@ -24,7 +24,7 @@ _WORTH_COMPRESSING = 1024
 
 async def serve(backend: Backend, route: Route, request: web.Request) -> web.StreamResponse:
     """One request that was let in. Raises whatever is wrong with it."""
-    caller: Caller | None = request.get("caller")
+    caller = request.get(CALLER)
     if caller and not route.reads:
         caller.check_may_change()
     call = Call(

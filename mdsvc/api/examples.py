@@ -41,3 +41,9 @@ INSTANCE: Json = {
 }
 
 FIT: Json = {"host": HOST, "flavor": _FLAVOR}
+
+RESIZE: Json = {"flavor": {**_FLAVOR, "memory_mb": 1024}}
+
+MIGRATE: Json = {"host": None}
+
+REBUILD: Json = {"user_data": "#cloud-config\n"}

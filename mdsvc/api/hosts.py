@@ -8,6 +8,7 @@ from mdsvc.api.etags import host_etag
 from mdsvc.api.pages import page
 from mdsvc.api.route import Answer, Call
 from mdsvc.control import hosts, repeats
+from mdsvc.control.draining import drain_host
 from mdsvc.errors import BadInput
 from mdsvc.topology import Host
 
@@ -40,10 +41,10 @@ async def get_host(call: Call) -> Answer:
 
 async def put_host(call: Call) -> Answer:
     """Register a host, or describe one anew: its guests stay as they are, or nothing changes."""
-    name = call.path["name"]
-    if call.body.name != name:
-        raise BadInput(f"name: expected {name}, as in the path, got {call.body.name}", "name")
-    replaced = await hosts.replace_host(call.store, call.body, call.if_match.host)
+    name, (host, keeps) = call.path["name"], call.body
+    if host.name != name:
+        raise BadInput(f"name: expected {name}, as in the path, got {host.name}", "name")
+    replaced = await hosts.replace_host(call.store, host, keeps, call.if_match.host)
     return _host(replaced.host, 201 if replaced.is_new else 200)
 
 
@@ -51,6 +52,16 @@ async def delete_host(call: Call) -> Answer:
     """Forget a host that has no guests."""
     await hosts.remove_host(call.store, call.path["name"], call.if_match.host)
     return Answer(status=204)
+
+
+async def put_drain(call: Call) -> Answer:
+    """Let a host take no new guests; those that it has stay until they are moved."""
+    return _host(await drain_host(call.store, call.path["name"]))
+
+
+async def delete_drain(call: Call) -> Answer:
+    """Let a host take guests again."""
+    return _host(await drain_host(call.store, call.path["name"], draining=False))
 
 
 def _host(host: Host, status: int = 200) -> Answer:

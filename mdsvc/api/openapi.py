@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
@@ -31,7 +30,6 @@ async def get_openapi(call: Call) -> Answer:
     return Answer(document(call.backend.routes))
 
 
-@lru_cache(maxsize=4)
 def document(routes: tuple[Route, ...]) -> Json:
     """The document of a table."""
     types = list(dict.fromkeys(_types(routes)))

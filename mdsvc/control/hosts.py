@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
-from msgspec.structs import replace
+from msgspec import structs
 
 from mdsvc.control import anyhow, in_snapshot, in_transaction
+from mdsvc.control.known import known_host
 from mdsvc.cpuset import CpuSet
-from mdsvc.errors import BadInput, Conflict, NotFound
+from mdsvc.errors import BadInput, Conflict
 from mdsvc.instance import PlacedInstance
+from mdsvc.layout import Layout
 from mdsvc.placing.standing import Resident, found_anew, stand
 from mdsvc.store import Snapshot, Store, Transaction
 from mdsvc.topology import Host
@@ -41,9 +43,13 @@ class Replaced(msgspec.Struct, frozen=True):
 
 
 async def replace_host(
-    store: Store, host: Host, check: Callable[[Host | None], None] = anyhow
+    store: Store,
+    host: Host,
+    keeps: Collection[str] = (),
+    check: Callable[[Host | None], None] = anyhow,
 ) -> Replaced:
-    """Register a host, or describe one anew: its guests stay as they are (R26).
+    """Register a host, or describe one anew: its guests stay as they are (R26), and of its fields
+    those that it ``keeps``.
 
     Use that is given is not looked at, so that what was read of a host can be given back changed.
     Raises CannotStay, which names each guest that does not fit it so, and what ``check`` raises of
@@ -56,7 +62,8 @@ async def replace_host(
         check(registered)
         if registered is None:
             return await _register(tx, host)
-        return await _replace(tx, registered, host)
+        kept = {field: getattr(registered, field) for field in keeps}
+        return await _replace(tx, registered, structs.replace(host, **kept))
 
     return await in_transaction(store, use_case)
 
@@ -95,13 +102,14 @@ async def _replace(tx: Transaction, registered: Host, after: Host) -> Replaced:
     residents = [Resident(g.uuid, g.name, g.flavor, g.image, g.layout) for g in guests.values()]
     standing = stand(registered, after, residents)
     await tx.update_host(standing.host)
-    renewed = tuple(
-        replace(guests[each.uuid], layout=each.layout, generation=guests[each.uuid].generation + 1)
-        for each in standing.renewed
-    )
+    renewed = tuple(_renewed(guests[each.uuid], each.layout) for each in standing.renewed)
     for guest in renewed:
         await tx.update_instance(guest)
     return Replaced(standing.host, renewed)
+
+
+def _renewed(guest: PlacedInstance, layout: Layout) -> PlacedInstance:
+    return structs.replace(guest, layout=layout, generation=guest.generation + 1)
 
 
 def _check_kept(
@@ -119,10 +127,7 @@ async def remove_host(store: Store, name: str, check: Callable[[Host], None] = a
     """Forget a host that has no guests. Raises what ``check`` raises of it."""
 
     async def use_case(tx: Transaction) -> None:
-        host = await tx.get_host(name)
-        if host is None:
-            raise NotFound(f"host {name}: no such host is registered")
-        check(host)
+        check(await known_host(tx, name))
         guests = await tx.list_instances(name)
         if guests:
             raise Conflict(
@@ -142,9 +147,6 @@ async def get_host(store: Store, name: str) -> tuple[Host, Sequence[PlacedInstan
     """One host with its use, and its guests."""
 
     async def use_case(snapshot: Snapshot) -> tuple[Host, Sequence[PlacedInstance]]:
-        host = await snapshot.get_host(name)
-        if host is None:
-            raise NotFound(f"host {name}: no such host is registered")
-        return host, await snapshot.list_instances(name)
+        return await known_host(snapshot, name), await snapshot.list_instances(name)
 
     return await in_snapshot(store, use_case)

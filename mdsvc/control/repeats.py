@@ -5,6 +5,8 @@ Another description under the same name is a conflict, as it is where nothing is
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from mdsvc.control.hosts import add_host, get_host
 from mdsvc.control.instances import create_instance
 from mdsvc.errors import Conflict
@@ -20,7 +22,8 @@ async def ensure_host(store: Store, host: Host) -> tuple[Host, bool]:
         return await add_host(store, host), True
     except Conflict:
         registered, _guests = await get_host(store, host.name)
-        if registered.without_use() != host:
+        same = (host, replace(host, draining=True))  # a host that is drained meanwhile is the same
+        if registered.without_use() not in same:
             raise
         return registered, False
 

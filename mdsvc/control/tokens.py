@@ -7,19 +7,10 @@ from time import time
 
 import msgspec
 
-from mdsvc.bearer import Bearer, Issued, TokenName, issue
+from mdsvc.bearer import Bearer, Issued, Listed, TokenName, issue
 from mdsvc.errors import Conflict, NotFound
 from mdsvc.forms import from_builtins
 from mdsvc.store import TokenStore
-
-
-class Listed(msgspec.Struct, frozen=True):
-    """A token as it is listed: all but what could tell its secret."""
-
-    name: str
-    read_only: bool
-    created_at: int
-    used_at: int | None
 
 
 class _Named(msgspec.Struct):
