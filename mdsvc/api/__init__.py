@@ -19,7 +19,6 @@ from mdsvc.api.routes import ROUTES
 from mdsvc.policy.unknown_keys import UnknownKeys
 from mdsvc.store import Store
 
-
 __all__ = ["ROUTES", "application"]
 
 

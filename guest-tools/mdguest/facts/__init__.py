@@ -125,6 +125,8 @@ class Systemd:
     """CPUSetPartition= of dedicated.slice."""
     kubelets: tuple[str, ...] = ()
     """The units that run a kubelet here."""
+    affinity: CpuSet = EMPTY
+    """CPUAffinity= of systemd itself, which services have and hand down; none where it has none."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,8 @@ class Facts:
     """The kernel's other masks, by the knob that sets them: workqueues, queues, watchdog."""
     irqbalance: CpuSet | None = None
     """What irqbalance keeps its hands off; None where none answers."""
+    silent_irqbalance: bool = False
+    """Whether one listens that does not answer in time: it may be told, and acts later."""
     deaf_irqbalance: CpuSet | None = None
     """What an irqbalance that runs and cannot be told was started to keep off; None: there is none
     such.

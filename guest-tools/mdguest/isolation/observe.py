@@ -21,6 +21,7 @@ from mdguest.facts import (
     Task,
     container,
     kubernetes,
+    manager,
 )
 from mdguest.facts.boot import boot
 from mdguest.facts.lasting import lasting
@@ -110,12 +111,17 @@ def _at_boot(system: System, possible: CpuSet) -> dict[str, Any]:
 
 def _with_the_kernels(system: System, facts: Facts) -> Facts:
     """Beside the tasks, what is the kernel's: in a container all that is the host's."""
-    bans = irqbalance.banned(system)
+    bans, silent = None, False
+    try:
+        bans = irqbalance.banned(system)
+    except BlockingIOError:
+        silent = True
     return replace(
         facts,
         irqs=interrupts.read(system),
         masks=_masks(system),
         irqbalance=bans,
+        silent_irqbalance=silent,
         deaf_irqbalance=_deaf(system, facts.tasks) if bans is None else None,
     )
 
@@ -265,6 +271,7 @@ def _systemd(system: System, units: Units) -> Systemd:
         kubelets=tuple(
             unit for unit in kubernetes.UNITS if units.get(unit, {}).get("LoadState") == "loaded"
         ),
+        affinity=manager.affinity(system, _text(system, "/proc/cmdline")),
     )
 
 

@@ -222,7 +222,10 @@ def _alive(system: System, task: str) -> int:
 
 
 def read_bans(system: System, _: str) -> str | None:
-    bans = irqbalance.banned(system)
+    try:
+        bans = irqbalance.banned(system)
+    except BlockingIOError:
+        return irqbalance.SILENT
     return None if bans is None else str(bans)
 
 

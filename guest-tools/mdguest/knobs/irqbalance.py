@@ -2,7 +2,8 @@
 
 The socket's requests are in irqbalance's README: ``setup`` answers with the settings, ``settings
 cpus 2-3,5`` bans these CPUs at the next scan, at most ``SLEEP`` seconds later. It takes a list, and
-reads no further than the first space.
+reads no further than the first space. After that scan, irqbalance up to 1.9.2 sleeps for another
+``SLEEP`` seconds, and answers nobody meanwhile: it has not gone, and must not be forgotten.
 """
 
 from __future__ import annotations
@@ -20,18 +21,29 @@ SOCKETS = "/run/irqbalance/irqbalance*.sock"
 VARIABLE = "IRQBALANCE_BANNED_CPULIST"
 SCAN_SECONDS = 15
 """How long a running irqbalance may take to act: its default interval of 10 s, and some."""
+SILENT = "no answer yet"
+"""What is read of one that listens, and does not answer in time."""
 
 
 def banned(system: System) -> CpuSet | None:
-    """The CPUs that irqbalance puts no interrupt on; None where none answers."""
+    """The CPUs that irqbalance puts no interrupt on; None where none answers.
+
+    Raises BlockingIOError where one listens, and does not answer in time.
+    """
+    silent = None
     for path in system.glob(SOCKETS):
         try:
             answer = system.ask(path, "setup")
+        except BlockingIOError as error:
+            silent = error
+            continue
         except OSError:
             continue  # the socket of one that was killed
         found = re.search(r"BANNED ([0-9a-f,]+)", answer)
         if found:
             return CpuSet(int(found[1].replace(",", ""), 16))
+    if silent:
+        raise silent
     return None
 
 
@@ -49,8 +61,8 @@ def banned_at_start(system: System, pid: int) -> CpuSet:
 
 
 def ban(system: System, cpus: CpuSet) -> None:
-    """Have every running irqbalance keep off these CPUs."""
+    """Have every running irqbalance keep off these CPUs: one that is silent reads it later."""
     request = f"settings cpus {cpus or 'NULL'}"
     for path in system.glob(SOCKETS):
-        with contextlib.suppress(ConnectionError):  # one that was killed
+        with contextlib.suppress(OSError):  # silent, killed, or ended just now
             system.ask(path, request)

@@ -12,6 +12,7 @@ from mdguest.facts.kubernetes import is_of_pods
 from mdguest.isolation.observe import dropin
 from mdguest.isolation.share import Share
 from mdguest.isolation.steps import Step
+from mdguest.knobs.irqbalance import SILENT
 from mdguest.settings import Settings
 
 SLICE_FILE = f"/run/systemd/system/{POOL}"
@@ -134,12 +135,16 @@ def masks(scene: Scene) -> Iterator[Step]:
 
 
 def irqbalance(scene: Scene) -> Iterator[Step]:
-    bans = scene.facts.irqbalance
+    facts = scene.facts
+    bans, now = facts.irqbalance, str(facts.irqbalance)
+    if facts.silent_irqbalance:
+        bans, now = (facts.deaf_irqbalance or EMPTY) | facts.boot_isolated | facts.nohz_full, SILENT
     if bans is not None:
         knob = Knob("irqbalance", "banned CPUs")
         base = scene.base(knob, bans)
         why = "irqbalance does not see partitions, and would put interrupts back"
-        yield Step(knob, str(bans), str(base | scene.cpus.dedicated), why, "irqbalance")
+        want = str(base | scene.cpus.dedicated)
+        yield Step(knob, now, want, why, "irqbalance", was=str(base))
 
 
 def pool(scene: Scene) -> Iterator[Step]:
