@@ -186,7 +186,7 @@ class Facts:
     """What the knobs in the journal read now; those that are gone are left out."""
 
     def of(self, what: type[T]) -> T | None:
-        """What was seen of this: ``facts.of(Irqbalance)``; None where there is none."""
+        """What was seen of this, by its class; None where there is none."""
         return self.others.get(what)
 
     @property
