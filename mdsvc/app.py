@@ -22,7 +22,7 @@ from mdsvc.store.opening import open_store
 from mdsvc.store.recent import RecentReads
 from mdsvc.versions import Options
 
-__all__ = ["guest_app", "open_store", "operator_app"]
+__all__ = ["document_options", "guest_app", "open_store", "operator_app"]
 
 
 def guest_app(store: GuestStore, settings: Settings) -> web.Application:
@@ -30,7 +30,7 @@ def guest_app(store: GuestStore, settings: Settings) -> web.Application:
     guests = Guests(
         store=RecentReads(store),
         identity=_identity(settings),
-        documents=Documents(_options(settings)),
+        documents=Documents(document_options(settings)),
         longest_wait=settings.longest_wait,
         proxied=settings.identity == "neutron",
     )
@@ -50,7 +50,8 @@ def _identity(settings: Settings) -> Identity:
     return AddressIdentity(settings.network)
 
 
-def _options(settings: Settings) -> Options:
+def document_options(settings: Settings) -> Options:
+    """What is set of all guests' documents. Raises BadInput."""
     return Options(
         dedicated_cpus_format=settings.dedicated_cpus_format,
         version_list=settings.version_list,

@@ -130,6 +130,8 @@ class Systemd:
     """CPUSetPartition= of dedicated.slice."""
     kubelets: tuple[str, ...] = ()
     """The units that run a kubelet here."""
+    affinity: CpuSet = EMPTY
+    """CPUAffinity= of systemd itself, which services have and hand down; none where it has none."""
 
 
 @dataclass(frozen=True)

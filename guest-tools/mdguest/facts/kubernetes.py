@@ -57,6 +57,9 @@ KUBELETS = (
 
 UNITS = tuple(kubelet.unit for kubelet in KUBELETS)
 
+RUNTIMES = ("containerd.service", "crio.service", "docker.service", "cri-docker.service", *UNITS)
+"""What starts the pods' programs, and hands its affinity down to them."""
+
 DEEPEST = 3
 """How far below the root the pods' cgroup may be: ``--cgroup-root`` puts it below another slice."""
 

@@ -6,12 +6,15 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mdguest.facts.kubernetes import is_of_pods
+from mdguest.facts.kubernetes import RUNTIMES, is_of_pods
 from mdguest.knobs.interrupts import no_vector
 from mdguest.knobs.kind import Problem
 
 if TYPE_CHECKING:
-    from mdguest.facts import Facts
+    from collections.abc import Iterator, Mapping
+
+    from mdguest.cpuset import CpuSet
+    from mdguest.facts import Facts, Task
     from mdguest.facts.kubernetes import CpuManager
     from mdguest.isolation.plan import Plan
     from mdguest.isolation.state import State
@@ -33,8 +36,8 @@ def problems(made: Plan, facts: Facts, state: State, now: float | None = None) -
 
 
 def _pending(step: Step, age: float) -> bool:
-    """Whether it has not had its time yet."""
-    return 0 <= age < step.kind.seconds
+    """Whether it has not had its time yet, or does not say."""
+    return 0 <= age < step.kind.seconds or (bool(step.now) and step.now == step.kind.silent)
 
 
 def _problem(step: Step) -> Problem:
@@ -112,13 +115,20 @@ def _cpu_manager(made: Plan, manager: CpuManager) -> list[Problem]:
 
 
 def _pods(made: Plan, facts: Facts) -> list[Problem]:
-    """Pods that have dedicated CPUs and cannot use them: an affinity that they were born with."""
+    """Pods that have dedicated CPUs and cannot use them: an affinity that they were born with.
+
+    One that chose shared CPUs itself is as it wants to be.
+    """
     if made.mode != "kubernetes":
         return []
+    tasks = {task.tid: task for task in facts.tasks}
     stuck = [
         task
         for task in facts.tasks
-        if is_of_pods(task.group) and task.room & made.dedicated and not task.cpus & made.dedicated
+        if is_of_pods(task.group)
+        and task.room & made.dedicated
+        and not task.cpus & made.dedicated
+        and task.cpus in [cpus & task.room for cpus in _handed_down(task, tasks, facts)]
     ]
     why = (
         "its cgroup has dedicated CPUs, its affinity none: CPUAffinity= in "
@@ -129,6 +139,21 @@ def _pods(made: Plan, facts: Facts) -> list[Problem]:
         Problem(f"pod's task {task.tid} ({task.name})", f"CPU {task.cpus}", f"CPU {task.room}", why)
         for task in stuck
     ]
+
+
+def _handed_down(task: Task, tasks: Mapping[int, Task], facts: Facts) -> Iterator[CpuSet]:
+    """The affinities that a pod's program may be born with: systemd's, its runtime's, and what the
+    first of its ancestors outside the pods has chosen.
+    """
+    if facts.systemd:
+        yield facts.systemd.affinity
+    yield from (unit.cpus for unit in facts.affine if unit.name in RUNTIMES)
+    for _ in tasks:  # read one by one, they may seem to be each other's children
+        if not is_of_pods(task.group) or task.parent not in tasks:
+            break
+        task = tasks[task.parent]
+    if not is_of_pods(task.group) and task.chosen:
+        yield task.cpus
 
 
 def _pool(made: Plan, facts: Facts) -> list[Problem]:

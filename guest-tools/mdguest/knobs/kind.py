@@ -113,6 +113,8 @@ class Kind(NamedTuple):
     seconds: float = 0.0
     """How long it may take to act. Until then it cannot be read back, so that it is set once in
     each run, needed or not."""
+    silent: str | None = None
+    """What it reads while nobody says what it is; it can be set all the same."""
     granted: str | None = None
     """The value that the kernel always takes; it may refuse any other for good."""
     finish: Callable[[System, str, str | None, bool], None] = _nothing

@@ -28,7 +28,8 @@ from mdsvc.topology import Host, described
 def command(file: Path, replace: bool) -> None:
     """Register the host that FILE describes in JSON (- reads stdin)."""
     if replace:
-        show_replaced(use(partial(replace_host, host=described(read(file)))))
+        host, keeps = described(read(file))
+        show_replaced(use(partial(replace_host, host=host, keeps=keeps)))
         return
     new = from_json(read(file), Host)
     added = use(lambda s: add_host(s, new))

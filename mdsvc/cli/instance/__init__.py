@@ -8,6 +8,8 @@ from mdsvc.cli.loading import Commands, later
 from mdsvc.terminal.console import examples
 
 COMMANDS = {
+    "config-drive": "Write what a guest is served as a config drive, an ISO 9660 image labelled "
+    "config-2.",
     "create": "Place the guest that FILE describes in JSON (- reads stdin), and print it with its "
     "layout.",
     "delete": "Remove a guest, and free what it used.",

@@ -27,7 +27,15 @@ from mdsvc.instance import PlacedInstance
 from mdsvc.store import Stale
 from mdsvc.store.changes import Changes, Put, addresses
 from mdsvc.store.records import GUEST, HOST, pack
-from mdsvc.store.sql.tables import ADDRESSES, FLEET, HOSTS, INSTANCES, META, REVISION
+from mdsvc.store.sql.tables import (
+    ADDRESSES,
+    FLEET,
+    HOSTS,
+    INSTANCES,
+    META,
+    PASSWORDS,
+    REVISION,
+)
 from mdsvc.topology import Host
 
 T = TypeVar("T")
@@ -55,6 +63,7 @@ _REMOVE = {
 }
 _ADD_ADDRESS = insert(ADDRESSES)
 _REMOVE_ADDRESSES = delete(ADDRESSES).where(ADDRESSES.c.uuid == _KEY)
+_FORGET_PASSWORD = delete(PASSWORDS).where(PASSWORDS.c.uuid == _KEY)
 
 Row = dict[str, Any]
 
@@ -95,6 +104,8 @@ class _Write:
         self._revision = (await self._run(_META, a_key=REVISION)).scalar_one()
         await self._check(changes)
         await self._remove("instance", changes.removed_instances)
+        for uuid in changes.forgotten_passwords:
+            await self._run(_FORGET_PASSWORD, a_key=uuid)
         await self._put("host", changes.put_hosts, packed.hosts)
         await self._put("instance", changes.put_instances, packed.guests)
         await self._put_addresses(changes.put_instances)

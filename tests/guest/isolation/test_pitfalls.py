@@ -13,7 +13,7 @@ from mdguest.isolation.journal import JOURNAL, Journal
 
 from tests.guest.fake import FakeGuest, guest, snapshot
 from tests.guest.fake.devices import Irqbalance
-from tests.guest.use import changed, isolate, plan, problems, scan, state_of, undo
+from tests.guest.use import changed, isolate, plan, problems, scan, state_of, undo, view
 
 each_kernel = pytest.mark.parametrize("kernel", ["6.1", "6.12", "7.2"])
 older = pytest.mark.parametrize("kernel", ["6.1", "6.12"])
@@ -248,6 +248,51 @@ def test_without_irqbalance_a_line_that_was_narrowed_is_drift() -> None:
     line = next(irq for irq in made.devices.irqs if irq.number == 24)
     line.cpus = CpuSet.parse("1")
     assert [problem.what for problem in problems(made, "2-3")] == ["irq 24 (virtio0-config)"]
+
+
+def test_an_irqbalance_that_answers_nobody_for_a_while_is_not_forgotten() -> None:
+    made = guest(isolcpus="1")
+    isolate(made, "2-3")
+    scan(made)
+    daemon = made.irqbalance
+    assert daemon is not None
+    daemon.asleep = True
+    isolate(made, "2-3")
+    assert view(made, "2-3").problems == []
+    scan(made)
+    assert str(daemon.banned) == "1-3"
+    daemon.asleep = True
+    undo(made)
+    undo(made)
+    scan(made)
+    assert str(daemon.banned) == "1"
+    undo(made)
+    assert not made.exists(JOURNAL)
+
+
+@pytest.mark.parametrize("when", ["asleep", "awake"])
+def test_an_irqbalance_that_was_started_anew_is_told_and_freed_again(when: str) -> None:
+    made = guest()
+    isolate(made, "2-3")
+    made.irqbalance = Irqbalance(EMPTY, made.shape.possible, asleep=when == "asleep")
+    isolate(made, "2-3")
+    scan(made)
+    assert str(made.irqbalance.banned) == "2-3"
+    undo(made)
+    scan(made)
+    assert str(made.irqbalance.banned) == ""
+
+
+def test_an_irqbalance_that_was_asleep_at_first_is_told_and_freed_again() -> None:
+    made = guest(isolcpus="1")
+    assert made.irqbalance is not None
+    made.irqbalance.asleep = True
+    isolate(made, "2-3")
+    scan(made)
+    assert str(made.irqbalance.banned) == "1-3"
+    undo(made)
+    scan(made)
+    assert str(made.irqbalance.banned) == "1"
 
 
 @pytest.mark.parametrize("socket", ["none", "dead", "speechless"])

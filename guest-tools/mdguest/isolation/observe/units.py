@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from mdguest.cpuset import CpuSet
-from mdguest.facts import POOL, UNITS, Affine, Systemd, kubernetes
+from mdguest.facts import POOL, UNITS, Affine, Systemd, kubernetes, manager
 from mdguest.knobs.systemctl import RUNTIME, TRANSIENT, properties
 from mdguest.procfs import text
 
@@ -48,6 +48,7 @@ def systemd_of(system: System, units: Units) -> Systemd:
         kubelets=tuple(
             unit for unit in kubernetes.UNITS if units.get(unit, {}).get("LoadState") == "loaded"
         ),
+        affinity=manager.affinity(system, text(system, "/proc/cmdline")),
     )
 
 

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
 def irqbalance(scene: Scene) -> Iterator[Step]:
     running = scene.facts.of(Irqbalance)
-    if running and not running.deaf:
+    if running and (running.silent or not running.deaf):
+        bans, now = running.now(scene.facts.boot_isolated | scene.facts.nohz_full)
         knob = Knob("irqbalance", "banned CPUs")
-        base = scene.base(knob, running.banned)
+        base = scene.base(knob, bans)
         why = "irqbalance does not see partitions, and would put interrupts back"
-        yield Step(knob, str(running.banned), str(base | scene.cpus.dedicated), why, "irqbalance")
+        want = str(base | scene.cpus.dedicated)
+        yield Step(knob, now, want, why, "irqbalance", was=str(base))
 
 
 def interrupts(scene: Scene) -> Iterator[Step]:
