@@ -49,9 +49,7 @@ class Irqbalance(NamedTuple):
         """One that cannot be told will move interrupts to the dedicated CPUs again."""
         if self.deaf and not dedicated <= self.banned:
             found = f"it keeps off CPU {self.banned or 'none'}, and cannot be told"
-            why = (
-                f"its socket ({SOCKETS}) is missing, dead or silent; see mdguest render irqbalance"
-            )
+            dead = f"its socket ({SOCKETS}) is missing, dead or silent"
             why = f"{dead}; see mdguest render irqbalance"
             yield Problem("irqbalance", found, f"it keeps off CPU {dedicated}", why)
 
