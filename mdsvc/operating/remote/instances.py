@@ -68,8 +68,7 @@ class RemoteInstances:
         user_data: Content | UnsetType | None,
         unknown_keys: UnknownKeys,
     ) -> PlacedInstance:
-        if image is not None and unknown_keys == "error":
-            keys.check(self.get_instance(uuid).flavor, image, unknown_keys)
+        keys.check(None, image, unknown_keys)
         body = {
             **({} if image is None else {"image": image}),
             **({} if user_data is UNSET else {"user_data": user_data}),
