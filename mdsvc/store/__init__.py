@@ -1,7 +1,8 @@
 """What the parts of the program need of a store, and nothing more.
 
 The guest side only reads (``GuestStore``). The operator side reads hosts and guests together in a
-``Snapshot``, and changes them together in a ``Transaction`` (``Store``).
+``Snapshot``, and changes them together in a ``Transaction`` (``Store``). Who keeps something of
+the store follows its changes (``feed``).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from mdsvc.instance import PlacedInstance
+from mdsvc.store.feed import Feed
 from mdsvc.topology import Host
 
 
@@ -90,8 +92,8 @@ class Transaction(Snapshot, Protocol):
         """Remove a guest with its addresses and password; False when there is none."""
 
 
-class Store(GuestStore, Protocol):
-    """Both sides of one store."""
+class Store(GuestStore, Feed, Protocol):
+    """Both sides of one store, and its changes."""
 
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
         """Hosts and guests as they are now, for as long as the block lasts."""

@@ -5,7 +5,7 @@ end of a transaction.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any
@@ -16,7 +16,8 @@ from sqlalchemy.exc import IntegrityError
 from mdsvc.errors import BadInput, MdsvcError, NotFound, Unavailable
 from mdsvc.instance import PlacedInstance
 from mdsvc.store import Stale
-from mdsvc.store.sql import schema, urls
+from mdsvc.store.feed import PAGE, Bell, ChangePage
+from mdsvc.store.sql import feed, schema, urls
 from mdsvc.store.sql.engines import WAIT_SECONDS, Engines
 from mdsvc.store.sql.errors import translated
 from mdsvc.store.sql.reading import GUEST_OF_UUID, SqlReading, caches
@@ -42,6 +43,7 @@ class SqlStore:
     def __init__(self, engines: Engines) -> None:
         self._engines = engines
         self._kept = caches()
+        self._bell = Bell()
 
     # ---- guests ----
 
@@ -96,6 +98,26 @@ class SqlStore:
             with translated():
                 async with self._engines.writes.begin() as connection:
                     await write(connection, packed)
+            self._bell.ring()
+
+    # ---- changes ----
+
+    async def position(self) -> int:
+        [row] = await self._read(feed.POSITION)
+        revision: int = row.value
+        return revision
+
+    async def changes(self, after: int, limit: int = PAGE) -> ChangePage:
+        with translated():
+            async with self._engines.snapshots.begin() as connection:
+                return await feed.page(connection, after, limit)
+
+    @asynccontextmanager
+    async def hurried(self, hurry: Callable[[], None]) -> AsyncIterator[None]:
+        with self._bell.heard_by(hurry):
+            yield
+
+    # ---- all of it ----
 
     async def ready(self) -> None:
         await self._read(_VERSION)

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from mdsvc.errors import BadInput
 from mdsvc.store.sql.engines import EXPECTED, Engines
-from mdsvc.store.sql.tables import FLEET, META, METADATA, REVISION, SCHEMA
+from mdsvc.store.sql.tables import FLEET, FLOOR, META, METADATA, REVISION, SCHEMA
 
 _STEPS: Mapping[int, Sequence[str]] = {
     # Revisions of the whole store. A host's generations were its own, and began anew with it. They
@@ -27,6 +27,12 @@ _STEPS: Mapping[int, Sequence[str]] = {
         "INSERT INTO meta (name, value) SELECT 'revision', coalesce(max(revision), 0) FROM"
         " (SELECT revision FROM hosts UNION ALL SELECT revision FROM instances) AS every",
         "INSERT INTO meta (name, value) SELECT 'fleet', value FROM meta WHERE name = 'revision'",
+    ),
+    # What was removed, for who follows the changes; it is known from now on.
+    2: (
+        "CREATE TABLE removals (revision BIGINT NOT NULL, kind VARCHAR(16) NOT NULL,"
+        " name VARCHAR(255) NOT NULL, PRIMARY KEY (revision, kind, name))",
+        "INSERT INTO meta (name, value) SELECT 'floor', value FROM meta WHERE name = 'revision'",
     ),
 }
 """What makes the tables of a version those of the next one."""
@@ -65,7 +71,7 @@ def _make_or_upgrade(connection: Connection) -> None:
     version = _version(connection)
     if version is None:
         METADATA.create_all(connection)
-        rows = {SCHEMA: VERSION, REVISION: 0, FLEET: 0}
+        rows = {SCHEMA: VERSION, REVISION: 0, FLEET: 0, FLOOR: 0}
         connection.execute(insert(META), [{"name": n, "value": v} for n, v in rows.items()])
         return
     for step in range(version, VERSION):

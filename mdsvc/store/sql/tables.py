@@ -18,9 +18,10 @@ from sqlalchemy import (
     Table,
 )
 
-SCHEMA, REVISION, FLEET = "schema", "revision", "fleet"
-"""The rows of ``meta``: the version of the tables; the revision that was taken last; and the one
-at which a host was last added, or changed its service version."""
+SCHEMA, REVISION, FLEET, FLOOR = "schema", "revision", "fleet", "floor"
+"""The rows of ``meta``: the version of the tables; the revision that was taken last; the one at
+which a host was last added, or changed its service version; and the one from which on all that was
+removed is in ``removals``."""
 
 
 def _text(length: int) -> String:
@@ -68,6 +69,13 @@ ADDRESSES = Table(
     Column("ip", _text(64), primary_key=True),  # first, so that the key finds it on any network
     Column("network", _text(255), primary_key=True),
     Column("uuid", ForeignKey(_UUID, ondelete="CASCADE"), nullable=False, index=True),
+)
+REMOVALS = Table(
+    "removals",
+    METADATA,
+    Column("revision", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", _text(16), primary_key=True),
+    Column("name", _text(255), primary_key=True),  # or the UUID
 )
 PASSWORDS = Table(
     "passwords",
