@@ -21,16 +21,19 @@ from mdsvc.store import GuestStore, Store
 from mdsvc.store.opening import open_store
 from mdsvc.store.recent import RecentReads
 from mdsvc.versions import Options
+from mdsvc.waiting import Waiting
 
-__all__ = ["guest_app", "open_store", "operator_app"]
+__all__ = ["document_options", "guest_app", "open_store", "operator_app"]
 
 
-def guest_app(store: GuestStore, settings: Settings) -> web.Application:
+def guest_app(store: GuestStore, settings: Settings, waiting: Waiting) -> web.Application:
     """What guests talk to: one handler for every path, as slashes are tolerated anywhere."""
     guests = Guests(
         store=RecentReads(store),
+        unkept=store,
+        waiting=waiting,
         identity=_identity(settings),
-        documents=Documents(_options(settings)),
+        documents=Documents(document_options(settings)),
         longest_wait=settings.longest_wait,
         proxied=settings.identity == "neutron",
     )
@@ -50,7 +53,8 @@ def _identity(settings: Settings) -> Identity:
     return AddressIdentity(settings.network)
 
 
-def _options(settings: Settings) -> Options:
+def document_options(settings: Settings) -> Options:
+    """What is set of all guests' documents. Raises BadInput."""
     return Options(
         dedicated_cpus_format=settings.dedicated_cpus_format,
         version_list=settings.version_list,

@@ -198,10 +198,12 @@ class PlacedInstance(Instance, frozen=True, kw_only=True):
     generation: int = 1
 
 
-def place_instance(instance: Instance, host: str, layout: Layout) -> PlacedInstance:
+def place_instance(
+    instance: Instance, host: str, layout: Layout, generation: int = 1
+) -> PlacedInstance:
     """The instance with its place."""
     fields = msgspec.structs.asdict(instance)
-    return PlacedInstance(**fields, host=host, layout=layout)
+    return PlacedInstance(**fields, host=host, layout=layout, generation=generation)
 
 
 def _check_once(values: list[Any], what: str) -> None:

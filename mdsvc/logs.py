@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_TELL_EACH_STEP = ("aiosqlite", "alembic", "asyncio", "sqlalchemy")
 
 
 def one_line(message: str) -> str:
@@ -15,7 +16,12 @@ def one_line(message: str) -> str:
 def configure(level: str) -> None:
     """Log to stderr from this level on. Each request is logged at `debug`: boots are many."""
     logging.basicConfig(level=level.upper(), format=_FORMAT)
-    for library in ("aiosqlite", "asyncio", "sqlalchemy"):  # they tell each step they take
+    for library in (
+        "aiosqlite",
+        "alembic",
+        "asyncio",
+        "sqlalchemy",
+    ):  # they tell each step they take
         logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLogger().level))
     access = logging.DEBUG if level == "debug" else logging.WARNING
     logging.getLogger("mdsvc.access").setLevel(access)

@@ -17,6 +17,8 @@ from mdsvc.listening.connections import Runner
 from mdsvc.listening.sockets import Listen, listen
 from mdsvc.settings import Settings
 from mdsvc.store import Store
+from mdsvc.store.following import Follower
+from mdsvc.waiting import Waiting
 
 _IDLE_SECONDS = 15
 """How long a silent connection, or one with a slow header, is kept."""
@@ -48,13 +50,17 @@ async def listeners(settings: Settings, store: Store) -> AsyncIterator[list[str]
     """The guests' listeners and the operator's, answering; gives a line for each."""
     lines = []
     async with AsyncExitStack() as stack:
-        guests = await _runner(stack, guest_app(store, settings))
+        follower, waiting = Follower(store, settings.poll_seconds), Waiting()
+        follower.tell(waiting)
+        await stack.enter_async_context(follower.running())
+        guests = await _runner(stack, guest_app(store, settings, waiting))
         for text in settings.guest:
             sock = listen(Listen.parse(text), settings.netns)
             lines.append(f"guests: http://{await _site(guests, sock)} ({settings.identity})")
         operator = await _runner(stack, operator_app(store))
         sock = listen(Listen.parse(settings.operator))
         lines.append(f"operator: http://{await _site(operator, sock)}")
+        stack.callback(waiting.close)
         yield lines
 
 

@@ -205,7 +205,9 @@ def _lowest(mask: int) -> int:
 
 
 class Host(Form, frozen=True, dict=True):
-    """One hypervisor. ``floating_*`` is the use of guests that have no NUMA topology."""
+    """One hypervisor. A ``draining`` one takes no new guests. ``floating_*`` is the use of guests
+    that have no NUMA topology.
+    """
 
     name: HostName
     cells: Annotated[tuple[HostCell, ...], msgspec.Meta(max_length=MAX_CELLS)]
@@ -216,6 +218,7 @@ class Host(Form, frozen=True, dict=True):
     ram_allocation_ratio: Ratio = 1.0
     packing: Packing = "spread"
     arch: Arch = "x86_64"
+    draining: bool = False
     floating_vcpus: Count = 0
     floating_memory_mb: Count = 0
 
@@ -302,11 +305,18 @@ _USE = {"floating_vcpus", "floating_memory_mb"}
 _USE |= {"pinned", "shared_used", "memory_used_mb", "used"}  # of cells, and of their pages
 
 
-def described(text: bytes | str) -> Host:
+STATE = frozenset({"draining"})
+"""Fields that say what is done with a host, and not what it is."""
+
+
+def described(text: bytes | str) -> tuple[Host, frozenset[str]]:
     """A host in JSON, without the use that it is said to be in: that may contradict what the host
-    is to become, and is not taken from there. Raises BadInput.
+    is to become, and is not taken from there. Beside it, what of its state it does not say.
+
+    Raises BadInput.
     """
-    return from_builtins(_without(_USE, from_json(text, dict[str, Any])), Host)
+    form = from_json(text, dict[str, Any])
+    return from_builtins(_without(_USE, form), Host), STATE - form.keys()
 
 
 def _without(keys: set[str], data: Any) -> Any:

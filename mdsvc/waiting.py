@@ -10,10 +10,14 @@ from mdsvc.store.feed import Change, Kind
 
 
 class Parked:
-    """One request. Whoever is woken reads what is there now, and may wait once more."""
+    """One request. Whoever is woken reads what is there now, and may wait once more.
+
+    It is woken at first: what it knows may have been read before it was parked.
+    """
 
     def __init__(self) -> None:
         self._woken = asyncio.Event()
+        self._woken.set()
         self._is_over = False
 
     def wake(self) -> None:
@@ -26,9 +30,11 @@ class Parked:
         self._woken.set()
 
     async def woken(self, deadline: float) -> bool:
-        """Wait until there may be a change, also one since the last time; False where there is
-        none to wait for any more. ``deadline`` is by the event loop's clock.
+        """Wait until there may be a change, also one since the last time; False once nobody is to
+        wait any more, or the event loop's clock has passed the deadline.
         """
+        if asyncio.get_running_loop().time() >= deadline:
+            return False
         try:
             async with asyncio.timeout_at(deadline):
                 await self._woken.wait()
@@ -51,9 +57,7 @@ class Waiting:
 
     @contextmanager
     def on(self, kind: Kind, key: str) -> Iterator[Parked]:
-        """Park for changes of one thing within the block: of all that come after it was read
-        there for the first time.
-        """
+        """Park for changes of one thing, within the block."""
         parked = Parked()
         if self._is_closed:
             parked.end()

@@ -51,6 +51,7 @@ OF_HOST: Json = {
     "packing": "pack",
     "floating_vcpus": 1,
     "floating_memory_mb": 1,
+    "draining": True,
 }
 OF_CELL: Json = {
     "cpus": "0-7,16-17,20",

@@ -95,7 +95,8 @@ def _verify(system: System, settings: Settings, arguments: Parsed) -> int:
 
 def _view(system: System, settings: Settings, arguments: Parsed) -> View:
     """The guest as it is and should be."""
-    from mdguest import control, state
+    from mdguest import control
+    from mdguest.isolation import state
 
     settings = control.applied(settings, state.load(system))
     return control.view(system, control.wanted(system, settings, anew=_anew(arguments)), settings)
@@ -103,7 +104,8 @@ def _view(system: System, settings: Settings, arguments: Parsed) -> View:
 
 def _look(system: System, settings: Settings, arguments: Parsed) -> View:
     """The same, whatever is wrong with it."""
-    from mdguest import control, state
+    from mdguest import control
+    from mdguest.isolation import state
 
     settings = control.applied(settings, state.load(system))
     try:
@@ -154,8 +156,8 @@ def _watch(system: System, settings: Settings, arguments: Parsed) -> int:
 
 
 def _run(system: System, settings: Settings, arguments: Parsed) -> int:
-    from mdguest.run import run
-    from mdguest.subsets import Wanted
+    from mdguest.pool.run import run
+    from mdguest.pool.subsets import Wanted
 
     command = arguments.command_line
     if command[:1] == ["--"]:
@@ -167,7 +169,8 @@ def _run(system: System, settings: Settings, arguments: Parsed) -> int:
 
 
 def _render(system: System, settings: Settings, arguments: Parsed) -> int:
-    from mdguest import control, state
+    from mdguest import control
+    from mdguest.isolation import state
     from mdguest.render import named, render
 
     renderer = named(arguments.what)
@@ -204,7 +207,7 @@ def _doctor(system: System, settings: Settings, arguments: Parsed) -> int:
 
 def _measure(system: System, settings: Settings, arguments: Parsed) -> int:
     from mdguest import measure
-    from mdguest.placing import placer
+    from mdguest.pool.probing import placer
 
     cpus, seconds = _cpus(arguments.cpus), _seconds(arguments.seconds)
     seen = _look(system, settings, arguments)

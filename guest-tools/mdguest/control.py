@@ -5,20 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from mdguest import lock, sources, state
-from mdguest.apply import Outcome, Say, apply, memory
+from mdguest import lock, sources
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.errors import BadInput, Refused, Trouble, Unreachable
 from mdguest.facts import Facts
-from mdguest.journal import Journal
-from mdguest.kubernetes import KUBELETS
+from mdguest.facts.kubernetes import KUBELETS
+from mdguest.isolation import state
+from mdguest.isolation.apply import Outcome, Say, apply, memory
+from mdguest.isolation.journal import Journal
+from mdguest.isolation.observe import observe
+from mdguest.isolation.plan import Plan, plan
+from mdguest.isolation.share import divide
+from mdguest.isolation.verify import Problem, problems
+from mdguest.isolation.wants import FILES
 from mdguest.layout import Layout
-from mdguest.observe import observe
-from mdguest.plan import Plan, plan
 from mdguest.render import Split
-from mdguest.share import divide
-from mdguest.verify import Problem, problems
-from mdguest.wants import FILES
 
 if TYPE_CHECKING:
     from mdguest.settings import Settings

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from mdguest.boot import BOOT_CPU
 from mdguest.cpuset import EMPTY
 from mdguest.facts import CGROUP
-from mdguest.irqbalance import SOCKETS
+from mdguest.facts.boot import BOOT_CPU
+from mdguest.knobs.irqbalance import SOCKETS
 
 if TYPE_CHECKING:
     from mdguest.cpuset import CpuSet

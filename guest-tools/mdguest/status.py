@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from mdguest.subsets import subsets
+from mdguest.pool.subsets import subsets
 
 if TYPE_CHECKING:
     from mdguest.control import View
     from mdguest.facts import Facts
+    from mdguest.isolation.plan import Plan
+    from mdguest.isolation.steps import Step
     from mdguest.layout import Layout
-    from mdguest.plan import Plan
-    from mdguest.steps import Step
 
 STATES = ("off", "isolated", "degraded", "displaced", "broken")
 """Nothing is isolated; all is well; a fence stands in for a partition; somebody outside

@@ -25,6 +25,8 @@ _VISIT = 0.5
 
 WAIT = 5.0
 """Seconds that the writer of a pipe has."""
+ANSWER_SECONDS = 30
+"""Seconds that a socket's owner has: irqbalance may be asleep for ten of them, and some."""
 
 
 def _parts(descriptor: int, limit: int) -> Iterator[bytes]:
@@ -184,13 +186,19 @@ class System:
                     child.wait(_VISIT)
 
     def ask(self, path: str, request: str) -> str:
-        """Send a request to a UNIX socket as root, and return what comes back until it closes."""
+        """Send a request to a UNIX socket as root, and return what comes back until it closes.
+
+        Raises BlockingIOError where one listens there that has not answered in ANSWER_SECONDS.
+        """
         import socket
         import struct
 
         credentials = struct.pack("3i", os.getpid(), os.getuid(), os.getgid())
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
-            peer.settimeout(2)
+            # Not by settimeout(), where connect() would not wait for room in the queue: unix(7).
+            patience = struct.pack("ll", ANSWER_SECONDS, 0)
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
             peer.connect(path)
             peer.sendmsg(
                 [request.encode()], [(socket.SOL_SOCKET, socket.SCM_CREDENTIALS, credentials)]

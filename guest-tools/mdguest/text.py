@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mdguest.plan import Plan
-    from mdguest.steps import Step
+    from mdguest.isolation.plan import Plan
+    from mdguest.isolation.steps import Step
 
 
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -20,9 +20,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Callable
 
-from mdguest import control, sources, state
+from mdguest import control, sources
 from mdguest.errors import Trouble, Unreachable
 from mdguest.facts import CGROUP, POOL, RAW_POOL
+from mdguest.isolation import state
 from mdguest.status import status
 
 if TYPE_CHECKING:

@@ -9,68 +9,121 @@ as it is then, the best of those that were looked at.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 import msgspec
 
-from mdsvc.errors import Conflict, DoesNotFit, NotFound
+from mdsvc.control import persist
+from mdsvc.control.fleet import look_at_fleet
+from mdsvc.control.known import known_host
+from mdsvc.errors import Conflict, DoesNotFit
+from mdsvc.instance import PlacedInstance
 from mdsvc.layout import Layout
 from mdsvc.placing.choice import Ranked, best, rank
 from mdsvc.policy.flavor import Request
-from mdsvc.store import Snapshot, Stale, Transaction
-from mdsvc.topology import MIXED_SERVICE_VERSION, Host
+from mdsvc.store import Snapshot, Stale, Store, Transaction
+from mdsvc.topology import Host
+
+T = TypeVar("T")
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """The hosts that may take a guest, as they were at one moment, and the fleet's revision."""
+    """What a guest asks for, and the hosts that may take it, as they were at one moment; of the
+    fleet the revision where that matters, and of a guest that has a place what it was.
+    """
 
+    request: Request
     hosts: Sequence[Host]
-    fleet: int
+    fleet: int | None
+    guest: PlacedInstance | None = None
 
 
-async def look(snapshot: Snapshot, request: Request, name: str | None) -> Seen:
-    """Every host, or the one of that name. Raises NotFound, and Conflict where none may take it."""
-    everywhere = name is None or request.cpu_policy == "mixed"
-    hosts = await snapshot.list_hosts() if everywhere else ()
-    if request.cpu_policy == "mixed":
-        _check_service_versions(hosts)
+class NoHost(Conflict):
+    """There is no host that could be asked."""
+
+
+async def look(
+    snapshot: Snapshot, request: Request, name: str | None, guest: PlacedInstance | None = None
+) -> Seen:
+    """Every host, or the one of that name; for a guest that has a place, but its own host.
+
+    Raises NotFound, and Conflict where none may take it.
+    """
+    fleet = await look_at_fleet(snapshot, request)
+    revision = fleet.revision if fleet else None
     if name is not None:
-        host = await snapshot.get_host(name)
-        if host is None:
-            raise NotFound(f"host {name}: no such host is registered")
-        hosts = [host]
+        return Seen(request, [await known_host(snapshot, name)], revision, guest)
+    hosts = fleet.hosts if fleet else await snapshot.list_hosts()
+    if guest:
+        hosts = [host for host in hosts if host.name != guest.host]
+    if guest and not hosts:
+        raise NoHost(f"instance {guest.uuid}: expected another host that it could go to, got none")
     if not hosts:
-        raise Conflict("no host is registered yet, so there is no place for a guest")
-    return Seen(hosts, await snapshot.fleet())
+        raise NoHost("no host is registered yet, so there is no place for a guest")
+    return Seen(request, hosts, revision, guest)
+
+
+async def with_candidates(
+    store: Store,
+    look_anew: Callable[[Snapshot], Awaitable[Seen]],
+    use_case: Callable[[Transaction, Candidates], Awaitable[T]],
+) -> T:
+    """Run a use case in one transaction, with the hosts that were looked at before it. They are
+    looked at once, and anew where that was not enough. Raises what ``persist`` raises.
+    """
+    candidates: Candidates | None = None
+
+    async def attempt() -> T:
+        nonlocal candidates
+        if candidates is None:
+            async with store.snapshot() as snapshot:
+                seen = await look_anew(snapshot)
+            candidates = await Candidates.ranked(seen)
+        try:
+            async with store.transaction() as tx:
+                return await use_case(tx, candidates)
+        except Outdated:
+            candidates = None
+            raise
+
+    return await persist(attempt)
 
 
 class Candidates:
     """Hosts that were looked at for a request, the best one first."""
 
-    def __init__(self, request: Request, seen: Seen, ranking: Sequence[Ranked]) -> None:
-        self._request = request
-        self._fleet = seen.fleet
+    def __init__(self, seen: Seen, ranking: Sequence[Ranked]) -> None:
+        self._seen = seen
+        self._request = seen.request
         self._unchanged = list(ranking)
         self._changed: dict[str, Host] = {}
 
     @classmethod
-    async def ranked(cls, request: Request, seen: Seen) -> Candidates:
+    async def ranked(cls, seen: Seen) -> Candidates:
         """Rank what was seen, beside the event loop."""
-        return cls(request, seen, await asyncio.to_thread(rank, seen.hosts, request))
+        return cls(seen, await asyncio.to_thread(rank, seen.hosts, seen.request))
 
     async def best(self, tx: Transaction) -> tuple[Host, Layout]:
         """The best host as it is in this transaction, with the layout on it. Raises DoesNotFit.
 
-        Raises Outdated where the fleet has to be looked at anew.
+        Raises Outdated where the fleet, or the guest, has to be looked at anew.
         """
-        if self._request.cpu_policy == "mixed" and await tx.fleet() != self._fleet:
-            raise Outdated("the fleet has changed")
+        await self._check(tx)
         while True:
             host, layout = await asyncio.to_thread(self._best)
             now = await tx.get_host(host.name)
             if now == host:
                 return host, layout
             self._replace(host.name, now)
+
+    async def _check(self, tx: Transaction) -> None:
+        """What was seen beside the hosts is so in this transaction too, which relies on it."""
+        if self._seen.fleet is not None and await tx.fleet() != self._seen.fleet:
+            raise Outdated("the fleet has changed")
+        guest = self._seen.guest
+        if guest and await tx.get_instance(guest.uuid) != guest:
+            raise Outdated("the guest has changed")
 
     def _best(self) -> tuple[Host, Layout]:
         """Of the unchanged hosts the first, and all that have changed, ranked again."""
@@ -91,13 +144,3 @@ class Candidates:
 
 class Outdated(Stale):
     """What was seen of the fleet is no longer enough to choose by."""
-
-
-def _check_service_versions(hosts: Sequence[Host]) -> None:
-    """R17: one old host could be chosen for such a guest later, by whoever migrates it."""
-    old = [f"{host.name} ({host.service_version})" for host in hosts if not host.knows_mixed]
-    if old:
-        expected = f"every host at service version {MIXED_SERVICE_VERSION} or later"
-        raise Conflict(
-            f"mixed guests are refused: expected {expected}, but not yet: {', '.join(old)}"
-        )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
-from msgspec.structs import replace
+from msgspec import structs
 
 from mdsvc.control import in_snapshot, in_transaction
+from mdsvc.control.known import known_host
 from mdsvc.cpuset import CpuSet
-from mdsvc.errors import BadInput, Conflict, NotFound
+from mdsvc.errors import BadInput, Conflict
 from mdsvc.instance import PlacedInstance
+from mdsvc.layout import Layout
 from mdsvc.placing.standing import Resident, found_anew, stand
 from mdsvc.store import Snapshot, Store, Transaction
 from mdsvc.topology import Host
@@ -39,8 +41,9 @@ class Replaced(msgspec.Struct, frozen=True):
     renewed: tuple[PlacedInstance, ...] = ()
 
 
-async def replace_host(store: Store, host: Host) -> Replaced:
-    """Register a host, or describe one anew: its guests stay as they are (R26).
+async def replace_host(store: Store, host: Host, keeps: Collection[str] = ()) -> Replaced:
+    """Register a host, or describe one anew: its guests stay as they are (R26), and of its fields
+    those that it ``keeps``.
 
     Use that is given is not looked at, so that what was read of a host can be given back changed.
     Raises CannotStay, which names each guest that does not fit it so.
@@ -51,7 +54,8 @@ async def replace_host(store: Store, host: Host) -> Replaced:
         registered = await tx.get_host(host.name)
         if registered is None:
             return await _register(tx, host)
-        return await _replace(tx, registered, host)
+        kept = {field: getattr(registered, field) for field in keeps}
+        return await _replace(tx, registered, structs.replace(host, **kept))
 
     return await in_transaction(store, use_case)
 
@@ -90,13 +94,14 @@ async def _replace(tx: Transaction, registered: Host, after: Host) -> Replaced:
     residents = [Resident(g.uuid, g.name, g.flavor, g.image, g.layout) for g in guests.values()]
     standing = stand(registered, after, residents)
     await tx.update_host(standing.host)
-    renewed = tuple(
-        replace(guests[each.uuid], layout=each.layout, generation=guests[each.uuid].generation + 1)
-        for each in standing.renewed
-    )
+    renewed = tuple(_renewed(guests[each.uuid], each.layout) for each in standing.renewed)
     for guest in renewed:
         await tx.update_instance(guest)
     return Replaced(standing.host, renewed)
+
+
+def _renewed(guest: PlacedInstance, layout: Layout) -> PlacedInstance:
+    return structs.replace(guest, layout=layout, generation=guest.generation + 1)
 
 
 def _check_kept(
@@ -114,13 +119,13 @@ async def remove_host(store: Store, name: str) -> None:
     """Forget a host that has no guests."""
 
     async def use_case(tx: Transaction) -> None:
+        await known_host(tx, name)
         guests = await tx.list_instances(name)
         if guests:
             raise Conflict(
                 f"host {name}: {len(guests)} instances are placed on it; first {guests[0].uuid}"
             )
-        if not await tx.remove_host(name):
-            raise NotFound(f"host {name}: no such host is registered")
+        await tx.remove_host(name)
 
     await in_transaction(store, use_case)
 
@@ -134,9 +139,6 @@ async def get_host(store: Store, name: str) -> tuple[Host, Sequence[PlacedInstan
     """One host with its use, and its guests."""
 
     async def use_case(snapshot: Snapshot) -> tuple[Host, Sequence[PlacedInstance]]:
-        host = await snapshot.get_host(name)
-        if host is None:
-            raise NotFound(f"host {name}: no such host is registered")
-        return host, await snapshot.list_instances(name)
+        return await known_host(snapshot, name), await snapshot.list_instances(name)
 
     return await in_snapshot(store, use_case)

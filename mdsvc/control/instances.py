@@ -1,15 +1,16 @@
-"""Placing guests, removing them, and reading them."""
+"""Placing guests, changing what is no CPU business, removing them, and reading them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mdsvc.control import in_snapshot, in_transaction, persist
-from mdsvc.control.candidates import Candidates, Outdated, look
+from msgspec.structs import replace
+
+from mdsvc.control import in_snapshot, in_transaction
+from mdsvc.control.candidates import Candidates, Seen, look, with_candidates
+from mdsvc.control.known import known_host, known_instance
 from mdsvc.errors import Conflict, NotFound
 from mdsvc.instance import Instance, PlacedInstance, place_instance
-from mdsvc.layout import Layout
-from mdsvc.names import canonical_uuid
 from mdsvc.placing.usage import place, remove
 from mdsvc.policy import unknown_keys as keys
 from mdsvc.policy.flavor import request
@@ -27,40 +28,48 @@ async def create_instance(
     """
     keys.check(instance.flavor, instance.image, unknown_keys)
     wanted = request(instance.flavor, instance.image)
-    candidates: Candidates | None = None
 
-    async def look_anew() -> Candidates:
-        async with store.snapshot() as snapshot:
-            await _check_new(snapshot, instance)
-            seen = await look(snapshot, wanted, host)
-        return await Candidates.ranked(wanted, seen)
+    async def look_anew(snapshot: Snapshot) -> Seen:
+        await _check_new(snapshot, instance)
+        return await look(snapshot, wanted, host)
 
-    async def attempt() -> PlacedInstance:
-        nonlocal candidates
-        candidates = candidates or await look_anew()
-        try:
-            async with store.transaction() as tx:
-                await _check_new(tx, instance)
-                return await _place(tx, instance, *await candidates.best(tx))
-        except Outdated:
-            candidates = None
-            raise
+    async def use_case(tx: Transaction, candidates: Candidates) -> PlacedInstance:
+        await _check_new(tx, instance)
+        there, layout = await candidates.best(tx)
+        placed = place_instance(instance, there.name, layout)
+        await tx.update_host(place(there, layout, instance.flavor))
+        await tx.add_instance(placed)  # its UUID is free: that was asked in this transaction
+        return placed
 
-    return await persist(attempt)
+    return await with_candidates(store, look_anew, use_case)
 
 
-async def _place(tx: Transaction, instance: Instance, host: Host, layout: Layout) -> PlacedInstance:
-    placed = place_instance(instance, host.name, layout)
-    await tx.update_host(place(host, layout, instance.flavor))
-    await tx.add_instance(placed)  # its UUID is free: that was asked in this transaction
-    return placed
+async def change_instance(store: Store, instance: Instance) -> PlacedInstance:
+    """Describe a guest anew, in all that is no CPU business: where it is stays as it is.
+
+    What is the same already is not written. Raises Conflict where flavor or image is another, and
+    where an address is another guest's.
+    """
+
+    async def use_case(tx: Transaction) -> PlacedInstance:
+        guest = await known_instance(tx, instance.uuid)
+        _check_same(guest, instance)
+        described = place_instance(instance, guest.host, guest.layout, guest.generation)
+        if described == guest:
+            return guest
+        await _check_addresses(tx, instance)
+        changed = replace(described, generation=guest.generation + 1)
+        await tx.update_instance(changed)
+        return changed
+
+    return await in_transaction(store, use_case)
 
 
 async def delete_instance(store: Store, uuid: str) -> None:
     """Remove a guest, and its use from its host."""
 
     async def use_case(tx: Transaction) -> None:
-        placed = _known(uuid, await tx.get_instance(canonical_uuid(uuid)))
+        placed = await known_instance(tx, uuid)
         host = await tx.get_host(placed.host)
         if host is not None:
             await tx.update_host(remove(host, placed.layout, placed.flavor))
@@ -69,33 +78,30 @@ async def delete_instance(store: Store, uuid: str) -> None:
     await in_transaction(store, use_case)
 
 
-async def list_instances(store: Store) -> Sequence[PlacedInstance]:
-    """Every guest, by UUID."""
-    return await in_snapshot(store, lambda snapshot: snapshot.list_instances())
+async def list_instances(store: Store, host: str | None = None) -> Sequence[PlacedInstance]:
+    """Every guest, or every guest of one host, by UUID. Raises NotFound for the host."""
+
+    async def use_case(snapshot: Snapshot) -> Sequence[PlacedInstance]:
+        if host is not None:
+            await known_host(snapshot, host)
+        return await snapshot.list_instances(host)
+
+    return await in_snapshot(store, use_case)
 
 
 async def get_instance(store: Store, uuid: str) -> PlacedInstance:
     """One guest."""
-    return _known(uuid, await store.get_instance(canonical_uuid(uuid)))
+    return await known_instance(store, uuid)
 
 
 async def get_instance_with_host(store: Store, uuid: str) -> tuple[PlacedInstance, Host]:
     """One guest and its host, as they are together: what its domain is made from."""
 
     async def use_case(snapshot: Snapshot) -> tuple[PlacedInstance, Host]:
-        placed = _known(uuid, await snapshot.get_instance(canonical_uuid(uuid)))
-        host = await snapshot.get_host(placed.host)
-        if host is None:
-            raise NotFound(f"host {placed.host}: no such host is registered")
-        return placed, host
+        placed = await known_instance(snapshot, uuid)
+        return placed, await known_host(snapshot, placed.host)
 
     return await in_snapshot(store, use_case)
-
-
-def _known(uuid: str, placed: PlacedInstance | None) -> PlacedInstance:
-    if placed is None:
-        raise NotFound(f"instance {uuid}: no such instance is stored")
-    return placed
 
 
 async def get_password(store: Store, uuid: str) -> bytes:
@@ -117,8 +123,23 @@ async def clear_password(store: Store, uuid: str) -> None:
 async def _check_new(snapshot: Snapshot, instance: Instance) -> None:
     if await snapshot.get_instance(instance.uuid):
         raise Conflict(f"uuid {instance.uuid}: expected a new one, but it is stored already")
+    await _check_addresses(snapshot, instance)
+
+
+async def _check_addresses(snapshot: Snapshot, instance: Instance) -> None:
     for address in instance.addresses:
         owner = await snapshot.owner(address.ip, address.network)
-        if owner:
+        if owner not in (None, instance.uuid):
             where = f"addresses: {address.ip} on {address.network}"
             raise Conflict(f"{where}: expected a free address, but instance {owner} has it")
+
+
+_CALLS = {"flavor": "resize", "image": "rebuild (or resize, with a flavor)"}
+"""What the guest's CPUs depend on, and the call that changes it."""
+
+
+def _check_same(guest: PlacedInstance, instance: Instance) -> None:
+    for field, call in _CALLS.items():
+        if getattr(guest, field) != getattr(instance, field):
+            expected = f"{field}: expected the one that instance {guest.uuid} has"
+            raise Conflict(f"{expected}, since CPUs depend on it; the call that changes it: {call}")

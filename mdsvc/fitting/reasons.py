@@ -109,6 +109,9 @@ _MOST = 4096
 def whole_host_reasons(host: Host, request: Request) -> list[Reason]:
     """The rules that no choice of cells can change."""
     reasons: list[Reason] = []
+    if host.draining:
+        message = f"host {host.name} is draining, and takes no new guests"
+        reasons.append(Reason(rule="draining", message=message))
     if request.cpu_policy == "mixed" and not host.knows_mixed:
         message = f"host {host.name} has service version {host.service_version}, which does not "
         message += "know mixed guests (R17)"
@@ -122,6 +125,8 @@ def whole_host_reasons(host: Host, request: Request) -> list[Reason]:
 
 def is_refused(host: Host, request: Request) -> bool:
     """Whether some rule of the whole host forbids the guest."""
+    if host.draining:
+        return True
     if request.cpu_policy == "mixed" and not host.knows_mixed:
         return True
     if len(request.cells) > 1 and not host.gives_nodes:

@@ -88,6 +88,9 @@ class Transaction(Snapshot, Protocol):
     async def update_instance(self, instance: PlacedInstance) -> None:
         """Store a guest that this transaction has read, changed, its generation one higher."""
 
+    async def forget_password(self, uuid: str) -> None:
+        """Forget what a guest has stored that this transaction changes; nothing is fine too."""
+
     async def remove_instance(self, uuid: str) -> bool:
         """Remove a guest with its addresses and password; False when there is none."""
 

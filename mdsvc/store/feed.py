@@ -14,6 +14,9 @@ from typing import Literal, NamedTuple, Protocol
 
 Kind = Literal["host", "instance"]
 
+POLL_SECONDS = 0.5
+"""How often a follower asks, about."""
+
 KEPT_REVISIONS = 100_000
 """For how many revisions the store remembers what was removed: some hours of a busy cloud."""
 

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from random import uniform
 from typing import Protocol
 
 from mdsvc.errors import MdsvcError
 from mdsvc.store import Stale
-from mdsvc.store.feed import Change, ChangePage, Feed
-
-POLL_SECONDS = 0.5
+from mdsvc.store.feed import POLL_SECONDS, Change, ChangePage, Feed
 
 _COLLECT_SECONDS = 0.01
 """For so long it waits for more once it is hurried, so that a burst of writes is read at once."""
@@ -77,7 +75,7 @@ class Follower:
             with suppress(asyncio.CancelledError):
                 await task
 
-    async def pages(self, after: int | None = None) -> AsyncIterator[ChangePage]:
+    async def pages(self, after: int | None = None) -> AsyncGenerator[ChangePage, None]:
         """What changes after a position, without end; after that of now where none is given.
 
         Whoever reads slowly holds nobody up, and gets several changes of one thing as one. The
@@ -96,7 +94,8 @@ class Follower:
                 after = page.position
                 continue
             with suppress(TimeoutError):
-                await asyncio.wait_for(moved.wait(), None if page else self._seconds)
+                async with asyncio.timeout(None if page else self._seconds):
+                    await moved.wait()
 
     async def _page(self, after: int) -> ChangePage | None:
         """The page after a position, often the one that was just told; None where none comes."""
@@ -115,12 +114,11 @@ class Follower:
 
     async def _pause(self) -> None:
         """The times vary, so that processes which began together do not go on so."""
-        try:
-            seconds = self._seconds * uniform(0.75, 1.25)  # noqa: S311  # no secret
-            await asyncio.wait_for(self._hurried.wait(), seconds)
-            await asyncio.sleep(min(_COLLECT_SECONDS, self._seconds))
-        except TimeoutError:
-            pass
+        seconds = self._seconds * uniform(0.75, 1.25)  # noqa: S311  # no secret
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._hurried.wait()
+                await asyncio.sleep(_COLLECT_SECONDS)
         self._hurried.clear()
 
     async def _ask(self) -> None:

@@ -168,6 +168,7 @@ def _changed(before: Tables, changes: Changes) -> Tables:
     for uuid, revision in changes.removed_instances.items():
         _remove(tables.instances, uuid, revision)
         _remove_addresses(tables, uuid)
+    for uuid in (*changes.removed_instances, *changes.forgotten_passwords):
         tables.passwords.pop(uuid, None)
     for name, host in changes.put_hosts.items():
         _put(tables.hosts, name, host, tables.revision)
@@ -175,12 +176,16 @@ def _changed(before: Tables, changes: Changes) -> Tables:
         _put(tables.instances, uuid, guest, tables.revision)
         _remove_addresses(tables, uuid)
     _add_addresses(tables, changes)
+    _remove_hosts(tables, changes)
+    fleet = tables.revision if changes.moves_fleet else tables.fleet
+    return msgspec.structs.replace(_with_removals(tables, changes), fleet=fleet)
+
+
+def _remove_hosts(tables: Tables, changes: Changes) -> None:
     for name, revision in changes.removed_hosts.items():
         _remove(tables.hosts, name, revision)
     if not {stored.value.host for stored in tables.instances.values()} <= tables.hosts.keys():
         raise Stale("a guest's host is gone")
-    fleet = tables.revision if changes.moves_fleet else tables.fleet
-    return msgspec.structs.replace(_with_removals(tables, changes), fleet=fleet)
 
 
 def _with_removals(tables: Tables, changes: Changes) -> Tables:

@@ -29,11 +29,17 @@ class BadRecord(MdsvcError):
 
 
 class Kind(msgspec.Struct, Generic[T], frozen=True, eq=False):
-    """What is kept in records: a value's type, and how each older form becomes the next one."""
+    """What is kept in records: a value's type, and how each older form becomes the next one.
+
+    ``newer`` are fields that some programs of the same form do not know yet, with the value at
+    which they say nothing. Then they are left out, so that these programs go on reading the record;
+    one in which they say something, these must not read as if it were not there.
+    """
 
     name: str
     type: type[T]
     upgrades: Mapping[int, Upgrade] = {}
+    newer: Mapping[str, object] = {}
 
     @property
     def form(self) -> int:
@@ -43,8 +49,12 @@ class Kind(msgspec.Struct, Generic[T], frozen=True, eq=False):
 
 def pack(kind: Kind[T], key: str, value: T) -> bytes:
     """The record of a value, in the current form. Raises BadInput where msgpack cannot hold it."""
+    form = to_builtins(value)
+    for field, silent in kind.newer.items():
+        if form[field] == silent:
+            del form[field]
     try:
-        record = msgpack.packb({"form": kind.form, "value": to_builtins(value)})
+        record = msgpack.packb({"form": kind.form, "value": form})
     except (OverflowError, ValueError, RecursionError) as error:
         expected = "expected whole numbers of at most 64 bits and text in UTF-8"
         raise BadInput(f"{kind.name} {key}: {expected} ({error})") from None
@@ -109,4 +119,4 @@ def _union(sets: Iterable[str]) -> str:
 
 
 GUEST = Kind("guest", PlacedInstance, {1: _dedicated_into_pcpuset})
-HOST = Kind("host", Host)
+HOST = Kind("host", Host, newer={"draining": False})

@@ -54,6 +54,7 @@ class BufferedTransaction:
         self._reading = reading
         self._hosts: _Overlay[Host] = _Overlay("host")
         self._guests: _Overlay[PlacedInstance] = _Overlay("instance")
+        self._forgotten: set[str] = set()
         self._fleet: int | None = None
         self._moves_fleet = False
 
@@ -66,6 +67,7 @@ class BufferedTransaction:
             fleet=self._fleet,
             moves_fleet=self._moves_fleet,
             removed_instances=self._guests.removed,
+            forgotten_passwords=sorted(self._forgotten & self._guests.changed.keys()),
             put_hosts=self._hosts.puts(),
             put_instances=self._guests.puts(),
             removed_hosts=self._hosts.removed,
@@ -134,6 +136,9 @@ class BufferedTransaction:
             return False
         self._guests.remove(uuid)
         return True
+
+    async def forget_password(self, uuid: str) -> None:
+        self._forgotten.add(uuid)
 
     async def owner(self, ip: str, network: str) -> str | None:
         for guest in self._guests.changed.values():

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, TypeVar
 
 import click
 from rich.console import Console, RenderableType
+from rich.text import Text
 from typing_extensions import override
 
 from mdsvc.cpuset import CpuSet
@@ -119,6 +120,15 @@ def use(use_case: Callable[[Store], Awaitable[T]]) -> T:
     return asyncio.run(run())
 
 
+def use_url(use_case: Callable[[str], Awaitable[T]]) -> T:
+    """Run a use case on the URL of the store, which it opens in its own way."""
+
+    async def run() -> T:
+        return await use_case(settings({}).store)
+
+    return asyncio.run(run())
+
+
 def open_input(file: Path) -> BinaryIO:
     """The file, or stdin for ``-``. Raises BadInput."""
     if str(file) == "-":
@@ -149,14 +159,17 @@ def terminal() -> Console:
 
 
 def show(value: object, *tables: RenderableType) -> None:
-    """Print a result: the tables; with ``--json``, or without tables, the value as one line."""
+    """Print a result: the tables; with ``--json``, or without tables, the value as one line.
+
+    The lines of a text are not broken, as they may be commands.
+    """
     if _remembered("as_json") or not tables:
         sys.stdout.buffer.write(to_json(value) + b"\n")
         sys.stdout.buffer.flush()
         return
     console = terminal()
     for table in tables:
-        console.print(table)
+        console.print(table, soft_wrap=isinstance(table, Text))
 
 
 def tell(message: str) -> None:

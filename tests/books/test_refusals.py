@@ -192,7 +192,8 @@ MEANT = {
         "cells": "refusals", "cpu_shared_set": "refusals",
         "cpu_dedicated_set": "refusals", "service_version": "refusals",
         "cpu_allocation_ratio": "refusals", "ram_allocation_ratio": "refusals",
-        "packing": "nothing", "floating_vcpus": "use", "floating_memory_mb": "use",
+        "packing": "nothing", "draining": "nothing",
+        "floating_vcpus": "use", "floating_memory_mb": "use",
     },
     HostCell: {
         "id": "refusals", "cpus": "refusals", "memory_mb": "refusals", "socket": "nothing",

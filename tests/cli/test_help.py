@@ -10,16 +10,23 @@ import pytest
 
 from mdsvc import __version__
 from mdsvc.cli import cli
+from mdsvc.cli.loading import Later
 from tests.cli.command import Mdsvc, process
 
 Path = tuple[str, ...]
+
+
+LATER: dict[Path, Later] = {}
+"""What stands for each command until it is called."""
 
 
 def _commands(command: click.Command, path: Path = ()) -> Iterator[tuple[Path, click.Command]]:
     yield path, command
     if isinstance(command, click.Group):
         for name, below in command.commands.items():
-            yield from _commands(below, (*path, name))
+            assert isinstance(below, Later)
+            LATER[*path, name] = below
+            yield from _commands(below.load(), (*path, name))
 
 
 COMMANDS = dict(_commands(cli))
@@ -62,6 +69,12 @@ def test_every_command_explains_itself_on_stdout(mdsvc: Mdsvc, path: Path, flag:
 def test_every_command_has_examples_of_itself(mdsvc: Mdsvc, path: Path) -> None:
     _, _, examples = mdsvc(*path, "--help").out.partition("Examples:\n")
     assert _id(path) in examples
+
+
+@pytest.mark.parametrize("path", LATER, ids=_id)
+def test_a_command_is_listed_by_the_first_line_of_its_help(path: Path) -> None:
+    line, itself = (each[path].get_short_help_str(1000) for each in (LATER, COMMANDS))
+    assert line == itself
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=_id)

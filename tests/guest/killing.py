@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from mdguest.journal import JOURNAL
+from mdguest.isolation.journal import JOURNAL
 
 from tests.guest.fake import FakeGuest, Killed, snapshot
 from tests.guest.scenes import Scene

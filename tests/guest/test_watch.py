@@ -9,9 +9,10 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from mdguest import lock, sources, state, watch
+from mdguest import lock, sources, watch
 from mdguest.cpuset import CpuSet
 from mdguest.errors import BadInput, Trouble, Unreachable
+from mdguest.isolation import state
 from mdguest.layout import Layout
 from mdguest.settings import Settings
 

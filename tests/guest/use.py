@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from mdguest import control, state
-from mdguest.apply import Outcome, apply, memory, planned
+from mdguest import control
 from mdguest.cpuset import EMPTY, CpuSet
-from mdguest.journal import Journal
+from mdguest.isolation import state
+from mdguest.isolation.apply import Outcome, apply, memory, planned
+from mdguest.isolation.journal import Journal
+from mdguest.isolation.plan import Plan
+from mdguest.isolation.verify import Problem
 from mdguest.layout import Layout
-from mdguest.plan import Plan
 from mdguest.settings import Settings
 from mdguest.status import status
-from mdguest.verify import Problem
 
 from tests.guest.fake import FakeGuest
 from tests.guest.fake.snapshot import differences, snapshot

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import update
 
 from mdsvc.errors import BadInput, MdsvcError, Unavailable
-from mdsvc.store import Stale, sql
-from mdsvc.store.sql import engines, open_sql, schema, sqlite, tables
+from mdsvc.store import Stale
+from mdsvc.store.sql import engines, open_sql, schema, sqlite, tables, versions
 from mdsvc.store.sql.engines import Engines
 
 from .values import count_up, fill, floating, guest, host, run, uuid
@@ -85,7 +85,7 @@ async def test_opening_a_file_that_stays_locked_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "WAIT_SECONDS", 0.05)
-    monkeypatch.setattr(sql, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(versions, "WAIT_SECONDS", 0.05)
     holder = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     with pytest.raises(Unavailable, match=r"--store sqlite:.*store\.db: .*database is locked"):

@@ -1,57 +1,32 @@
-"""A database of an older version is brought up to date when it is opened, and loses nothing."""
+"""A database of an older version is refused until it is upgraded, and then has lost nothing."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import create_engine, event
+from sqlalchemy.engine import Connection
 
 from mdsvc.control.hosts import add_host, list_hosts, remove_host
 from mdsvc.errors import BadInput
-from mdsvc.store.records import GUEST, HOST, pack
-from mdsvc.store.sql import open_sql, schema
+from mdsvc.store.sql import open_sql, schema, upgrading, versions
+from mdsvc.store.sql.tables import METADATA
 
-from .values import count_up, guest, host, run, uuid
-
-VERSION_1 = """
-CREATE TABLE meta (name VARCHAR(64) NOT NULL, value INTEGER NOT NULL, PRIMARY KEY (name));
-CREATE TABLE hosts (name VARCHAR(255) NOT NULL, generation INTEGER NOT NULL, record BLOB NOT NULL,
-    PRIMARY KEY (name));
-CREATE TABLE instances (uuid VARCHAR(36) NOT NULL, host VARCHAR(255) NOT NULL,
-    generation INTEGER NOT NULL, record BLOB NOT NULL, PRIMARY KEY (uuid),
-    FOREIGN KEY(host) REFERENCES hosts (name));
-CREATE INDEX ix_instances_host ON instances (host);
-CREATE TABLE addresses (ip VARCHAR(64) NOT NULL, network VARCHAR(255) NOT NULL,
-    uuid VARCHAR(36) NOT NULL, PRIMARY KEY (ip, network),
-    FOREIGN KEY(uuid) REFERENCES instances (uuid) ON DELETE CASCADE);
-CREATE INDEX ix_addresses_uuid ON addresses (uuid);
-CREATE TABLE passwords (uuid VARCHAR(36) NOT NULL, password BLOB NOT NULL, PRIMARY KEY (uuid),
-    FOREIGN KEY(uuid) REFERENCES instances (uuid) ON DELETE CASCADE);
-INSERT INTO meta VALUES ('schema', 1);
-"""
-"""As the first release made them."""
-
-GUESTS = [guest(1, ("net-a", "10.0.0.5")), guest(2)]
-HOSTS = [host("h1"), host("h2")]
+from .old import GUESTS, HOSTS, make_version_1
+from .values import count_up, host, run, uuid
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Two hosts, whose generations have come further than those of their guests, and guests."""
-    path = tmp_path / "store.db"
-    database = sqlite3.connect(path)
-    database.executescript(f"PRAGMA journal_mode = WAL; {VERSION_1}")
-    rows = [(h.name, 40 + n, pack(HOST, h.name, h)) for n, h in enumerate(HOSTS)]
-    database.executemany("INSERT INTO hosts VALUES (?, ?, ?)", rows)
-    guests = [(g.uuid, g.host, g.generation, pack(GUEST, g.uuid, g)) for g in GUESTS]
-    database.executemany("INSERT INTO instances VALUES (?, ?, ?, ?)", guests)
-    database.execute("INSERT INTO addresses VALUES ('10.0.0.5', 'net-a', ?)", [uuid(1)])
-    database.execute("INSERT INTO passwords VALUES (?, ?)", [uuid(1), b"secret"])
-    database.commit()
-    database.close()
-    return path
+    make_version_1(tmp_path / "store.db")
+    return tmp_path / "store.db"
 
 
 def content(path: Path) -> list[str]:
@@ -61,8 +36,49 @@ def content(path: Path) -> list[str]:
     return lines
 
 
+def url_of(file: Path) -> str:
+    return f"sqlite:///{file}"
+
+
+async def upgrade(file: Path) -> tuple[versions.Upgraded, list[str]]:
+    """What it comes to, and what was told meanwhile."""
+    told: list[str] = []
+    done = await versions.upgrade(
+        url_of(file), lambda number, what: told.append(f"{number} {what}")
+    )
+    return done, told
+
+
+async def test_an_older_database_is_refused_with_the_command_that_mends_it(file: Path) -> None:
+    before = content(file)
+    with pytest.raises(BadInput) as refused:
+        await open_sql(url_of(file))
+    command = f"mdsvc db upgrade --store {url_of(file)}"
+    assert str(refused.value).endswith(f"of version 1; expected {schema.VERSION}; run: {command}")
+    state = await versions.current(url_of(file))
+    assert state == versions.Current(1, schema.VERSION, current=False, run=command)
+    assert content(file) == before
+
+
+async def test_a_newer_database_is_refused_by_all(file: Path) -> None:
+    database = sqlite3.connect(file)
+    database.execute("UPDATE meta SET value = 999")
+    database.commit()
+    database.close()
+    before = content(file)
+    for attempt in (open_sql(url_of(file)), upgrade(file)):
+        with pytest.raises(BadInput, match=r"of version 999; expected .*; run the newer mdsvc"):
+            await attempt
+    state = await versions.current(url_of(file))
+    assert state == versions.Current(999, schema.VERSION, current=False, run=None)
+    assert content(file) == before
+
+
 async def test_version_1_is_upgraded_and_everything_is_there(file: Path) -> None:
-    store = await open_sql(f"sqlite:///{file}")
+    done, told = await upgrade(file)
+    assert done == versions.Upgraded(1, schema.VERSION)
+    assert told[0] == "2 revisions of the whole store"
+    store = await open_sql(url_of(file))
     async with store.snapshot() as snapshot:
         assert await snapshot.list_hosts() == HOSTS
         assert await snapshot.list_instances() == GUESTS
@@ -70,13 +86,42 @@ async def test_version_1_is_upgraded_and_everything_is_there(file: Path) -> None
     assert await store.find("10.0.0.5", "net-a") == [uuid(1)]
     assert await store.password(uuid(1)) == b"secret"
     await store.close()
-    again = await open_sql(f"sqlite:///{file}")
-    await again.ready()
-    await again.close()
+    state = await versions.current(url_of(file))
+    assert state == versions.Current(schema.VERSION, schema.VERSION, current=True, run=None)
+
+
+async def test_an_upgrade_is_done_once_however_often_it_is_run(file: Path) -> None:
+    await upgrade(file)
+    before = content(file)
+    assert await upgrade(file) == (versions.Upgraded(schema.VERSION, schema.VERSION), [])
+    assert content(file) == before
+
+
+async def test_tables_from_before_there_was_alembic_get_its_mark(file: Path) -> None:
+    await upgrade(file)
+    expected = content(file)
+    database = sqlite3.connect(file)
+    database.execute("DROP TABLE alembic_version")
+    database.close()
+    await (await open_sql(url_of(file))).close()
+    assert await upgrade(file) == (versions.Upgraded(schema.VERSION, schema.VERSION), [])
+    assert content(file) == expected
+
+
+async def test_a_database_that_is_not_there_is_looked_for_and_made_on_command(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "new.db"
+    state = await versions.current(url_of(file))
+    assert state == versions.Current(None, schema.VERSION, current=False, run=None)
+    assert not file.exists()
+    assert await upgrade(file) == (versions.Upgraded(None, schema.VERSION), [])
+    await (await open_sql(url_of(file))).close()
 
 
 async def test_what_was_upgraded_can_be_changed(file: Path) -> None:
-    store = await open_sql(f"sqlite:///{file}")
+    await upgrade(file)
+    store = await open_sql(url_of(file))
     await run(store, count_up)
     assert await run(store, lambda tx: tx.remove_instance(uuid(1)))
     await remove_host(store, "h2")
@@ -94,39 +139,60 @@ async def test_an_upgraded_database_has_the_tables_of_a_new_one(file: Path, tmp_
             name: {row[1] for row in database.execute(f"PRAGMA table_info('{name}')")}
             or {row[2] for row in database.execute(f"PRAGMA index_info('{name}')")}
             for name in names
+            if "autoindex" not in name
         }
         database.close()
         return found
 
-    for path in (file, tmp_path / "new.db"):
-        await (await open_sql(f"sqlite:///{path}")).close()
+    await upgrade(file)
+    await (await open_sql(url_of(tmp_path / "new.db"))).close()
     assert columns(file) == columns(tmp_path / "new.db")
 
 
-async def test_many_that_open_it_at_once_upgrade_it_once(file: Path) -> None:
-    stores = await asyncio.gather(*(open_sql(f"sqlite:///{file}") for _ in range(8)))
-    for store in stores:
-        assert await list_hosts(store) == HOSTS
-        await store.close()
+async def test_many_that_upgrade_it_at_once_upgrade_it_once(file: Path) -> None:
+    every = await asyncio.gather(*(upgrade(file) for _ in range(8)))
+    assert {done.version for done, _ in every} == {schema.VERSION}
+    store = await open_sql(url_of(file))
+    assert await list_hosts(store) == HOSTS
+    await store.close()
 
 
-async def test_an_upgrade_that_fails_anywhere_has_changed_nothing(
+async def test_an_upgrade_that_fails_anywhere_has_changed_nothing_and_goes_on(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    class Cut(Exception):
+        """The process ends here."""
+
+    def cut_after(statements: int) -> None:
+        def upgrade_from(connection: Connection, version: int) -> None:
+            left = iter(range(statements))
+
+            def count(*_: object) -> None:
+                if next(left, None) is None:
+                    raise Cut
+
+            event.listen(connection, "before_cursor_execute", count)
+            upgrade_from_there(connection, version)
+
+        monkeypatch.setattr(upgrading, "_upgrade_from", upgrade_from)
+
+    upgrade_from_there = upgrading._upgrade_from
     before = content(file)
-    steps = schema._STEPS[1]
-    for at in range(len(steps) + 1):
-        broken = {1: [*steps[:at], "INSERT INTO nowhere VALUES (1)"]}
-        with monkeypatch.context() as patch:
-            patch.setattr(schema, "_STEPS", broken)
-            with pytest.raises(BadInput, match="no such table: nowhere"):
-                await open_sql(f"sqlite:///{file}")
-        assert content(file) == before
+    for statements in range(200):
+        cut_after(statements)
+        try:
+            await upgrade(file)
+        except Cut:
+            assert content(file) == before
+        else:
+            break
+    assert 10 < statements < 199
+    await (await open_sql(url_of(file))).close()
 
 
 async def test_an_older_program_that_still_runs_writes_nothing_into_it(file: Path) -> None:
     """It would take no revision, and nobody would see what it has changed."""
-    await (await open_sql(f"sqlite:///{file}")).close()
+    await upgrade(file)
     database = sqlite3.connect(file)
     for statement in (
         "INSERT INTO hosts (name, generation, record) VALUES ('h3', 1, x'00')",
@@ -137,3 +203,38 @@ async def test_an_older_program_that_still_runs_writes_nothing_into_it(file: Pat
     records = database.execute("SELECT record FROM instances").fetchall()
     assert len(records) == 2, "but it still answers guests"
     database.close()
+
+
+# ---- the migrations ----
+
+
+def test_each_version_has_its_migration_and_a_line_that_says_what_it_brings() -> None:
+    every = list(upgrading.script().walk_revisions())
+    numbers = [schema.migration(version) for version in range(schema.VERSION, 0, -1)]
+    assert [revision.revision for revision in every] == numbers
+    for revision in every:
+        assert Path(revision.path).name.startswith(f"v{revision.revision}_")
+        assert 0 < len(revision.doc) < 60
+
+
+def test_all_migrations_come_to_the_tables_of_a_new_database(tmp_path: Path) -> None:
+    engine = create_engine(url_of(tmp_path / "migrated.db"))
+    with engine.begin() as connection:
+        upgrading.migrate(connection, schema.VERSION)
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, METADATA) == []
+    engine.dispose()
+
+
+def test_who_only_uses_a_store_does_not_load_alembic(tmp_path: Path) -> None:
+    use = f"""
+import asyncio, sys
+from mdsvc.store.opening import open_store
+async def main():
+    for _ in range(2):  # makes it, and opens it
+        await (await open_store({url_of(tmp_path / "new.db")!r})).close()
+asyncio.run(main())
+print([name for name in sys.modules if name.startswith(("alembic", "asyncmy", "asyncpg", "mako"))])
+"""
+    done = subprocess.run([sys.executable, "-c", use], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

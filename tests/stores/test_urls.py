@@ -9,6 +9,7 @@ import pytest
 
 from mdsvc.errors import BadInput
 from mdsvc.store.sql import open_sql
+from mdsvc.store.sql.schema import VERSION
 
 from .values import fill, host
 
@@ -101,10 +102,10 @@ async def test_a_file_that_is_no_database_is_told_and_kept(no_database: Path) ->
     [
         ("CREATE TABLE recipes (name TEXT)", "the database is another program's"),
         ("CREATE TABLE meta (key TEXT)", "no such column"),
-        ("CREATE TABLE meta (name TEXT, value INTEGER)", "version None; expected 2"),
+        ("CREATE TABLE meta (name TEXT, value INTEGER)", f"version None; expected {VERSION}"),
         (
-            "CREATE TABLE meta (name TEXT, value INTEGER); INSERT INTO meta VALUES ('schema', 9)",
-            "its tables are of version 9; expected 2",
+            "CREATE TABLE meta (name TEXT, value INTEGER); INSERT INTO meta VALUES ('schema', 99)",
+            f"its tables are of version 99; expected {VERSION}",
         ),
     ],
 )

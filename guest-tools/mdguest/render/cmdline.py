@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mdguest.boot import BOOT_CPU
 from mdguest.cpuset import EMPTY
+from mdguest.facts.boot import BOOT_CPU
 from mdguest.render.heading import Guide, heading
 from mdguest.render.stride import short
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from mdguest.kubernetes import KUBELETS, Kubelet
+from mdguest.facts.kubernetes import KUBELETS, Kubelet
 from mdguest.render.heading import Guide, heading
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.errors import Refused
 
 if TYPE_CHECKING:
-    from mdguest.kubernetes import Kubelet
+    from mdguest.facts.kubernetes import Kubelet
 
 
 @dataclass(frozen=True)

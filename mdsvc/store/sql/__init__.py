@@ -4,21 +4,18 @@ end of a transaction.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from time import monotonic
 from typing import Any
 
 from sqlalchemy import BindParameter, bindparam, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from mdsvc.errors import BadInput, MdsvcError, NotFound, Unavailable
+from mdsvc.errors import NotFound
 from mdsvc.instance import PlacedInstance
-from mdsvc.store import Stale
 from mdsvc.store.feed import PAGE, Bell, ChangePage
-from mdsvc.store.sql import feed, schema, urls
-from mdsvc.store.sql.engines import WAIT_SECONDS, Engines
+from mdsvc.store.sql import feed, versions
+from mdsvc.store.sql.engines import Engines
 from mdsvc.store.sql.errors import translated
 from mdsvc.store.sql.reading import GUEST_OF_UUID, SqlReading, caches
 from mdsvc.store.sql.tables import ADDRESSES, META, PASSWORDS
@@ -123,8 +120,7 @@ class SqlStore:
         await self._read(_VERSION)
 
     async def close(self) -> None:
-        for engine in self._engines:
-            await engine.dispose()
+        await self._engines.dispose()
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[SqlReading]:
@@ -140,41 +136,9 @@ class SqlStore:
 
 
 async def open_sql(url: str) -> SqlStore:
-    """Open the database of a URL; make its tables where it is new, upgrade them where they are old.
+    """Open the database of a URL, and make its tables where it is new.
 
-    Raises BadInput where there can be no store, and Unavailable where it is locked for too long.
+    Raises BadInput where there can be no store, or one of another version, and Unavailable where
+    it is locked for too long.
     """
-    where = f"--store {urls.shown(url)}"
-    try:
-        return await _opened(urls.connect(url))
-    except BadInput as error:
-        raise BadInput(f"{where}: {error}") from None
-    except (Unavailable, Stale) as error:
-        raise Unavailable(f"{where}: {error}") from None
-    except MdsvcError as error:
-        raise BadInput(f"{where}: expected a database of mdsvc, or none yet; {error}") from None
-
-
-async def _opened(engines: Engines) -> SqlStore:
-    try:
-        await _prepare(engines)
-    except BaseException:
-        await SqlStore(engines).close()
-        raise
-    return SqlStore(engines)
-
-
-async def _prepare(engines: Engines) -> None:
-    """Where two make a new SQLite file a write-ahead one, one is told at once that it is locked.
-
-    The last try begins in time to wait for a lock once more.
-    """
-    give_up = monotonic() + WAIT_SECONDS
-    while True:
-        try:
-            with translated():
-                return await schema.prepare(engines)
-        except (Stale, Unavailable):
-            if monotonic() > give_up:
-                raise
-            await asyncio.sleep(0.05)
+    return SqlStore(await versions.opened(url))

@@ -17,8 +17,17 @@ class Engines(NamedTuple):
     """``reads`` answers one query at a time, of the last commit. ``snapshots`` runs transactions
     that only read, and see the store as it was at their first query: no writer waits for them.
     ``writes`` runs short transactions; at its first statement or before, each waits for the others.
+
+    ``exclusive`` are statements around a change of the tables that keep others from one meanwhile,
+    where the beginning of a transaction does not.
     """
 
     reads: AsyncEngine
     snapshots: AsyncEngine
     writes: AsyncEngine
+    exclusive: tuple[str, str] | None = None
+
+    async def dispose(self) -> None:
+        """Close every connection."""
+        for engine in (self.reads, self.snapshots, self.writes):
+            await engine.dispose()

@@ -11,8 +11,10 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from mdsvc.errors import BadInput, MdsvcError, Unavailable
 from mdsvc.store import Stale
 
-_LOST = frozenset({"SQLITE_BUSY_SNAPSHOT", "40001", "40P01", 1020, 1213})
-"""How SQLite, PostgreSQL and MariaDB say that another transaction was first."""
+_LOST = frozenset({"SQLITE_BUSY_SNAPSHOT", "40001", "40P01", 1020, 1050, 1060, 1061, 1213})
+"""How SQLite, PostgreSQL and MariaDB say that another transaction was first; also where it was one
+that made or upgraded the tables (1050, 1060, 1061).
+"""
 
 _UNAVAILABLE = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED", "55P03", 1047, 1205})
 """How they say that a lock was waited for in vain, or that a node is not ready (Galera)."""

@@ -1,80 +1,115 @@
-"""Making the tables, and bringing those of an older version up to date.
+"""The version of the tables: making them where there are none, and refusing those of another one.
 
-A database of a newer version is refused. So is one of an older version by a program that knows the
-newer one only after this: it is upgraded when it is opened, in one transaction.
+New tables are made as they are now, and marked with the last migration; ``upgrading`` brings older
+ones there, on command. Nothing here needs Alembic, which takes long to import.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
-from sqlalchemy import insert, inspect, select, update
+from sqlalchemy import insert, inspect, select
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.schema import CreateTable
 
 from mdsvc.errors import BadInput
 from mdsvc.store.sql.engines import EXPECTED, Engines
-from mdsvc.store.sql.tables import FLEET, FLOOR, META, METADATA, REVISION, SCHEMA
+from mdsvc.store.sql.tables import ALEMBIC, FLEET, FLOOR, META, METADATA, REVISION, SCHEMA
 
-_STEPS: Mapping[int, Sequence[str]] = {
-    # Revisions of the whole store. A host's generations were its own, and began anew with it. They
-    # are renamed, so that an older program that still runs fails when it writes.
-    1: (
-        "ALTER TABLE hosts RENAME COLUMN generation TO revision",
-        "ALTER TABLE instances ADD COLUMN revision BIGINT NOT NULL DEFAULT 0",
-        "UPDATE instances SET revision = generation",
-        "CREATE INDEX hosts_by_revision ON hosts (revision, name)",
-        "CREATE INDEX instances_by_revision ON instances (revision, uuid)",
-        "INSERT INTO meta (name, value) SELECT 'revision', coalesce(max(revision), 0) FROM"
-        " (SELECT revision FROM hosts UNION ALL SELECT revision FROM instances) AS every",
-        "INSERT INTO meta (name, value) SELECT 'fleet', value FROM meta WHERE name = 'revision'",
-    ),
-    # What was removed, for who follows the changes; it is known from now on.
-    2: (
-        "CREATE TABLE removals (revision BIGINT NOT NULL, kind VARCHAR(16) NOT NULL,"
-        " name VARCHAR(255) NOT NULL, PRIMARY KEY (revision, kind, name))",
-        "INSERT INTO meta (name, value) SELECT 'floor', value FROM meta WHERE name = 'revision'",
-    ),
-}
-"""What makes the tables of a version those of the next one."""
+VERSION = 3
+"""Of the tables: the number of the last migration. What stands in a record has one of its own."""
 
-VERSION = max(_STEPS) + 1
-"""Of the tables. What stands in a record has a version of its own."""
+_SCHEMA = select(META.c.value).where(META.c.name == SCHEMA)
+
+
+class OtherVersion(BadInput):
+    """Tables that this program does not work with; ``version`` is theirs."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"its tables are of version {version}; expected {VERSION}")
+        self.version = version
 
 
 async def prepare(engines: Engines) -> None:
-    """Make the tables where there are none yet, upgrade old ones; all or nothing. Raises BadInput.
+    """Make the tables where there are none yet; all or nothing. Raises BadInput, OtherVersion.
 
     Nothing is written, and nobody is waited for, where they are as they should be.
     """
+    version = await version_of(engines)
+    if version is None:
+        async with changing(engines) as connection:
+            await connection.run_sync(make)
+        version = await version_of(engines)
+    if version is not None and version != VERSION:
+        raise OtherVersion(version)
+
+
+async def version_of(engines: Engines) -> int | None:
+    """The version of the tables that are there; None where they are still to be made.
+
+    Raises BadInput where they are another program's.
+    """
     async with engines.reads.connect() as connection:
-        version = await connection.run_sync(_version)
-    if version != VERSION:
-        async with engines.writes.begin() as connection:
-            await connection.run_sync(_make_or_upgrade)
+        with suppress(DBAPIError):  # no such table, most likely; what else it may be, the look says
+            if (version := await connection.scalar(_SCHEMA)) is not None:
+                return int(version)
+    async with engines.reads.connect() as connection:
+        return await connection.run_sync(version_there)
 
 
-def _version(connection: Connection) -> int | None:
-    """The version of the tables that are there, if there are any."""
-    tables = inspect(connection).get_table_names()
-    if not tables:
-        return None
-    if META.name not in tables:
+def version_there(connection: Connection) -> int | None:
+    """The same, by a look at what tables there are. A query that fails would end a transaction."""
+    tables = set(inspect(connection).get_table_names())
+    version: int | None = connection.scalar(_SCHEMA) if META.name in tables else None
+    if version is None and META.name in tables and ALEMBIC.name not in tables:
+        raise BadInput(f"its tables are of version None; expected {VERSION}")
+    # Where a database commits each table by itself, some may be there, and no version yet.
+    if version is None and tables and not {ALEMBIC.name} <= tables <= METADATA.tables.keys():
         raise BadInput(f"the database is another program's; expected an empty one or {EXPECTED}")
-    version: int | None = connection.scalar(select(META.c.value).where(META.c.name == SCHEMA))
-    if version is None or not 1 <= version <= VERSION:
-        raise BadInput(f"its tables are of version {version}; expected {VERSION}, known here")
     return version
 
 
-def _make_or_upgrade(connection: Connection) -> None:
-    """Another process may have been first: it is looked again, now that nobody else writes."""
-    version = _version(connection)
-    if version is None:
-        METADATA.create_all(connection)
-        rows = {SCHEMA: VERSION, REVISION: 0, FLEET: 0, FLOOR: 0}
-        connection.execute(insert(META), [{"name": n, "value": v} for n, v in rows.items()])
+@asynccontextmanager
+async def changing(engines: Engines) -> AsyncIterator[AsyncConnection]:
+    """A transaction that changes tables. Others that would wait until it has ended."""
+    async with engines.writes.connect() as connection:
+        if engines.exclusive is None:
+            async with connection.begin():
+                yield connection
+            return
+        lock, unlock = engines.exclusive
+        try:
+            async with connection.begin():
+                await connection.exec_driver_sql(lock)
+                yield connection
+        finally:
+            if not connection.invalidated:
+                await connection.exec_driver_sql(unlock)
+                await connection.commit()
+
+
+def make(connection: Connection) -> None:
+    """Make the tables, also what is missing of them where making them was cut short.
+
+    The rows come last, and together: with the one of the version everything is there. Of several
+    that make them at once, on nodes that lock nothing for one another, one can store it.
+    """
+    if version_there(connection) is not None:
         return
-    for step in range(version, VERSION):
-        for statement in _STEPS[step]:
-            connection.exec_driver_sql(statement)
-    connection.execute(update(META).where(META.c.name == SCHEMA).values(value=VERSION))
+    for table in METADATA.sorted_tables:
+        connection.execute(CreateTable(table, if_not_exists=True))
+        there = {index["name"] for index in inspect(connection).get_indexes(table.name)}
+        for index in sorted(table.indexes, key=lambda index: str(index.name)):
+            if index.name not in there:
+                index.create(connection)
+    rows = {SCHEMA: VERSION, REVISION: 0, FLEET: 0, FLOOR: 0}
+    connection.execute(insert(META), [{"name": n, "value": v} for n, v in rows.items()])
+    connection.execute(insert(ALEMBIC), {"version_num": migration(VERSION)})
+
+
+def migration(version: int) -> str:
+    """The name of the migration that makes tables of that version: "0002"."""
+    return f"{version:04}"

@@ -44,6 +44,12 @@ def engines(url: URL) -> Engines:
     return Engines(reads, snapshots, writes)
 
 
+def is_missing(url: str) -> bool:
+    """Is this the URL of a file that is not there yet?"""
+    name = url.removeprefix("sqlite:///")
+    return name not in (url, "") and not Path(name).exists() and Path(name).parent.is_dir()
+
+
 def _check_file(url: URL) -> None:
     """Say what is wrong with the path; SQLite only says that it cannot open the file."""
     name = url.database or ""

@@ -28,6 +28,12 @@ def connect(url: str) -> Engines:
     return engines(parsed)
 
 
+def without_password(url: str) -> str:
+    """The URL as it may stand in a command."""
+    parsed = make_url(url)
+    return str(parsed.set(password=None)) if parsed.password is not None else url
+
+
 def shown(url: str) -> str:
     """The URL as it may appear in messages: without the user and the password."""
     return re.sub(r"//.*@", "//***@", url)

@@ -35,6 +35,7 @@ from mdsvc.store.sql.tables import (
     HOSTS,
     INSTANCES,
     META,
+    PASSWORDS,
     REMOVALS,
     REVISION,
 )
@@ -67,6 +68,7 @@ _ADD_REMOVAL = insert(REMOVALS)
 _FORGET_REMOVALS = delete(REMOVALS).where(REMOVALS.c.revision <= _READ)
 _ADD_ADDRESS = insert(ADDRESSES)
 _REMOVE_ADDRESSES = delete(ADDRESSES).where(ADDRESSES.c.uuid == _KEY)
+_FORGET_PASSWORD = delete(PASSWORDS).where(PASSWORDS.c.uuid == _KEY)
 
 Row = dict[str, Any]
 
@@ -107,6 +109,8 @@ class _Write:
         self._revision = (await self._run(_META, a_key=REVISION)).scalar_one()
         await self._check(changes)
         await self._remove("instance", changes.removed_instances)
+        for uuid in changes.forgotten_passwords:
+            await self._run(_FORGET_PASSWORD, a_key=uuid)
         await self._put("host", changes.put_hosts, packed.hosts)
         await self._put("instance", changes.put_instances, packed.guests)
         await self._put_addresses(changes.put_instances)

@@ -10,7 +10,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # has no types of its own
 from hypothesis import given
 from mdguest.cpuset import CpuSet
-from mdguest.kubernetes import KUBELETS, Kubelet
+from mdguest.facts.kubernetes import KUBELETS, Kubelet
 from mdguest.render import Split, render
 
 from tests.guest.render.consumers import arguments_file, feature_file

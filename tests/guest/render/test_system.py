@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mdguest.cpuset import CpuSet
+from mdguest.pool.run import filled
 from mdguest.render import RENDERERS, Split, render
 from mdguest.render.cmdline import arguments
 from mdguest.render.stride import short
-from mdguest.run import filled
 
 from tests.guest.render.consumers import (
     environment_file,

@@ -1,0 +1,29 @@
+"""Whether this guest is a container: then interrupts and kernel threads are its host's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mdguest.procfs import text
+
+if TYPE_CHECKING:
+    from mdguest.system import System
+
+_MARKS = {"/.dockerenv": "docker", "/run/.containerenv": "podman"}
+"""Files that a container's runtime leaves in it."""
+
+
+def name(system: System) -> str:
+    """What it is called (``lxc``, ``docker``, ``systemd-nspawn``); empty in a machine of its own.
+
+    systemd leaves this in a file for those who may not read its environment: systemd's
+    CONTAINER_INTERFACE.
+    """
+    told = text(system, "/run/systemd/container").strip()
+    marks = (kind for path, kind in _MARKS.items() if system.exists(path))
+    return told or _variable(system) or next(marks, "")
+
+
+def _variable(system: System) -> str:
+    variables = text(system, "/proc/1/environ").split("\0")
+    return next((v.partition("=")[2] for v in variables if v.startswith("container=")), "")

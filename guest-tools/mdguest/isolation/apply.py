@@ -1,0 +1,278 @@
+"""Carrying out a plan: journal, write, read back; again until nothing is left to change.
+
+A round's changes may bring new ones about: kernel threads that a partition leaves behind, a
+partition that this kernel refuses. So the facts are read and the plan is made anew each round.
+Killed at any point, the next run goes on from the facts, and the journal has every original.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Callable
+
+from mdguest import knobs
+from mdguest.cpuset import EMPTY, CpuSet
+from mdguest.facts import Knob
+from mdguest.isolation import state
+from mdguest.isolation.journal import Journal
+from mdguest.isolation.memory import Memory
+from mdguest.isolation.observe import observe
+from mdguest.isolation.plan import Plan, plan
+from mdguest.isolation.restore import OF_CPUSETS
+from mdguest.isolation.wants import FILES
+from mdguest.knobs import lost
+from mdguest.knobs.interrupts import no_vector
+from mdguest.knobs.waking import wake
+
+if TYPE_CHECKING:
+    from mdguest.isolation.steps import Step
+    from mdguest.layout import Layout
+    from mdguest.settings import Settings
+    from mdguest.system import System
+
+ROUNDS = 6
+TRIES = 2
+"""How often a step is tried: once more than one that a race with others may spoil."""
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Outcome:
+    """How it went."""
+
+    plan: Plan
+    done: list[Step] = field(default_factory=list)
+    failures: dict[Knob, str] = field(default_factory=dict)
+    """What each knob that is not right now says of it."""
+    refused: str = ""
+    immovable: dict[str, str] = field(default_factory=dict)
+    crowded: dict[str, str] = field(default_factory=dict)
+
+
+def memory(journal: Journal, remembered: state.State) -> Memory:
+    return Memory(
+        originals=journal.originals,
+        settling=journal.settling,
+        refused=remembered.refused,
+        immovable=remembered.immovable,
+        crowded=remembered.crowded,
+        isolated=tuple(
+            CpuSet.parse(cpus) for cpus in (remembered.isolated, remembered.isolating) if cpus
+        ),
+        since=remembered.since,
+    )
+
+
+def planned(system: System, asked: CpuSet, settings: Settings, remembered: Memory) -> Plan:
+    """The plan as of now."""
+    return plan(asked, observe(system, remembered.originals, FILES), settings, remembered)
+
+
+def converge(
+    system: System, first: Plan, replan: Callable[[Memory], Plan], remembered: Memory, say: Say
+) -> Outcome:
+    """Change what the first plan says, and the next ones, until the facts are as they want them."""
+    journal, outcome = Journal(system), Outcome(first)
+    lost.tidy(system)
+    outcome.refused = remembered.refused
+    outcome.immovable, outcome.crowded = dict(remembered.immovable), dict(remembered.crowded)
+    tries: Counter[tuple[Knob, str | None]] = Counter()
+    cut_off = journal.settling
+    for _ in range(ROUNDS):
+        reloaded = _remember(system, journal, outcome.plan)
+        due = [*outcome.plan.changes, *(_hidden(outcome.plan) if cut_off else ())]
+        todo = [step for step in due if tries[step.knob, step.want] < (TRIES if step.needed else 1)]
+        if not todo and not reloaded:
+            break
+        journal.settle(True)
+        for step in todo:
+            tries[step.knob, step.want] += 1
+            _attempt(system, journal, step, outcome, say)
+        outcome.refused = outcome.refused or _refusal(outcome, tries)
+        remembered = replace(
+            remembered,
+            originals=journal.originals,
+            settling=True,
+            refused=outcome.refused,
+            immovable=outcome.immovable,
+            crowded=outcome.crowded,
+        )
+        outcome.plan = replan(remembered)
+    _finish(system, journal, outcome)
+    if cut_off or any(step.knob.kind in OF_CPUSETS for step in outcome.done):
+        for step in outcome.plan.steps:
+            if step.knob.kind == "partition":
+                wake(system, step.knob.target.rpartition("/")[0])
+    return outcome
+
+
+def _remember(system: System, journal: Journal, made: Plan) -> bool:
+    """Note what the changes would lose; what is back already needs no more remembering.
+
+    Returns whether systemd was told that drop-ins are gone: it may take cpusets away then, and
+    Linux before 6.2 the affinities, so that comes before those are put back.
+    """
+    kept = [step for step in made.steps if step.keep or step.only_remember]
+    if made.changes and kept:
+        journal.note(*((step.knob, step.original) for step in kept))
+    back = [step.knob for step in made.steps if step.restore and not step.needed]
+    reload = any(knob.kind == "dropin" for knob in back)
+    if reload:
+        knobs.systemctl(system, "daemon-reload")
+    journal.back(*(knob for knob in back if knob.kind != "irqbalance"))
+    return reload
+
+
+def _hidden(made: Plan) -> list[Step]:
+    """Affinities that may read right only because the kernel clips another, from before a kill: it
+    keeps what was asked for last, and would come back to that.
+    """
+    return [
+        step
+        for step in made.steps
+        if step.knob.kind == "affinity" and not step.needed and step.original != step.want
+    ]
+
+
+def _attempt(system: System, journal: Journal, step: Step, outcome: Outcome, say: Say) -> None:
+    try:
+        _do(system, journal, step)
+    except OSError as error:
+        _failed(journal, step, error, outcome)
+    else:
+        outcome.failures.pop(step.knob, None)
+        outcome.done.append(step)
+        say(f"{step.title}: {step.shown(step.now)} → {step.shown(step.want)}")
+
+
+def _do(system: System, journal: Journal, step: Step) -> None:
+    if step.journal and not step.restore:
+        journal.note((step.knob, step.original))
+    knobs.write(system, step.knob, step.want)
+    if step.knob.kind != "irqbalance":  # it acts at its next scan
+        got = knobs.read(system, step.knob)
+        if not knobs.same(step.knob, got, step.want):
+            raise OSError(errno.EIO, f"it reads {got or 'unset'!r} after {step.want or 'unset'!r}")
+    if step.restore and step.knob.kind not in ("dropin", "irqbalance"):  # they take effect later
+        journal.back(step.knob)
+
+
+def _failed(journal: Journal, step: Step, error: OSError, outcome: Outcome) -> None:
+    """What a failed step means; that a task ended or an interrupt cannot move is no error.
+
+    One for which no vector is left is one, but to try again at once would not help.
+    """
+    if step.knob.kind == "irq" and error.errno == errno.ENOSPC:
+        outcome.crowded[step.knob.target.split("/")[3]] = step.name
+        outcome.failures[step.knob] = no_vector(step.want)
+        journal.back(step.knob)
+    elif step.knob.kind == "affinity" and error.errno == errno.ESRCH:
+        journal.back(step.knob)
+    elif (
+        step.knob.kind == "irq"
+        and error.errno in (errno.EIO, errno.EPERM)
+        and error.filename is None
+    ):
+        outcome.immovable[step.knob.target.split("/")[3]] = step.name
+        journal.back(step.knob)
+    else:
+        outcome.failures[step.knob] = error.strerror or str(error)
+
+
+def _refusal(outcome: Outcome, tries: Mapping[tuple[Knob, str | None], int]) -> str:
+    """Why the kernel will have no partition, once it has been asked often enough."""
+    for (knob, want), count in tries.items():
+        if knob.kind == "partition" and want != "member" and count >= TRIES:
+            return outcome.failures.get(knob, "")
+    return ""
+
+
+def _finish(system: System, journal: Journal, outcome: Outcome) -> None:
+    """Forget tasks that ended or chose anew; say what is still not as it should be."""
+    wanted = {step.knob for step in outcome.plan.steps}
+    journal.back(
+        *outcome.plan.gone,
+        *(knob for knob in journal.originals if knob.kind == "affinity" and knob not in wanted),
+    )
+    _tell_irqbalance(system, journal, outcome)
+    journal.settle(False)
+    left = {step.knob: step for step in outcome.plan.changes if step.knob.kind != "irqbalance"}
+    failed = {
+        knob: outcome.failures.get(knob, f"it reads {step.now or 'unset'!r} again")
+        for knob, step in left.items()
+    }
+    outcome.failures = {**failed, **_no_vectors(outcome)}
+
+
+def _no_vectors(outcome: Outcome) -> dict[Knob, str]:
+    """The failures of this run that stay, though the step is not tried again."""
+    return {
+        knob: message
+        for knob, message in outcome.failures.items()
+        if knob.kind == "irq" and knob.target.split("/")[3] in outcome.crowded
+    }
+
+
+def _tell_irqbalance(system: System, journal: Journal, outcome: Outcome) -> None:
+    """Say it once in each run, needed or not: what it was told just before does not show yet."""
+    for step in outcome.plan.steps:
+        if step.knob.kind == "irqbalance":
+            if step.knob not in (done.knob for done in outcome.done):
+                knobs.write(system, step.knob, step.want)
+            if step.restore and not step.needed:
+                journal.back(step.knob)
+
+
+def _intent(old: state.State, layout: Layout, settings: Settings, first: Plan) -> state.State:
+    """What is about to be: on record before the first change."""
+    return replace(
+        old,
+        dedicated=str(layout.dedicated or EMPTY),
+        realtime=str(layout.realtime),
+        source=layout.source,
+        mode=first.mode or old.mode,
+        asked_mode=settings.mode or "",
+        partition=settings.partition,
+        housekeeping=settings.housekeeping,
+        isolating=str(first.dedicated),
+    )
+
+
+def apply(
+    system: System, layout: Layout, settings: Settings, say: Say, *, anew: bool = True
+) -> Outcome:
+    """Isolate what the layout names (the empty set: put everything back); remember how it went.
+
+    ``anew``: try again what the kernel refused before.
+    """
+    asked, old = layout.dedicated or EMPTY, state.load(system)
+    if anew or old.dedicated != str(asked):
+        old = replace(old, refused="", immovable={}, crowded={})
+    if not old.isolated and not old.isolating:
+        old = replace(old, since=state.ticks(system))
+    remembered = memory(Journal(system), old)
+    replan = partial(planned, system, asked, settings)
+    first = replan(remembered)  # refusals come before any change
+    intent = state.save(system, _intent(old, layout, settings, first))
+    outcome = converge(system, first, replan, remembered, say)
+    state.save(
+        system,
+        replace(
+            intent,
+            mode=outcome.plan.mode,
+            isolated=str(outcome.plan.dedicated),
+            isolating="",
+            refused=outcome.refused,
+            immovable=outcome.immovable,
+            crowded=outcome.crowded,
+            stale="",
+            applied_at=time.time(),
+        ),
+    )
+    return outcome

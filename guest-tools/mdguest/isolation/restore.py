@@ -1,0 +1,92 @@
+"""The way back: steps that put every knob to what was found before its first change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+
+from mdguest.cpuset import CpuSet
+from mdguest.facts import CGROUP, POOL, RAW_POOL, Facts, Knob
+from mdguest.isolation.memory import Memory
+from mdguest.isolation.observe import unit_of
+from mdguest.isolation.share import Share
+from mdguest.isolation.steps import Step
+from mdguest.isolation.wants import SLICE_FILE
+
+_RAW = f"{CGROUP}/{RAW_POOL}"
+OF_THE_POOL = (
+    Knob("unit", POOL),
+    Knob("file", SLICE_FILE),
+    Knob("list", f"{_RAW}/cpuset.cpus"),
+    Knob("cgroup", _RAW),
+    Knob("controllers", f"{CGROUP}/cgroup.subtree_control"),
+)
+"""What programs in the pool stand on."""
+
+OF_CPUSETS = ("cpus", "list", "unit", "partition", "native", "cgroup", "controllers")
+"""Kinds of knobs whose change moves tasks."""
+
+
+def restored(
+    facts: Facts, memory: Memory, wanted: AbstractSet[Knob]
+) -> tuple[list[Step], list[str]]:
+    """Steps, last change first, for the knobs that nothing wants any longer; and what to tell.
+
+    Affinities come in a pass of their own once all else is back, since changes of a cpuset lose
+    them before Linux 6.2; and only in a full undo, as tasks come and go.
+    """
+    originals = memory.originals
+    back = [knob for knob in reversed(list(originals)) if knob not in wanted]
+    ended = {knob for knob in back if _has_ended(facts, knob)}
+    back = [knob for knob in back if knob not in ended or (not wanted and knob.kind == "dropin")]
+    structure = [knob for knob in back if knob.kind != "affinity" and knob in facts.journalled]
+    notes = []
+    kept = [knob for knob in structure if knob in OF_THE_POOL]
+    if kept and facts.pool and facts.pool.populated:
+        structure = [knob for knob in structure if knob not in OF_THE_POOL]
+        name, again = facts.pool.name, "apply" if wanted else "undo"
+        notes.append(f"programs still run in {name}; {again} again once they have ended removes it")
+    steps = [_back(knob, facts.journalled[knob], originals[knob]) for knob in structure]
+    unfinished = [
+        step
+        for step in steps
+        if step.knob.kind == "dropin" or (step.needed and step.knob.kind in OF_CPUSETS)
+    ]
+    if not wanted and memory.isolated and not unfinished:
+        steps += _affinities(facts, memory)
+    return steps, notes
+
+
+def _has_ended(facts: Facts, knob: Knob) -> bool:
+    """Whether this is of a unit that has stopped. While CPUs are isolated it keeps its fence, for
+    when it comes back; and to set a property of it would bring its cgroup back.
+    """
+    running = {group.unit for group in facts.groups}
+    if facts.systemd and facts.systemd.pool_active:
+        running.add(POOL)
+    return unit_of(knob) not in ("", *running)
+
+
+def _back(knob: Knob, now: str | None, was: str | None, name: str = "") -> Step:
+    return Step(knob, now, was, "as it was found", name, restore=True)
+
+
+def _affinities(facts: Facts, memory: Memory) -> Iterator[Step]:
+    """Affinities that are still as the isolation left them; a program that chose anew keeps that.
+
+    What was born meanwhile has its parent's, cut, if that had one: kernel threads, and where
+    isolcpus= is given everybody.
+    """
+    shares = [Share(cpus, facts.open - cpus) for cpus in memory.isolated]
+    for task in facts.tasks:
+        knob = Knob("affinity", task.id)
+        name = f"task {task.tid} ({task.name})"
+        was = memory.originals.get(knob)
+        cut = [cpus.cut(CpuSet.parse(was or "")) for cpus in shares]
+        if was is not None and (not task.chosen or task.cpus in cut):
+            yield _back(knob, str(task.cpus), was, name)
+        if was is None and task.started > memory.since:
+            usual = facts.usual(task)
+            inherited = [cpus.cut(usual) for cpus in shares]
+            if task.cpus in inherited and (task.kernel or facts.boot_isolated):
+                yield _back(knob, str(task.cpus), str(usual), name)

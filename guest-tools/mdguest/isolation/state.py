@@ -1,0 +1,112 @@
+"""What mdguest remembers: the last good layout, over boots; how this boot's apply ended."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from mdguest.cpuset import CpuSet
+from mdguest.isolation.journal import boot
+from mdguest.layout import Layout
+
+if TYPE_CHECKING:
+    from mdguest.system import System
+
+STATE = "/run/mdguest/state.json"
+LAST_GOOD = "/var/lib/mdguest/layout.json"
+
+
+@dataclass(frozen=True)
+class State:
+    """How the last ``apply`` of this boot ended; the defaults are those of a guest without one."""
+
+    dedicated: str = ""
+    """What the metadata said, as a CPU list."""
+    realtime: str = ""
+    """Those of them that the host runs with a realtime priority."""
+    source: str = ""
+    mode: str = ""
+    """The mode that was applied; empty where nothing is."""
+    asked_mode: str = ""
+    """The mode that was asked for; empty where it was the one that suited the guest."""
+    partition: str = ""
+    housekeeping: str = "first"
+    isolated: str = ""
+    """What was isolated: less than ``dedicated`` where some CPU had to stay."""
+    isolating: str = ""
+    """What an apply that is under way, or was cut off, isolates."""
+    since: int = 0
+    """When isolation began, in clock ticks since boot: a task that is younger has its parent's
+    affinity.
+    """
+    refused: str = ""
+    """Why the kernel would have no partition of these CPUs; a fence stands in."""
+    immovable: dict[str, str] = field(default_factory=dict)
+    """Interrupts that the kernel manages itself: number → name."""
+    crowded: dict[str, str] = field(default_factory=dict)
+    """Interrupts for which the housekeeping CPUs had no vector left: number → name."""
+    undone: bool = False
+    """Put back by hand: ``watch`` leaves it so until the layout changes."""
+    stale: str = ""
+    """Why the layout could not be read the last time; empty where it could."""
+    applied_at: float = 0.0
+    """Seconds since the epoch."""
+    boot: str = ""
+
+
+def ticks(system: System) -> int:
+    """The time since boot, as /proc/pid/stat has it: proc(5), in hundredths of a second."""
+    return int(float(system.read("/proc/uptime").split()[0]) * 100)
+
+
+def load(system: System) -> State:
+    """This boot's state. One of another boot says nothing of this one."""
+    try:
+        values = json.loads(system.read(STATE))
+        state = State(**values)
+    except (OSError, ValueError, TypeError):
+        return State()
+    return state if state.boot == boot(system) else State()
+
+
+def save(system: System, state: State) -> State:
+    state = replace(state, boot=boot(system))
+    system.save(STATE, json.dumps(asdict(state), indent=1) + "\n")
+    return state
+
+
+def _machine(system: System) -> str:
+    """What tells this guest from its clones: OpenStack's instance id; empty where it has none."""
+    try:
+        return system.read("/sys/class/dmi/id/product_uuid")
+    except OSError:
+        return ""
+
+
+def last_good(system: System) -> Layout | None:
+    """The layout that was applied last, in this boot or before it; not that of another machine, of
+    whose disk this one's is a copy.
+    """
+    try:
+        values = json.loads(system.read(LAST_GOOD))
+        if values.get("machine") != _machine(system):
+            return None
+        dedicated = CpuSet.parse(values["dedicated_cpus"])
+        realtime = CpuSet.parse(values.get("realtime_cpus", ""))
+        return Layout(dedicated, values["source"], realtime=realtime)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def keep(system: System, layout: Layout) -> None:
+    """Remember a layout as the last good one, where it is another than before."""
+    old = last_good(system)
+    if old != replace(layout, etag="", stale=""):
+        values = {
+            "dedicated_cpus": str(layout.dedicated),
+            "realtime_cpus": str(layout.realtime),
+            "source": layout.source,
+            "machine": _machine(system),
+        }
+        system.save(LAST_GOOD, json.dumps(values) + "\n")

@@ -1,0 +1,162 @@
+"""Is it as it should be? The plan's view of the facts, and what the kernel made of the pool."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from mdguest.facts.kubernetes import is_of_pods
+from mdguest.knobs.interrupts import no_vector
+from mdguest.knobs.irqbalance import SCAN_SECONDS, SILENT, SOCKETS
+
+if TYPE_CHECKING:
+    from mdguest.facts import Facts
+    from mdguest.facts.kubernetes import CpuManager
+    from mdguest.isolation.plan import Plan
+    from mdguest.isolation.state import State
+    from mdguest.isolation.steps import Step
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is not as it should be."""
+
+    what: str
+    found: str
+    expected: str
+    why: str
+    heals: bool = True
+    """Whether apply can put it right; else somebody has to do what ``why`` says."""
+
+    @property
+    def line(self) -> str:
+        return f"{self.what}: {self.found}, expected {self.expected}: {self.why}"
+
+
+def problems(made: Plan, facts: Facts, state: State, now: float | None = None) -> list[Problem]:
+    """What is wrong; empty where the dedicated CPUs are isolated as well as this guest can."""
+    age = (time.time() if now is None else now) - state.applied_at
+    found = [_problem(step) for step in made.changes if not _pending(step, age)]
+    checks = (_irqbalance, _newcomers, _cpu_managers, _pods, _astray)
+    others = [problem for check in checks for problem in check(made, facts)]
+    others += _crowded(made, facts, state)
+    return [
+        *found,
+        *_pool(made, facts),
+        *(replace(problem, heals=False) for problem in others),
+    ]
+
+
+def _pending(step: Step, age: float) -> bool:
+    """irqbalance acts at its next scan; for one that does not answer, ``_irqbalance`` speaks."""
+    return step.knob.kind == "irqbalance" and (0 <= age < SCAN_SECONDS or step.now == SILENT)
+
+
+def _problem(step: Step) -> Problem:
+    return Problem(step.title, step.shown(step.now), step.shown(step.want), step.why)
+
+
+def _astray(made: Plan, facts: Facts) -> list[Problem]:
+    """Interrupts that come to dedicated CPUs, whatever they were told."""
+    return [
+        Problem(
+            f"irq {irq.number} ({irq.name})",
+            f"it comes to CPU {irq.astray}",
+            f"CPU {irq.cpus}, as it was told",
+            no_vector(irq.cpus),
+        )
+        for irq in facts.irqs
+        if irq.astray & made.dedicated
+    ]
+
+
+def _crowded(made: Plan, facts: Facts, state: State) -> list[Problem]:
+    """Interrupts that had to stay on dedicated CPUs."""
+    return [
+        Problem(
+            f"irq {irq.number} ({irq.name})",
+            f"CPU {irq.cpus}",
+            f"CPU {made.housekeeping}",
+            no_vector(made.housekeeping),
+        )
+        for irq in facts.irqs
+        if str(irq.number) in state.crowded and irq.cpus & made.dedicated
+    ]
+
+
+def _newcomers(made: Plan, facts: Facts) -> list[Problem]:
+    """Kubernetes where the CPUs are in a pool: what it gives a pod of them is not the pod's."""
+    here = [pods.rpartition("/")[2] for pods in facts.pods]
+    here += facts.systemd.kubelets if facts.systemd else ()
+    if not here or made.mode not in ("partition", "fence"):
+        return []
+    why = "its guaranteed pods get shared CPUs; MDGUEST_MODE=kubernetes, once the pool is empty"
+    return [Problem(here[0], f"here, in mode {made.mode}", "mode kubernetes", why)]
+
+
+def _cpu_managers(made: Plan, facts: Facts) -> list[Problem]:
+    """What the kubelet makes of the dedicated CPUs, by what it remembers and is told."""
+    if made.mode != "kubernetes":
+        return []
+    return [problem for manager in facts.cpu_managers for problem in _cpu_manager(made, manager)]
+
+
+def _cpu_manager(made: Plan, manager: CpuManager) -> list[Problem]:
+    if manager.policy != "static":
+        why = "no pod gets a CPU to itself; see mdguest render kubelet"
+        return [Problem(manager.path, f"policy {manager.policy or 'unknown'}", "static", why)]
+    problems = []
+    wrong = manager.exclusive & made.housekeeping
+    if wrong:
+        why = "these are shared with all that is no pod; drain the node and remove this file"
+        problems.append(
+            Problem(manager.path, f"CPU {wrong} given to pods", f"of CPU {made.dedicated}", why)
+        )
+    if not made.housekeeping <= manager.reserved:
+        found = f"the kubelet reserves CPU {manager.reserved or 'none'}"
+        why = "the drop-in of mdguest render kubelet was not taken, or not whole"
+        problems.append(Problem("kubelet", found, f"CPU {made.housekeeping}", why))
+    return problems
+
+
+def _pods(made: Plan, facts: Facts) -> list[Problem]:
+    """Pods that have dedicated CPUs and cannot use them: an affinity that they were born with."""
+    if made.mode != "kubernetes":
+        return []
+    stuck = [
+        task
+        for task in facts.tasks
+        if is_of_pods(task.group) and task.room & made.dedicated and not task.cpus & made.dedicated
+    ]
+    why = (
+        "its cgroup has dedicated CPUs, its affinity none: CPUAffinity= in "
+        "/etc/systemd/system.conf, or of the container runtime's unit, is handed down to pods; "
+        "remove it there"
+    )
+    return [
+        Problem(f"pod's task {task.tid} ({task.name})", f"CPU {task.cpus}", f"CPU {task.room}", why)
+        for task in stuck
+    ]
+
+
+def _irqbalance(made: Plan, facts: Facts) -> list[Problem]:
+    """One that runs and does not answer will move interrupts to the dedicated CPUs again."""
+    if not made.mode or facts.deaf_irqbalance is None or made.dedicated <= facts.deaf_irqbalance:
+        return []
+    found = f"it keeps off CPU {facts.deaf_irqbalance or 'none'}, and cannot be told"
+    why = f"its socket ({SOCKETS}) is missing, dead or silent; see mdguest render irqbalance"
+    return [Problem("irqbalance", found, f"it keeps off CPU {made.dedicated}", why)]
+
+
+def _pool(made: Plan, facts: Facts) -> list[Problem]:
+    """A pool that the kernel clipped: it gives other CPUs than it was told, without an error."""
+    pool = facts.pool
+    expected = made.dedicated & facts.online
+    if made.mode in ("", "kubernetes") or pool is None or not expected:
+        return []
+    effective = facts.pool_cpus
+    if effective == expected:
+        return []
+    why = "the kernel gives the pool other CPUs than it was told"
+    return [Problem(f"{pool.name} cpuset.cpus.effective", str(effective), str(expected), why)]

@@ -1,0 +1,30 @@
+"""``mdsvc db current``."""
+
+from __future__ import annotations
+
+import click
+from rich.text import Text
+
+from mdsvc.terminal.console import examples, json_option, show, store_option, use_url
+
+
+@click.command(
+    epilog=examples(
+        "mdsvc db current",
+        "mdsvc db current --json | jq -e .current   fails where an upgrade is due",
+    ),
+)
+@store_option
+@json_option
+def command() -> None:
+    """Say of which version the store's tables are, and which one this program needs.
+
+    Changes nothing, and makes no database where there is none yet.
+    """
+    from mdsvc.store.sql.versions import current  # SQLAlchemy is slow to import
+
+    state = use_url(current)
+    lines = [f"tables    {'none yet' if state.version is None else f'version {state.version}'}"]
+    lines += [f"expected  version {state.expected}"]
+    lines += [f"run       {state.run}"] if state.run else []
+    show(state, Text("\n".join(lines)))

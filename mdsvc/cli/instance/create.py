@@ -1,0 +1,45 @@
+"""``mdsvc instance create``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mdsvc.control.instances import create_instance
+from mdsvc.forms import from_json
+from mdsvc.instance import Instance
+from mdsvc.policy.unknown_keys import warnings
+from mdsvc.terminal import tables
+from mdsvc.terminal.console import (
+    INPUT,
+    examples,
+    json_option,
+    read,
+    show,
+    store_option,
+    strict_option,
+    tell,
+    unknown_keys,
+    use,
+)
+
+
+@click.command(
+    epilog=examples("mdsvc instance create guest.json", "mdsvc instance create - --host h1 --json"),
+)
+@click.argument("file", type=INPUT)
+@click.option("--host", "host_name", metavar="NAME", help="Place it there, and nowhere else.")
+@strict_option
+@store_option
+@json_option
+def command(file: Path, host_name: str | None) -> None:
+    """Place the guest that FILE describes in JSON (- reads stdin), and print it with its layout.
+
+    Keys of flavor and image that nobody knows are warned of on stderr.
+    """
+    new, on_unknown = from_json(read(file), Instance), unknown_keys()
+    for text in warnings(new.flavor, new.image) if on_unknown == "warn" else ():
+        tell(f"warning: {text}")
+    placed = use(lambda s: create_instance(s, new, host_name, on_unknown))
+    show(placed, tables.instance_detail(placed))

@@ -1,0 +1,133 @@
+"""Opening a database of any version: to use it, to say of which version it is, to upgrade it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from shlex import quote
+from time import monotonic
+from typing import TypeVar
+
+import msgspec
+
+from mdsvc.errors import BadInput, MdsvcError, Unavailable
+from mdsvc.store import Stale
+from mdsvc.store.sql import schema, sqlite, urls
+from mdsvc.store.sql.engines import WAIT_SECONDS, Engines
+from mdsvc.store.sql.errors import translated
+
+T = TypeVar("T")
+
+PATIENCE = 60
+"""Seconds for which making or upgrading tables is tried again while others do it too."""
+
+
+class Current(msgspec.Struct, frozen=True):
+    """The version of a database's tables, None where it has none yet; whether it is the one that is
+    expected here, and if not, what to run.
+    """
+
+    version: int | None
+    expected: int
+    current: bool
+    run: str | None
+
+
+class Upgraded(msgspec.Struct, frozen=True):
+    """The versions that a database had, None where it was new, and has."""
+
+    before: int | None
+    version: int
+
+
+async def opened(url: str) -> Engines:
+    """The engines of a database whose tables are as they should be, made if it is new.
+
+    Raises BadInput where there can be no store, or one of another version, and Unavailable where
+    it is locked for too long.
+    """
+    with _about(url):
+        engines = urls.connect(url)
+        try:
+            await _patiently(lambda: schema.prepare(engines))
+        except BaseException:
+            await engines.dispose()
+            raise
+        return engines
+
+
+async def current(url: str) -> Current:
+    """Of which version the tables are. Changes and makes nothing. Raises as ``opened`` does."""
+    version = None
+    if not sqlite.is_missing(url):
+        async with _connected(url) as engines:
+            version = await _patiently(lambda: schema.version_of(engines))
+    older = version is not None and version < schema.VERSION
+    command = mending(url) if older else None
+    return Current(version, schema.VERSION, version == schema.VERSION, command)
+
+
+async def upgrade(url: str, told: Callable[[int, str], None]) -> Upgraded:
+    """Bring the tables up to date, or make them; ``told`` is given each migration that begins.
+
+    Raises as ``opened`` does.
+    """
+    from mdsvc.store.sql.upgrading import upgrade_one  # Alembic is slow to import
+
+    async with _connected(url) as engines:
+        before = await _patiently(lambda: schema.version_of(engines))
+        while await _patiently(lambda: upgrade_one(engines, told)):
+            pass
+    return Upgraded(before, schema.VERSION)
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[Engines]:
+    with _about(url):
+        engines = urls.connect(url)
+        try:
+            yield engines
+        finally:
+            await engines.dispose()
+
+
+def mending(url: str) -> str:
+    """The command that upgrades the database."""
+    return f"mdsvc db upgrade --store {quote(urls.without_password(url))}"
+
+
+@contextmanager
+def _about(url: str) -> Iterator[None]:
+    """Errors that name the store, and what to do about it."""
+    where = f"--store {urls.shown(url)}"
+    try:
+        yield
+    except schema.OtherVersion as error:
+        older = error.version < schema.VERSION
+        advice = f"run: {mending(url)}" if older else "run the newer mdsvc that has upgraded them"
+        raise BadInput(f"{where}: {error}; {advice}") from None
+    except BadInput as error:
+        raise BadInput(f"{where}: {error}") from None
+    except (Unavailable, Stale) as error:
+        raise Unavailable(f"{where}: {error}") from None
+    except MdsvcError as error:
+        raise BadInput(f"{where}: expected a database of mdsvc, or none yet; {error}") from None
+
+
+async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Again where others make or change the tables at the same time.
+
+    Where two make a new SQLite file a write-ahead one, one is told at once that it is locked. The
+    last try begins in time to wait for a lock once more.
+    """
+    start = monotonic()
+    while True:
+        try:
+            with translated():
+                return await attempt()
+        except (Stale, Unavailable) as error:
+            most = PATIENCE if isinstance(error, Stale) else WAIT_SECONDS
+            if monotonic() > start + most:
+                raise
+            await asyncio.sleep(0.05)

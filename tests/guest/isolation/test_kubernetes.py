@@ -1,0 +1,167 @@
+"""Kubernetes in all its forms: whatever runs the kubelet, wherever its pods are, and whenever."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from mdguest.cpuset import CpuSet
+from mdguest.facts.kubernetes import KUBELETS
+
+from tests.guest.fake import FakeGuest, guest, snapshot
+from tests.guest.use import changed, isolate, plan, problems, state_of, undo
+
+each_kernel = pytest.mark.parametrize("kernel", ["6.1", "6.12", "7.2"])
+RESERVING = "/etc/kubernetes/kubelet.conf.d/50-mdguest.conf"
+STATE = "/var/lib/kubelet/cpu_manager_state"
+
+
+def install(made: FakeGuest, unit: str = "kubelet.service") -> None:
+    assert made.systemd
+    made.systemd.add(unit, "/system.slice", active=False)
+
+
+def configured(
+    made: FakeGuest, policy: str = "static", pods: str = "2", reserved: str = "0-1"
+) -> None:
+    """A kubelet with this CPU manager, one pod with CPUs of its own, and these CPUs reserved."""
+    state = {"policyName": policy, "defaultCpuSet": "0-1,3", "entries": {"uid": {"app": pods}}}
+    made.disk.put(STATE, json.dumps(state))
+    made.disk.put(RESERVING, f'kind: KubeletConfiguration\nreservedSystemCPUs: "{reserved}"\n')
+
+
+def pod(made: FakeGuest, name: str, cpus: str = "") -> None:
+    """A pod's task, with an affinity of its own where ``cpus`` are given."""
+    chosen = CpuSet.parse(cpus) if cpus else None
+    made.spawn(name, "/kubepods/pod7", chosen)
+
+
+@pytest.mark.parametrize("unit", [kubelet.unit for kubelet in KUBELETS])
+def test_each_unit_that_runs_a_kubelet_is_known(unit: str) -> None:
+    made = guest()
+    install(made, unit)
+    planned = plan(made, "2-3")
+    assert (planned.mode, planned.because) == ("kubernetes", f"{unit} is here")
+
+
+@each_kernel
+@pytest.mark.parametrize("group", ["/kubepods", "/kubepods.slice", "/k8s.slice/kubepods.slice"])
+def test_pods_are_not_fenced_wherever_they_are(group: str, kernel: str) -> None:
+    made = guest(kernel)
+    assert made.systemd
+    parent = group.rpartition("/")[0]
+    if parent:
+        made.systemd.add(parent.strip("/"))
+        made.systemd.add("containerd.service", parent)
+        made.spawn("containerd", f"{parent}/containerd.service")
+    made.spawn("nginx", f"{group}/pod7")
+    before = snapshot(made)
+    outcome = isolate(made, "2-3")
+    assert (outcome.plan.mode, outcome.failures) == ("kubernetes", {})
+    assert problems(made, "2-3") == []
+    affinities = {task.name: str(made.affinity(task.tid)) for task in made.tasks}
+    assert affinities["nginx"] == "0-3"
+    assert affinities.get("containerd", "0-1") == "0-1", "the runtime beside them is fenced"
+    undo(made)
+    assert changed(made, before) == {}
+
+
+# ---- a kubelet that comes later ----
+
+
+@each_kernel
+def test_the_mode_follows_a_kubelet_that_comes_where_nobody_chose_one(kernel: str) -> None:
+    made = guest(kernel)
+    isolate(made, "2-3")
+    install(made)
+    assert problems(made, "2-3") != []
+    isolate(made, "2-3", kept="partition")
+    assert problems(made, "2-3") == []
+    assert made.read("/run/mdguest/kubelet.conf.d/50-mdguest.conf")
+    assert not made.exists("/sys/fs/cgroup/dedicated.slice/cpuset.cpus.partition") or (
+        made.read("/sys/fs/cgroup/dedicated.slice/cpuset.cpus.partition") == "member"
+    )
+
+
+def test_a_kubelet_that_comes_is_reported_while_programs_run_in_the_pool() -> None:
+    made = guest()
+    isolate(made, "2-3")
+    program = made.spawn("testpmd", "/dedicated.slice")
+    install(made)
+    [problem] = problems(made, "2-3")
+    assert (problem.what, problem.found) == ("kubelet.service", "here, in mode partition")
+    assert not problem.heals
+    made.end(program)
+    assert any(problem.heals for problem in problems(made, "2-3")), "now the mode can follow"
+
+
+def test_a_kubelet_that_comes_is_reported_where_the_mode_was_chosen() -> None:
+    made = guest()
+    isolate(made, "2-3", mode="partition")
+    install(made)
+    [problem] = problems(made, "2-3")
+    assert "MDGUEST_MODE=kubernetes" in problem.why
+    assert state_of(made, "2-3") == "broken"
+
+
+# ---- what the kubelet makes of it ----
+
+
+def test_a_kubelet_that_has_taken_the_reservation_is_well() -> None:
+    made = guest()
+    install(made)
+    configured(made)
+    isolate(made, "2-3")
+    assert problems(made, "2-3") == []
+    assert state_of(made, "2-3") == "isolated"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "found"),
+    [
+        ({"policy": "none"}, "policy none"),
+        ({"pods": "1-2"}, "CPU 1 given to pods"),
+        ({"reserved": "0"}, "the kubelet reserves CPU 0"),
+    ],
+)
+def test_what_it_remembers_or_is_told_that_is_wrong_is_named(
+    wrong: dict[str, str], found: str
+) -> None:
+    made = guest()
+    install(made)
+    configured(made, **wrong)
+    isolate(made, "2-3")
+    assert [problem.found for problem in problems(made, "2-3")] == [found]
+    assert all(not problem.heals for problem in problems(made, "2-3"))
+
+
+def test_a_reservation_on_its_command_line_is_one() -> None:
+    made = guest()
+    install(made)
+    configured(made)
+    made.disk.remove(RESERVING)
+    kubelet = made.spawn("kubelet", "/system.slice/kubelet.service")
+    isolate(made, "2-3")
+    assert [problem.what for problem in problems(made, "2-3")] == ["kubelet"]
+    command = "/usr/bin/kubelet\0--reserved-cpus=0-1\0--config=/var/lib/kubelet/config.yaml"
+    made.disk.put(f"/proc/{kubelet.tid}/cmdline", command)
+    assert problems(made, "2-3") == []
+
+
+def test_a_state_file_that_is_none_is_named() -> None:
+    made = guest()
+    install(made)
+    configured(made)
+    made.disk.put(STATE, "{")
+    isolate(made, "2-3")
+    assert [problem.found for problem in problems(made, "2-3")] == ["policy unknown"]
+
+
+def test_pods_that_an_affinity_keeps_off_their_cpus_are_named() -> None:
+    made = guest("6.12")
+    pod(made, "nginx", cpus="0-1")
+    pod(made, "redis")
+    isolate(made, "2-3")
+    [problem] = problems(made, "2-3")
+    assert "nginx" in problem.what
+    assert "CPUAffinity= in /etc/systemd/system.conf" in problem.why
