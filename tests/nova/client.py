@@ -64,7 +64,7 @@ class Oracle:
         return answer
 
     def domains(self, host: Json, guests: list[Json]) -> list[str | None]:
-        """Return the domain of each guest as Nova places it, or `None` for one that does not fit."""
+        """Return the domain of each guest as Nova places it; `None` for one that does not fit."""
         answer = self.ask({"op": "domains", "host": host, "guests": guests})
         if not answer["ok"]:
             raise ValueError(f"{answer['error']}: {answer['message']}")

@@ -1,8 +1,9 @@
-"""The oracle's `domains` operation: guests placed by Nova's own fitter, as Nova's own libvirt driver
-writes them. No libvirt is asked: the host is the one of the request.
+"""The oracle's `domains` operation: guests placed by Nova's fitter, as its libvirt driver writes
+them. No libvirt is asked: the host is the one of the request.
 """
 # mypy: disable-error-code="import-not-found,import-untyped,attr-defined,misc,no-untyped-def"
 
+import contextlib
 from types import SimpleNamespace
 from typing import Any
 
@@ -59,10 +60,9 @@ def _placed(host: Any, form: Json) -> tuple[Any, str | None]:
         if fitted is None:
             return host, None
     xml = _domain(Driver(host), form, flavor, image, fitted)
-    try:
+    # what Nova took for a place may be none: the guest is written all the same
+    with contextlib.suppress(exception.NovaException):
         host = hardware.numa_usage_from_instance_numa(host, fitted)
-    except exception.NovaException:
-        pass  # what Nova took for a place is none: the guest is written all the same
     return host, xml
 
 

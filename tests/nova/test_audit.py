@@ -1,5 +1,5 @@
-"""What Nova's own fitter places wrongly the audit finds, in the domains that Nova's own driver writes;
-the same guests placed by ours are silence.
+"""What Nova's own fitter places wrongly the audit finds, in the domains that Nova's own driver
+writes; the same guests placed by ours are silence.
 """
 
 from __future__ import annotations
