@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -71,6 +72,15 @@ REMOVALS = Table(
     Column("revision", BigInteger, primary_key=True, autoincrement=False),
     Column("kind", text(16), primary_key=True),
     Column("name", text(255), primary_key=True),  # or the UUID
+)
+TOKENS = Table(
+    "tokens",
+    METADATA,
+    Column("name", text(64), primary_key=True),
+    Column("digest", text(64), nullable=False),
+    Column("read_only", Boolean, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger),
 )
 PASSWORDS = Table(
     "passwords",

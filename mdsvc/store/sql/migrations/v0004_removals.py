@@ -8,8 +8,8 @@ from sqlalchemy import BigInteger, Column, MetaData, Table
 from mdsvc.store.sql.columns import text
 from mdsvc.store.sql.ddl import create_table
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 
 REMOVALS = Table(
     "removals",
