@@ -217,6 +217,19 @@ def test_a_server_that_is_not_there_is_one_line(mdsvc: Mdsvc, args: tuple[str, .
         assert done.err.startswith(f"mdsvc: --server {url}: it cannot be reached: ")
 
 
+@pytest.mark.parametrize("args", [("db", "current"), ("token", "list")])
+def test_what_needs_a_store_makes_none_where_a_server_is_set(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, args: tuple[str, ...]
+) -> None:
+    mdsvc = Mdsvc(monkeypatch, "memory://", lambda: "http://127.0.0.1:1")
+    monkeypatch.delenv("MDSVC_STORE")
+    monkeypatch.chdir(tmp_path)
+    done = mdsvc(*args)
+    assert (done.code, done.out) == (2, "")
+    assert "expected --store" in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_needs_a_store_does_not_take_a_server_s(mdsvc: Mdsvc) -> None:
     for args in (("db", "current"), ("token", "list"), ("fit",), ("serve",)):
         done = mdsvc(*args, "--server", "http://127.0.0.1:1")

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from msgspec import UNSET, UnsetType
 
-from mdsvc.control.instances import already_stored
 from mdsvc.instance import Content, Instance, PlacedInstance
 from mdsvc.operating.remote.connection import Answer
 from mdsvc.operating.remote.server import Server, segment
@@ -44,6 +43,8 @@ class RemoteInstances:
     def create_instance(
         self, instance: Instance, host: str | None, unknown_keys: UnknownKeys
     ) -> PlacedInstance:
+        from mdsvc.control.instances import already_stored
+
         keys.check(instance.flavor, instance.image, unknown_keys)
         query = "" if host is None else f"?host={segment(host)}"
         answer = self._server.ask("POST", f"/instances{query}", instance)
