@@ -28,6 +28,8 @@ from mdsvc.listening.sockets import (
 from mdsvc.listening.tls import Tls
 from mdsvc.settings import Settings
 from mdsvc.store import Store
+from mdsvc.store.following import Follower
+from mdsvc.waiting import Waiting
 
 _IDLE_SECONDS = 15
 """How long a silent connection, or one with a slow header, is kept."""
@@ -68,13 +70,18 @@ async def listeners(
     """
     given = given or {}
     async with AsyncExitStack() as stack:
-        runner = await _runner(stack, guest_app(store, settings))
+        follower, waiting = Follower(store, settings.poll_seconds), Waiting()
+        follower.tell(waiting)
+        await stack.enter_async_context(follower.running())
+        runner = await _runner(stack, guest_app(store, settings, waiting))
         guests = given.get(GUEST) or _guest_sockets(stack, settings)
         operators = given.get(OPERATOR) or [_listen(stack, parse_listen(settings.operator))]
-        yield [
+        lines = [
             *[f"guests: {await _site(runner, sock)} ({settings.identity})" for sock in guests],
             *[f"operator: {await _operator(stack, settings, store, s)}" for s in operators],
         ]
+        stack.callback(waiting.close)
+        yield lines
 
 
 def _guest_sockets(stack: AsyncExitStack, settings: Settings) -> list[socket.socket]:
