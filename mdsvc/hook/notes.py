@@ -14,8 +14,6 @@ from mdsvc.running import RunningGuest
 
 SPOOL = Path(script.SPOOL)
 
-_GOES = ("stopped", "release")
-
 
 class Note(msgspec.Struct, frozen=True):
     """What became of a guest, by libvirt's word."""
@@ -28,7 +26,7 @@ class Note(msgspec.Struct, frozen=True):
     @property
     def way(self) -> Literal["in", "out"]:
         """Whether the guest comes or goes."""
-        return "out" if self.operation in _GOES else "in"
+        return "out" if self.operation in script.GOES else "in"
 
     def guest(self) -> RunningGuest:
         """The guest. Raises BadInput."""

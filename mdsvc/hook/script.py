@@ -16,17 +16,14 @@ import time
 
 SPOOL = "/run/mdsvc/hook"
 MAX_XML = 16 * 1024 * 1024
-NOTED = frozenset(
-    ("prepare", "start", "started", "restore", "reconnect", "attach", "migrate")  # it comes
-    + ("stopped", "release")  # it goes
-)
+COMES = ("prepare", "start", "started", "restore", "reconnect", "attach", "migrate")
+GOES = ("stopped", "release")
 
 
 def note(guest: str, operation: str, xml: bytes) -> None:
     """Write the note whole or not at all; names sort by the time that they were written at."""
     os.makedirs(SPOOL, mode=0o700, exist_ok=True)
-    name = "%020d-%d" % (time.time_ns(), os.getpid())
-    path = os.path.join(SPOOL, name)
+    path = f"{SPOOL}/{time.time_ns():020}-{os.getpid()}"
     with open(path + ".new", "wb") as file:
         file.write(json.dumps({"guest": guest, "operation": operation}).encode() + b"\n" + xml)
     os.rename(path + ".new", path + ".note")
@@ -37,10 +34,10 @@ def main() -> None:
     try:
         xml = sys.stdin.buffer.read(MAX_XML + 1)
         guest, operation = sys.argv[1:3]
-        if operation in NOTED and len(xml) <= MAX_XML:
+        if operation in COMES + GOES and len(xml) <= MAX_XML:
             note(guest, operation, xml)
-    except Exception as error:
-        print("mdsvc hook: %s" % error, file=sys.stderr)
+    except Exception as error:  # noqa: BLE001  # nothing may keep a guest from starting
+        print(f"mdsvc hook: {error}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from mdsvc.terminal.console import examples, json_option, show, tell
 @spool_option
 @json_option
 def command(directory: Path, spool: Path) -> None:
-    """Put the hook where libvirt runs it. It never delays a guest, and never keeps one from starting.
+    """Put the hook where libvirt runs it. It neither delays a guest nor keeps one from starting.
 
     libvirt looks for hooks when it starts: restart it once. Guests run on meanwhile.
     """

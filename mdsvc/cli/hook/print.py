@@ -11,9 +11,7 @@ from mdsvc.hook.notes import script_text
 from mdsvc.terminal.console import examples
 
 
-@click.command(
-    epilog=examples("mdsvc hook print | ssh h1 'cat > /etc/libvirt/hooks/qemu.d/mdsvc'")
-)
+@click.command(epilog=examples("mdsvc hook print | ssh h1 'cat > /etc/libvirt/hooks/qemu.d/mdsvc'"))
 @spool_option
 def command(spool: Path) -> None:
     """Print the hook: a Python script that needs Python alone.
