@@ -9,7 +9,7 @@ from mdsvc.terminal.console import examples
 
 COMMANDS = {
     "install": "Put the hook where libvirt runs it.",
-    "print": "Print the hook.",
+    "print": "Print the hook: a Python script that needs Python alone.",
     "run": "Carry out what the hook has noted: guests come into the store, and go.",
 }
 
