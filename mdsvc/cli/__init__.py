@@ -26,6 +26,7 @@ COMMANDS = {
     "host": "Register hosts, and see what is used of them.",
     "instance": "Place guests, and see where they are.",
     "serve": "Run the server until SIGTERM.",
+    "token": "Tokens for the operator's API.",
 }
 
 

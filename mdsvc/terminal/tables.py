@@ -13,6 +13,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from mdsvc.bearer import Listed
 from mdsvc.cpuset import CpuSet
 from mdsvc.instance import PlacedInstance
 from mdsvc.layout import Layout, LayoutCell
@@ -21,6 +22,7 @@ from mdsvc.terminal.words import (
     dedicated_free,
     memory,
     memory_used,
+    moment,
     of,
     page_size,
     plain,
@@ -95,6 +97,18 @@ def host_detail(host: Host) -> Printable:
             _pages(cell),
         )
     return Printable(facts(described), "", table)
+
+
+def tokens_table(tokens: Sequence[Listed]) -> Printable:
+    """One line a token."""
+    if not tokens:
+        return Printable("no tokens; `mdsvc token create NAME` makes one")
+    table = columns("token", "may", "created", "last used")
+    for token in tokens:
+        may = "read" if token.read_only else "change everything"
+        used = "never" if token.used_at is None else moment(token.used_at)
+        table.add_row(plain(token.name, "bold"), may, moment(token.created_at), used)
+    return Printable(table)
 
 
 def left_to_move(host: Host, guests: Sequence[PlacedInstance]) -> Sequence[RenderableType]:
