@@ -171,7 +171,8 @@ async def test_a_password_is_forgotten_with_the_change_of_its_guest_alone(store:
 async def test_a_change_that_fails_forgets_no_password(store: Store) -> None:
     await fill(store, host(), guest(1))
     await store.set_password(uuid(1), b"of the old life")
-    with pytest.raises(Stale):
+
+    async def overtaken() -> None:
         async with store.transaction() as tx:
             stored = await tx.get_instance(uuid(1))
             assert stored
@@ -181,6 +182,9 @@ async def test_a_change_that_fails_forgets_no_password(store: Store) -> None:
                 theirs = await another.get_instance(uuid(1))
                 assert theirs
                 await another.update_instance(changed(theirs, name="theirs"))
+
+    with pytest.raises(Stale):
+        await overtaken()
     assert await store.password(uuid(1)) == b"of the old life"
 
 
