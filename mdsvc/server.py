@@ -73,9 +73,9 @@ async def listeners(
         follower, waiting = Follower(store, settings.poll_seconds), Waiting()
         follower.tell(waiting)
         await stack.enter_async_context(follower.running())
-        runner = await _runner(stack, guest_app(store, settings, waiting))
         guests = given.get(GUEST) or _guest_sockets(stack, settings)
         operators = given.get(OPERATOR) or [_listen(stack, parse_listen(settings.operator))]
+        runner = await _runner(stack, guest_app(store, settings, waiting))
         lines = [
             *[f"guests: {await _site(runner, sock)} ({settings.identity})" for sock in guests],
             *[f"operator: {await _operator(stack, settings, store, s)}" for s in operators],
@@ -142,6 +142,7 @@ def _listen(
     stack: AsyncExitStack, where: Listen | UnixListen, netns: str | None = None
 ) -> socket.socket:
     sock = listen(where, netns)
+    stack.callback(sock.close)
     stack.enter_context(removed_in_the_end(sock))
     return sock
 
