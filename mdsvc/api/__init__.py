@@ -12,7 +12,7 @@ from aiohttp import web
 
 from mdsvc.access import Access
 from mdsvc.access.addressed import check_host
-from mdsvc.api.boundary import CALLER, boundary, prepare
+from mdsvc.api.boundary import CALLER, boundary, meet_expectation, prepare
 from mdsvc.api.dispatch import serve
 from mdsvc.api.route import Backend
 from mdsvc.api.routes import ROUTES
@@ -31,7 +31,7 @@ def application(
     for route in ROUTES:
         handler = partial(serve, backend, route)
         resource = app.router.add_resource(route.path)
-        resource.add_route(route.method, handler)
+        resource.add_route(route.method, handler, expect_handler=meet_expectation)
         if route.method == "GET":
             resource.add_route("HEAD", handler)
     app.on_response_prepare.append(prepare)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from urllib.parse import quote
 
@@ -13,7 +14,7 @@ from mdsvc.api.boundary import CALLER
 from mdsvc.api.etags import IfMatch
 from mdsvc.api.route import Answer, Backend, Call, Route
 from mdsvc.errors import BadInput, NotFound, Unavailable
-from mdsvc.forms import check_plain, from_texts, to_json
+from mdsvc.forms import check_plain, from_texts, shown, to_json
 
 _SECONDS = 20
 """For how long an answer may take: well beyond what a busy store takes to say that it is busy."""
@@ -50,7 +51,7 @@ def _path(request: web.Request) -> Mapping[str, str]:
     try:
         check_plain(names)
     except BadInput:
-        raise NotFound(f"there is no {request.path}") from None
+        raise NotFound(f"there is no {shown(request.path)}") from None
     return names
 
 
@@ -82,10 +83,13 @@ def _response(request: web.Request, route: Route, answer: Answer) -> web.Respons
     return response
 
 
+_NEVER = re.compile(r"\s*q=0(?:\.0*)?\s*")
+
+
 def _takes_gzip(request: web.Request) -> bool:
     """RFC 9110, 12.5.3: a coding that is listed, and not with the weight 0."""
     for listed in request.headers.get("Accept-Encoding", "").lower().split(","):
         coding, _, weight = listed.partition(";")
         if coding.strip() in ("gzip", "*"):
-            return weight.replace(" ", "").rstrip("0").rstrip(".") != "q="
+            return not _NEVER.fullmatch(weight)
     return False
