@@ -70,18 +70,20 @@ async def listeners(settings: Settings, store: Store) -> AsyncIterator[list[str]
         for text in settings.guest:
             sock = _listen(stack, parse_listen(text, mode=_GUEST_MODE), settings.netns)
             lines.append(f"guests: {await _site(guests, sock)} ({settings.identity})")
-        lines.append(f"operator: {await _operator(stack, settings, store)}")
+        lines.append(f"operator: {await _operator(stack, settings, store, follower)}")
         stack.callback(waiting.close)
         yield lines
 
 
-async def _operator(stack: AsyncExitStack, settings: Settings, store: Store) -> str:
+async def _operator(
+    stack: AsyncExitStack, settings: Settings, store: Store, follower: Follower
+) -> str:
     """Where the operator's listener is. Raises BadInput where it would be open to others."""
     tls = _tls(settings)
     sock = _listen(stack, parse_listen(settings.operator))
     if not is_local(sock):
         await _check_guarded(settings, store)
-    runner = await _runner(stack, operator_app(store, settings, is_local=is_local(sock)))
+    runner = await _runner(stack, operator_app(store, settings, follower, is_local=is_local(sock)))
     if tls:
         _reload_on_sighup(stack, tls)
     return await _site(runner, sock, tls.context if tls else None)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from urllib.parse import quote
 
 from aiohttp import web
 
 from mdsvc.api.bodies import read_body
 from mdsvc.api.boundary import CALLER
-from mdsvc.api.etags import IfMatch
 from mdsvc.api.route import Answer, Backend, Call, Route
+from mdsvc.api.streams import Streams
 from mdsvc.errors import BadInput, NotFound, Unavailable
 from mdsvc.forms import check_plain, from_texts, shown, to_json
 
@@ -23,7 +24,9 @@ _WORTH_COMPRESSING = 1024
 """Bytes."""
 
 
-async def serve(backend: Backend, route: Route, request: web.Request) -> web.StreamResponse:
+async def serve(
+    backend: Backend, streams: Streams, route: Route, request: web.Request
+) -> web.StreamResponse:
     """One request that was let in. Raises whatever is wrong with it."""
     caller = request.get(CALLER)
     if caller and not route.reads:
@@ -33,7 +36,7 @@ async def serve(backend: Backend, route: Route, request: web.Request) -> web.Str
         path=_path(request),
         query=from_texts(_query(request), route.query),
         body=route.read(await read_body(request)) if route.body else None,
-        if_match=IfMatch.parse(request.headers.get("If-Match")),
+        headers=request.headers,
     )
     try:
         async with asyncio.timeout(_SECONDS):
@@ -42,6 +45,9 @@ async def serve(backend: Backend, route: Route, request: web.Request) -> web.Str
         raise Unavailable(
             f"no answer within {_SECONDS} s; what was asked for may yet be done, or not"
         ) from None
+    if isinstance(answer.body, AsyncIterator):
+        check = partial(backend.access.caller, request.headers)
+        return await streams.send(request, route.kind, answer.body, check)
     return _response(request, route, answer)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
 import pytest
@@ -11,6 +12,7 @@ from pytest_aiohttp import AiohttpServer
 from mdsvc.app import operator_app
 from mdsvc.settings import Settings
 from mdsvc.store import Store
+from mdsvc.store.following import Follower
 from mdsvc.store.memory import MemoryStore
 from tests.api.asking import Ask, asking
 from tests.http.wire import Wire
@@ -23,9 +25,17 @@ class Serve(Protocol):
 
 
 @pytest.fixture
-def serve(aiohttp_server: AiohttpServer) -> Serve:
+async def running() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def serve(aiohttp_server: AiohttpServer, running: AsyncExitStack) -> Serve:
     async def start(store: Store, is_local: bool = True, **settings: Any) -> Wire:
-        app = operator_app(store, Settings(**settings), is_local=is_local)
+        follower = Follower(store, 0.05)
+        await running.enter_async_context(follower.running())
+        app = operator_app(store, Settings(**settings), follower, is_local=is_local)
         # As `mdsvc.server` runs it: a body is what was sent.
         server = await aiohttp_server(app, auto_decompress=False)
         assert server.port
