@@ -136,6 +136,7 @@ def _listen(
     stack: AsyncExitStack, where: Listen | UnixListen, netns: str | None = None
 ) -> socket.socket:
     sock = listen(where, netns)
+    stack.callback(sock.close)  # also where it is never answered at, as another cannot be had
     stack.enter_context(removed_in_the_end(sock))
     return sock
 
