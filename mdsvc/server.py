@@ -70,12 +70,12 @@ async def listeners(
     """
     given = given or {}
     async with AsyncExitStack() as stack:
+        guests = given.get(GUEST) or _guest_sockets(stack, settings)
+        operators = given.get(OPERATOR) or [_listen(stack, parse_listen(settings.operator))]
         follower, waiting = Follower(store, settings.poll_seconds), Waiting()
         follower.tell(waiting)
         await stack.enter_async_context(follower.running())
         runner = await _runner(stack, guest_app(store, settings, waiting))
-        guests = given.get(GUEST) or _guest_sockets(stack, settings)
-        operators = given.get(OPERATOR) or [_listen(stack, parse_listen(settings.operator))]
         lines = [f"guests: {await _site(runner, sock)} ({settings.identity})" for sock in guests]
         context = _tls(stack, settings)
         for sock in operators:
