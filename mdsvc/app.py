@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from mdsvc import api, handlers
+from mdsvc.access import Access
 from mdsvc.documents import Documents
 from mdsvc.errors import BadInput
 from mdsvc.forms import from_json
@@ -22,7 +23,7 @@ from mdsvc.store.opening import open_store
 from mdsvc.store.recent import RecentReads
 from mdsvc.versions import Options
 
-__all__ = ["guest_app", "open_store", "operator_app"]
+__all__ = ["document_options", "guest_app", "open_store", "operator_app"]
 
 
 def guest_app(store: GuestStore, settings: Settings) -> web.Application:
@@ -30,7 +31,7 @@ def guest_app(store: GuestStore, settings: Settings) -> web.Application:
     guests = Guests(
         store=RecentReads(store),
         identity=_identity(settings),
-        documents=Documents(_options(settings)),
+        documents=Documents(document_options(settings)),
         longest_wait=settings.longest_wait,
         proxied=settings.identity == "neutron",
     )
@@ -39,9 +40,10 @@ def guest_app(store: GuestStore, settings: Settings) -> web.Application:
     return app
 
 
-def operator_app(store: Store) -> web.Application:
-    """What operators and their monitoring talk to."""
-    return api.application(store)
+def operator_app(store: Store, settings: Settings, *, is_local: bool) -> web.Application:
+    """What operators and their monitoring talk to. ``is_local``: only this machine reaches it."""
+    access = Access(store, is_local)
+    return api.application(store, access, settings.unknown_keys, settings.operator_names)
 
 
 def _identity(settings: Settings) -> Identity:
@@ -50,7 +52,8 @@ def _identity(settings: Settings) -> Identity:
     return AddressIdentity(settings.network)
 
 
-def _options(settings: Settings) -> Options:
+def document_options(settings: Settings) -> Options:
+    """What is set of all guests' documents. Raises BadInput."""
     return Options(
         dedicated_cpus_format=settings.dedicated_cpus_format,
         version_list=settings.version_list,

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from mdsvc.cpuset import EMPTY, CpuSet
 from mdsvc.discovery import Discovered
-from mdsvc.discovery.capabilities import MAX_XML, host_from_capabilities
+from mdsvc.discovery.capabilities import host_from_capabilities
+from mdsvc.discovery.markup import MAX_XML
 from mdsvc.errors import BadInput
 from mdsvc.topology import Host, HostCell
 from tests.machines import capabilities as machines

@@ -25,6 +25,8 @@ _VISIT = 0.5
 
 WAIT = 5.0
 """Seconds that the writer of a pipe has."""
+ANSWER_SECONDS = 30
+"""Seconds that a socket's owner has: irqbalance may be asleep for ten of them, and some."""
 
 
 def _parts(descriptor: int, limit: int) -> Iterator[bytes]:
@@ -159,6 +161,24 @@ class System:
             return Ran(127, "", f"{command[0]}: {error.strerror}")
         return Ran(done.returncode, done.stdout.rstrip("\n"), done.stderr.strip())
 
+    def lock(self, path: str) -> int:
+        """Wait for the lock and return its descriptor; it is given back when that is closed."""
+        import fcntl
+
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return descriptor
+
+    @contextlib.contextmanager
+    def locked(self, path: str) -> Iterator[None]:
+        """Nobody else has the lock until this ends."""
+        descriptor = self.lock(path)
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+
     def affinity(self, task: int) -> CpuSet:
         return CpuSet.of(os.sched_getaffinity(task))
 
@@ -184,13 +204,19 @@ class System:
                     child.wait(_VISIT)
 
     def ask(self, path: str, request: str) -> str:
-        """Send a request to a UNIX socket as root, and return what comes back until it closes."""
+        """Send a request to a UNIX socket as root, and return what comes back until it closes.
+
+        Raises BlockingIOError where one listens there that has not answered in ANSWER_SECONDS.
+        """
         import socket
         import struct
 
         credentials = struct.pack("3i", os.getpid(), os.getuid(), os.getgid())
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
-            peer.settimeout(2)
+            # Not by settimeout(), where connect() would not wait for room in the queue: unix(7).
+            patience = struct.pack("ll", ANSWER_SECONDS, 0)
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
             peer.connect(path)
             peer.sendmsg(
                 [request.encode()], [(socket.SOL_SOCKET, socket.SCM_CREDENTIALS, credentials)]

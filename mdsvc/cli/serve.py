@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
 import click
 
-from mdsvc import server
-from mdsvc.logs import configure
 from mdsvc.terminal.console import examples, settings, store_option
 
 
@@ -22,8 +19,19 @@ from mdsvc.terminal.console import examples, settings, store_option
     )
 )
 @store_option
-@click.option("--guest", multiple=True, metavar="ADDR:PORT", help="Where guests ask; repeatable.")
-@click.option("--operator", metavar="ADDR:PORT", help="Where operators and monitoring ask.")
+@click.option(
+    "--guest",
+    multiple=True,
+    metavar="ADDR:PORT",
+    help="Where guests ask, or unix:/PATH; repeatable.",
+)
+@click.option(
+    "--operator", metavar="ADDR:PORT", help="Where operators and monitoring ask, or unix:/PATH."
+)
+@click.option(
+    "--tls-certificate", metavar="FILE", help="The operators' listener speaks TLS; read at SIGHUP."
+)
+@click.option("--tls-key", metavar="FILE", help="Its key, where that is in a file of its own.")
 @click.option("--identity", type=click.Choice(["address", "neutron"]), help="How to know a guest.")
 @click.option("--network", metavar="NAME", help="The network that the guest listener is on.")
 @click.option("--netns", metavar="NAME", help="Listen for guests in this network namespace.")
@@ -39,6 +47,11 @@ def command(config: Path | None, **flags: Any) -> None:
     Every setting can stand in the TOML file, as MDSVC_NAME in the environment, or here; the later
     wins. Defaults: guests on 127.0.0.1:8775, operators on 127.0.0.1:8776, identity by address.
     """
+    import asyncio
+
+    from mdsvc import server
+    from mdsvc.logs import configure
+
     chosen = settings(flags, config)
     configure(chosen.log_level)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import msgspec
 from msgspec import structs
 
-from mdsvc.control import in_snapshot, in_transaction
+from mdsvc.control import anyhow, in_snapshot, in_transaction
 from mdsvc.control.known import known_host
 from mdsvc.cpuset import CpuSet
 from mdsvc.errors import BadInput, Conflict
@@ -28,10 +28,15 @@ async def add_host(store: Store, host: Host) -> Host:
 
     async def use_case(tx: Transaction) -> Host:
         if not await tx.add_host(host):
-            raise Conflict(f"host {host.name}: expected a new name, but it is registered already")
+            raise already_registered(host)
         return host
 
     return await in_transaction(store, use_case)
+
+
+def already_registered(host: Host) -> Conflict:
+    """What is said where a host that is to be added has been."""
+    return Conflict(f"host {host.name}: expected a new name, but it is registered already")
 
 
 class Replaced(msgspec.Struct, frozen=True):
@@ -39,19 +44,27 @@ class Replaced(msgspec.Struct, frozen=True):
 
     host: Host
     renewed: tuple[PlacedInstance, ...] = ()
+    is_new: bool = False
 
 
-async def replace_host(store: Store, host: Host, keeps: Collection[str] = ()) -> Replaced:
+async def replace_host(
+    store: Store,
+    host: Host,
+    keeps: Collection[str] = (),
+    check: Callable[[Host | None], None] = anyhow,
+) -> Replaced:
     """Register a host, or describe one anew: its guests stay as they are (R26), and of its fields
     those that it ``keeps``.
 
     Use that is given is not looked at, so that what was read of a host can be given back changed.
-    Raises CannotStay, which names each guest that does not fit it so.
+    Raises CannotStay, which names each guest that does not fit it so, and what ``check`` raises of
+    the host as it is registered.
     """
     host = host.without_use()
 
     async def use_case(tx: Transaction) -> Replaced:
         registered = await tx.get_host(host.name)
+        check(registered)
         if registered is None:
             return await _register(tx, host)
         kept = {field: getattr(registered, field) for field in keeps}
@@ -73,17 +86,37 @@ async def replace_found_host(
         registered = await tx.get_host(found.name)
         if registered is None:
             return await _register(tx, found)
-        after = found_anew(registered, found, shared, dedicated)
-        replaced = await _replace(tx, registered, after)
-        _check_kept(registered, after, shared, dedicated)
-        return replaced
+        guests = await tx.list_instances(registered.name)
+        return await _replace(
+            tx, registered, found_again(registered, guests, found, shared, dedicated)
+        )
 
     return await in_transaction(store, use_case)
 
 
+def found_again(
+    registered: Host,
+    guests: Iterable[PlacedInstance],
+    found: Host,
+    shared: CpuSet | None,
+    dedicated: CpuSet | None,
+) -> Host:
+    """What a registered host becomes where it is found so. Raises as ``replace_found_host`` does:
+    of what is wrong, what is wrong with its guests first.
+    """
+    after = found_anew(registered, found, shared, dedicated)
+    stand(registered, after, _residents(guests))
+    _check_kept(registered, after, shared, dedicated)
+    return after
+
+
+def _residents(guests: Iterable[PlacedInstance]) -> list[Resident]:
+    return [Resident(g.uuid, g.name, g.flavor, g.image, g.layout) for g in guests]
+
+
 async def _register(tx: Transaction, host: Host) -> Replaced:
     await tx.add_host(host)
-    return Replaced(host)
+    return Replaced(host, is_new=True)
 
 
 async def _replace(tx: Transaction, registered: Host, after: Host) -> Replaced:
@@ -91,8 +124,7 @@ async def _replace(tx: Transaction, registered: Host, after: Host) -> Replaced:
     has read what is no longer so.
     """
     guests = {guest.uuid: guest for guest in await tx.list_instances(registered.name)}
-    residents = [Resident(g.uuid, g.name, g.flavor, g.image, g.layout) for g in guests.values()]
-    standing = stand(registered, after, residents)
+    standing = stand(registered, after, _residents(guests.values()))
     await tx.update_host(standing.host)
     renewed = tuple(_renewed(guests[each.uuid], each.layout) for each in standing.renewed)
     for guest in renewed:
@@ -115,11 +147,11 @@ def _check_kept(
             raise Conflict(f"host {after.name}: {expected} {gone} are not among those found")
 
 
-async def remove_host(store: Store, name: str) -> None:
-    """Forget a host that has no guests."""
+async def remove_host(store: Store, name: str, check: Callable[[Host], None] = anyhow) -> None:
+    """Forget a host that has no guests. Raises what ``check`` raises of it."""
 
     async def use_case(tx: Transaction) -> None:
-        await known_host(tx, name)
+        check(await known_host(tx, name))
         guests = await tx.list_instances(name)
         if guests:
             raise Conflict(

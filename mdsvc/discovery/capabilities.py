@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element
 
 from mdsvc.cpuset import EMPTY, MAX_CPU, CpuSet
 from mdsvc.discovery import Cores, Discovered, Machine, arch_of, cores_of, discovered
+from mdsvc.discovery.markup import MAX_KB, attribute, document, in_kb, number, shown
 from mdsvc.errors import BadInput
 from mdsvc.topology import Arch, HostCell, PagePool
 
-MAX_XML = 16 * 2**20
-"""Bytes; a host of 4096 CPUs in 256 cells takes 4 MiB."""
-
-_MAX_CELL, _MAX_PAGES, _MAX_KB = 65535, 2**40, 2**50
+_MAX_CELL, _MAX_PAGES = 65535, 2**40
 
 
 def host_from_capabilities(
@@ -31,7 +28,7 @@ def host_from_capabilities(
     ``shared`` and ``dedicated`` become ``cpu_shared_set`` and ``cpu_dedicated_set``; without
     either every CPU is shared, as in Nova. Offline CPUs are left out. Raises BadInput.
     """
-    root = _document(xml)
+    root = document(xml, "`virsh capabilities`")
     machine = _machine(_topology_of(root), _l3_of(root))._replace(arch=_arch_of(root))
     return discovered(name, machine, shared, dedicated)
 
@@ -39,29 +36,11 @@ def host_from_capabilities(
 # ---- the document ----
 
 
-class _WithoutDoctype(ET.TreeBuilder):
-    """libvirt writes no document type; where there is one, it can only do harm by its entities."""
-
-    def doctype(self, name: str, _public: str | None, _system: str | None) -> None:
-        raise BadInput(f"<!DOCTYPE {_shown(name)}>: expected no document type in libvirt's XML")
-
-
-def _document(xml: str | bytes) -> Element:
-    """The root element. Entities that XML itself does not know are refused."""
-    if len(xml) > MAX_XML:
-        raise BadInput(f"expected at most {MAX_XML >> 20} MiB of XML, got {len(xml) >> 20} MiB")
-    builder = _WithoutDoctype()
-    try:
-        return ET.fromstring(xml, ET.XMLParser(target=builder))  # noqa: S314 - no DTD, no entities
-    except (ET.ParseError, LookupError, ValueError) as error:
-        raise BadInput(f"expected XML as `virsh capabilities` prints it: {error}") from None
-
-
 def _topology_of(root: Element) -> Element:
     """The host's ``<topology>``. That of the ``<cpu>``, which has no cells, is another."""
     paths = {"capabilities": "host/topology", "host": "topology", "topology": "."}
     if root.tag not in paths:
-        raise BadInput(f"<{_shown(root.tag)}>: expected <capabilities>, or its <host>, as the root")
+        raise BadInput(f"<{shown(root.tag)}>: expected <capabilities>, or its <host>, as the root")
     topology = root.find(paths[root.tag])
     if topology is None:
         raise BadInput(f"<{root.tag}>: expected a host with <topology> in it")
@@ -85,7 +64,7 @@ def _bank(bank: Element) -> CpuSet:
     try:
         return CpuSet.parse(bank.get("cpus", ""))
     except ValueError as error:
-        raise BadInput(f"<bank id='{_shown(bank.get('id'))}'> cpus: {error}") from None
+        raise BadInput(f"<bank id='{shown(bank.get('id'))}'> cpus: {error}") from None
 
 
 # ---- its elements ----
@@ -116,7 +95,7 @@ def _machine(topology: Element, caches: Sequence[CpuSet]) -> Machine:
 
 def _cpus(cell: Element) -> dict[int, Element]:
     where = f"{_place(cell)}<cpu>"
-    return {_attribute(cpu, "id", where, MAX_CPU): cpu for cpu in cell.findall("cpus/cpu")}
+    return {attribute(cpu, "id", where, MAX_CPU): cpu for cpu in cell.findall("cpus/cpu")}
 
 
 def _named(cpu: Element, where: str) -> CpuSet:
@@ -140,7 +119,7 @@ def _nearest(cells: Sequence[Iterable[int]]) -> list[CpuSet]:
 
 
 def _place(cell: Element) -> str:
-    return f"<cell id='{_attribute(cell, 'id', '<cell>', _MAX_CELL)}'>"
+    return f"<cell id='{attribute(cell, 'id', '<cell>', _MAX_CELL)}'>"
 
 
 def _cell(cell: Element, threads: Mapping[int, Element], cpus: CpuSet, cores: Cores) -> HostCell:
@@ -165,16 +144,16 @@ def _memory(memory: Element | None, pages: Sequence[PagePool], where: str) -> in
     if memory is None:
         return sum(pool.total * pool.size_kb for pool in pages)
     what = f"{where}<memory>"
-    return _in_kb(_number(memory.text, what, _MAX_KB), memory.get("unit"), what)
+    return in_kb(number(memory.text, what, MAX_KB), memory.get("unit"), what)
 
 
 def _pages(pages: Element, where: str) -> PagePool:
     """The pages of one size. A pool of none stays: it says which size is the smallest."""
     what = f"{where}<pages>"
-    size_kb = _in_kb(_attribute(pages, "size", what, _MAX_KB), pages.get("unit"), f"{what} size")
+    size_kb = in_kb(attribute(pages, "size", what, MAX_KB), pages.get("unit"), f"{what} size")
     if not size_kb:
         raise BadInput(f"{what} size: expected 1 KiB or more")
-    return PagePool(size_kb=size_kb, total=_number(pages.text, what, _MAX_PAGES))
+    return PagePool(size_kb=size_kb, total=number(pages.text, what, _MAX_PAGES))
 
 
 def _socket(threads: Sequence[Element]) -> int | None:
@@ -182,40 +161,3 @@ def _socket(threads: Sequence[Element]) -> int | None:
     sockets = {cpu.get("socket_id", "") for cpu in threads}
     only = sockets.pop() if len(sockets) == 1 else ""
     return int(only) if re.fullmatch("[0-9]{1,5}", only) and int(only) <= _MAX_CELL else None
-
-
-# ---- numbers and units ----
-
-_BYTES = {"b": 1, "byte": 1, "bytes": 1} | {
-    prefix + suffix: int(base**power)
-    for power, prefix in enumerate("kmgtpe", start=1)
-    for suffix, base in (("", 1024), ("b", 1000), ("ib", 1024))
-}
-
-
-def _in_kb(count: int, unit: str | None, what: str) -> int:
-    """An amount in libvirt's units (virScaleInteger) in KiB, rounded down; without one, KiB."""
-    scale = _BYTES.get((unit or "KiB").lower())
-    if scale is None:
-        raise BadInput(f"{what} unit: expected one like KiB, MiB or bytes, got {_shown(unit)!r}")
-    scaled = count * scale // 1024
-    if scaled > _MAX_KB:
-        raise BadInput(f"{what}: expected at most {_MAX_KB} KiB, got {count} {unit}")
-    return scaled
-
-
-def _attribute(element: Element, name: str, what: str, most: int) -> int:
-    return _number(element.get(name), f"{what} {name}", most)
-
-
-def _number(text: str | None, what: str, most: int) -> int:
-    digits = (text or "").strip(" \t\r\n")
-    if not re.fullmatch("[0-9]{1,18}", digits) or int(digits) > most:
-        shown = "nothing" if text is None else repr(_shown(text))
-        raise BadInput(f"{what}: expected a whole number of 0 to {most}, got {shown}")
-    return int(digits)
-
-
-def _shown(text: object) -> str:
-    """Foreign text for a message: cut where it is long."""
-    return str(text) if len(str(text)) <= 60 else f"{str(text)[:57]}..."

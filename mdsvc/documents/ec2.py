@@ -112,11 +112,16 @@ def find(guest: PlacedInstance, path: Path, options: Options) -> Answer | None:
     return None if body is None else text(body)
 
 
+def tree(guest: PlacedInstance, version: str) -> Mapping[str, bytes]:
+    """Every leaf of a version, by its path below it."""
+    return dict(_leaves(guest, VERSIONS[-1] if version == "latest" else version))
+
+
 def _below_version(guest: PlacedInstance, version: str, path: Path) -> bytes | None:
     """The leaf or listing at a path below a version."""
     if version not in LISTED:
         return None
-    leaves = dict(_leaves(guest, VERSIONS[-1] if version == "latest" else version))
+    leaves = tree(guest, version)
     name = "/".join(path)
     if name in leaves:
         return leaves[name]

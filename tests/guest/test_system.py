@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,18 @@ def test_no_visitor_is_left_where_the_cgroup_takes_none(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         System().visit(str(tmp_path), CpuSet.of([0]))
     assert children.read_text() == before
+
+
+def test_who_listens_and_does_not_answer_is_another_than_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mdguest.system.ANSWER_SECONDS", 1)
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as asleep:
+        asleep.bind(path)
+        with pytest.raises(ConnectionRefusedError):
+            System().ask(path, "setup")
+        asleep.listen(1)
+        for _ in range(4):  # more than it queues
+            with pytest.raises(BlockingIOError):
+                System().ask(path, "setup")

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from msgspec.structs import replace
+
 from mdsvc.control.hosts import add_host
 from mdsvc.control.instances import create_instance
 from mdsvc.forms import from_builtins
@@ -87,7 +89,7 @@ class Server:
         await store.close()
 
     async def _change(self, dedicated: str) -> None:
-        """As mdsvc's control does it, in one transaction: no command changes a guest yet."""
+        """In one transaction: a resize would have the guest's cooperation, and its time."""
         wanted = from_builtins(form(dedicated), Instance)
         store = await open_store(self._url)
         async with store.transaction() as tx:
@@ -96,7 +98,7 @@ class Server:
             [stored] = await tx.list_hosts()
             free = remove(stored, old.layout, old.flavor)
             chosen, layout = choose([free], request(wanted.flavor, wanted.image))
-            await tx.remove_instance(UUID)
+            placed = place_instance(wanted, chosen.name, layout)
             await tx.update_host(place(chosen, layout, wanted.flavor))
-            await tx.add_instance(place_instance(wanted, chosen.name, layout))
+            await tx.update_instance(replace(placed, generation=old.generation + 1))
         await store.close()

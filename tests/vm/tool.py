@@ -17,6 +17,7 @@ from tests.vm.snapshot import Snapshot, differences
 INSIDE = Path(__file__).parent / "inside"
 PROGRAMS = "/opt/vm"
 LAYOUT = "/etc/layout"
+JOURNAL = "/run/mdguest/journal"
 SLOW = 180
 """Seconds; a guest without KVM on a machine that has other things to do."""
 
@@ -89,7 +90,7 @@ class Guest:
         self.tool("undo")
         left = differences(before, self.look())
         assert not left, "\n".join(left)
-        assert self.code("test -e /run/mdguest/journal") == 1
+        assert self.code(f"test -e {JOURNAL}") == 1
 
     # ---- the guest ----
 

@@ -3,42 +3,29 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mdguest.facts.kubernetes import is_of_pods
+from mdguest.facts.kubernetes import RUNTIMES, is_of_pods
 from mdguest.knobs.interrupts import no_vector
-from mdguest.knobs.irqbalance import SCAN_SECONDS, SOCKETS
+from mdguest.knobs.kind import Problem
 
 if TYPE_CHECKING:
-    from mdguest.facts import Facts
+    from collections.abc import Iterator, Mapping
+
+    from mdguest.cpuset import CpuSet
+    from mdguest.facts import Facts, Task
     from mdguest.facts.kubernetes import CpuManager
     from mdguest.isolation.plan import Plan
     from mdguest.isolation.state import State
     from mdguest.isolation.steps import Step
 
 
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is not as it should be."""
-
-    what: str
-    found: str
-    expected: str
-    why: str
-    heals: bool = True
-    """Whether apply can put it right; else somebody has to do what ``why`` says."""
-
-    @property
-    def line(self) -> str:
-        return f"{self.what}: {self.found}, expected {self.expected}: {self.why}"
-
-
 def problems(made: Plan, facts: Facts, state: State, now: float | None = None) -> list[Problem]:
     """What is wrong; empty where the dedicated CPUs are isolated as well as this guest can."""
     age = (time.time() if now is None else now) - state.applied_at
     found = [_problem(step) for step in made.changes if not _pending(step, age)]
-    checks = (_irqbalance, _newcomers, _cpu_managers, _pods, _astray)
+    checks = (_others, _newcomers, _cpu_managers, _pods, _astray)
     others = [problem for check in checks for problem in check(made, facts)]
     others += _crowded(made, facts, state)
     return [
@@ -49,12 +36,19 @@ def problems(made: Plan, facts: Facts, state: State, now: float | None = None) -
 
 
 def _pending(step: Step, age: float) -> bool:
-    """irqbalance acts at its next scan."""
-    return step.knob.kind == "irqbalance" and 0 <= age < SCAN_SECONDS
+    """Whether it has not had its time yet, or does not say."""
+    return 0 <= age < step.kind.seconds or (bool(step.now) and step.now == step.kind.silent)
 
 
 def _problem(step: Step) -> Problem:
     return Problem(step.title, step.shown(step.now), step.shown(step.want), step.why)
+
+
+def _others(made: Plan, facts: Facts) -> list[Problem]:
+    """What each kind of knob has to say beyond its value."""
+    if not made.mode:
+        return []
+    return [problem for seen in facts.others.values() for problem in seen.problems(made.dedicated)]
 
 
 def _astray(made: Plan, facts: Facts) -> list[Problem]:
@@ -121,13 +115,20 @@ def _cpu_manager(made: Plan, manager: CpuManager) -> list[Problem]:
 
 
 def _pods(made: Plan, facts: Facts) -> list[Problem]:
-    """Pods that have dedicated CPUs and cannot use them: an affinity that they were born with."""
+    """Pods that have dedicated CPUs and cannot use them: an affinity that they were born with.
+
+    One that chose shared CPUs itself is as it wants to be.
+    """
     if made.mode != "kubernetes":
         return []
+    tasks = {task.tid: task for task in facts.tasks}
     stuck = [
         task
         for task in facts.tasks
-        if is_of_pods(task.group) and task.room & made.dedicated and not task.cpus & made.dedicated
+        if is_of_pods(task.group)
+        and task.room & made.dedicated
+        and not task.cpus & made.dedicated
+        and task.cpus in [cpus & task.room for cpus in _handed_down(task, tasks, facts)]
     ]
     why = (
         "its cgroup has dedicated CPUs, its affinity none: CPUAffinity= in "
@@ -140,13 +141,19 @@ def _pods(made: Plan, facts: Facts) -> list[Problem]:
     ]
 
 
-def _irqbalance(made: Plan, facts: Facts) -> list[Problem]:
-    """One that runs and does not answer will move interrupts to the dedicated CPUs again."""
-    if not made.mode or facts.deaf_irqbalance is None or made.dedicated <= facts.deaf_irqbalance:
-        return []
-    found = f"it keeps off CPU {facts.deaf_irqbalance or 'none'}, and cannot be told"
-    why = f"its socket ({SOCKETS}) is missing or dead; see mdguest render irqbalance"
-    return [Problem("irqbalance", found, f"it keeps off CPU {made.dedicated}", why)]
+def _handed_down(task: Task, tasks: Mapping[int, Task], facts: Facts) -> Iterator[CpuSet]:
+    """The affinities that a pod's program may be born with: systemd's, its runtime's, and what the
+    first of its ancestors outside the pods has chosen.
+    """
+    if facts.systemd:
+        yield facts.systemd.affinity
+    yield from (unit.cpus for unit in facts.affine if unit.name in RUNTIMES)
+    for _ in tasks:  # read one by one, they may seem to be each other's children
+        if not is_of_pods(task.group) or task.parent not in tasks:
+            break
+        task = tasks[task.parent]
+    if not is_of_pods(task.group) and task.chosen:
+        yield task.cpus
 
 
 def _pool(made: Plan, facts: Facts) -> list[Problem]:

@@ -8,12 +8,18 @@ from mdsvc.cli.loading import Commands, later
 from mdsvc.terminal.console import examples
 
 COMMANDS = {
+    "config-drive": "Write what a guest is served as a config drive, an ISO 9660 image labelled "
+    "config-2.",
     "create": "Place the guest that FILE describes in JSON (- reads stdin), and print it with its "
     "layout.",
     "delete": "Remove a guest, and free what it used.",
+    "import": "Take in guests that run on a registered host, with their CPUs as they run.",
     "list": "List the guests with their CPUs.",
+    "migrate": "Move a guest to another host, and print it with its layout there.",
     "password": "Print the encrypted password that a guest has stored, byte for byte as it sent "
     "it.",
+    "rebuild": "Let a guest begin a new life, and print it with its layout.",
+    "resize": "Give a guest the flavor that FILE describes in JSON (- reads stdin), and print it.",
     "show": "Show a guest and its layout.",
     "xml": "Print a guest as a libvirt domain, pinned to where it is.",
 }

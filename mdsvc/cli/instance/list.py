@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import click
 
-from mdsvc.control.instances import list_instances
-from mdsvc.terminal import tables
-from mdsvc.terminal.console import examples, json_option, show, store_option, use
+from mdsvc import terminal
+from mdsvc.cli.where import operator, where_options
+from mdsvc.terminal.console import examples, json_option, show
 
 
-@click.command(epilog=examples("mdsvc instance list --json | jq -r '.[].uuid'"))
-@store_option
+@click.command(
+    epilog=examples(
+        "mdsvc instance list --json | jq -r '.[].uuid'",
+        "mdsvc instance list --host h1",
+    ),
+)
+@click.option("--host", metavar="NAME", help="Those on this host alone.")
+@where_options
 @json_option
-def command() -> None:
+def command(host: str | None) -> None:
     """List the guests with their CPUs."""
-    guests = use(list_instances)
-    show(guests, tables.instances_table(guests))
+    guests = operator().list_instances(host)
+    show(guests, lambda: terminal.tables.instances_table(guests))

@@ -19,8 +19,10 @@ from mdsvc.store.sql.engines import Engines
 from mdsvc.store.sql.errors import ConnectionLost, translated
 from mdsvc.store.sql.reading import GUEST_OF_UUID, SqlReading, caches
 from mdsvc.store.sql.tables import ADDRESSES, META, PASSWORDS, SCHEMA
+from mdsvc.store.sql.tokens import SqlTokens
 from mdsvc.store.sql.writing import Packed
 from mdsvc.store.transaction import BufferedTransaction, ReadSnapshot
+from mdsvc.topology import Host
 
 _UUID: BindParameter[str] = bindparam("a_uuid")
 _IP: BindParameter[str] = bindparam("an_ip")
@@ -34,11 +36,11 @@ _CLEAR_PASSWORD = delete(PASSWORDS).where(PASSWORDS.c.uuid == _UUID)
 _VERSION = select(META.c.value).where(META.c.name == SCHEMA)
 
 
-class SqlStore:
+class SqlStore(SqlTokens):
     """The ``Store`` in a SQL database. Made by ``open_sql``; ``close`` it in the end."""
 
     def __init__(self, engines: Engines) -> None:
-        self._engines = engines
+        super().__init__(engines)
         self._writer = Writer(engines)
         self._kept = caches()
 
@@ -99,6 +101,17 @@ class SqlStore:
             packed = Packed(changes)
             with translated():
                 await self._writer.carry_out(packed)
+
+    async def list_hosts(self, after: str | None, limit: int) -> Sequence[Host]:
+        async with self._reading() as reading:
+            return [stored.value for stored in await reading.hosts_after(after, limit)]
+
+    async def list_instances(
+        self, host: str | None, project_id: str | None, after: str | None, limit: int
+    ) -> Sequence[PlacedInstance]:
+        async with self._reading() as reading:
+            guests = await reading.instances_after(after, limit, host=host, project_id=project_id)
+            return [stored.value for stored in guests]
 
     async def ready(self) -> None:
         await self._read(_VERSION)

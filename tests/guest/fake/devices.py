@@ -6,7 +6,7 @@ import errno
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from mdguest import knobs
+from mdguest import procfs
 from mdguest.cpuset import EMPTY, CpuSet
 
 from tests.guest.fake.cpusets import Hierarchy
@@ -107,7 +107,7 @@ class Devices:
             return self._hex(self.masks[path])
 
         def write(text: str) -> None:
-            cpus = knobs.from_mask(text) & self.tree.shape.possible
+            cpus = procfs.from_mask(text) & self.tree.shape.possible
             self.masks[path] = self._checked(path, cpus)
 
         return Node(read, write)
@@ -130,7 +130,7 @@ class Devices:
         return self.workqueues - isolated or self.workqueues
 
     def _write_workqueues(self, text: str) -> None:
-        cpus = knobs.from_mask(text) & self.tree.shape.possible
+        cpus = procfs.from_mask(text) & self.tree.shape.possible
         if not cpus:
             raise failure(errno.EINVAL)
         self.workqueues = cpus
@@ -158,17 +158,24 @@ class Irqbalance:
     told: CpuSet | None = None
     speechless: bool = False
     """Whether it answers without a word of what it bans."""
+    asleep: bool = False
+    """Whether it reads nothing before its next scan, as 1.9.2 does between two."""
 
     def ask(self, request: str) -> str:
         if request == "setup":
+            if self.asleep:
+                raise failure(errno.EAGAIN)
             irqs = "IRQ 24 LOAD 0 DIFF 0 COUNT 0 CLASS 4 "
             if self.speechless:
                 return "SLEEP 10 "
             return f"SLEEP 10 {irqs}BANNED {hexadecimal(self.banned, self.possible)}"
         first = request.removeprefix("settings cpus ").split(" ")[0]  # it reads no further
         self.told = self.default if first == "NULL" else CpuSet.parse(first)
+        if self.asleep:
+            raise failure(errno.EAGAIN)
         return ""
 
     def scan(self) -> None:
+        self.asleep = False
         if self.told is not None:
             self.banned, self.told = self.told, None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from mdguest.cpuset import CpuSet
@@ -157,11 +159,61 @@ def test_a_state_file_that_is_none_is_named() -> None:
     assert [problem.found for problem in problems(made, "2-3")] == ["policy unknown"]
 
 
-def test_pods_that_an_affinity_keeps_off_their_cpus_are_named() -> None:
+def in_system_conf(made: FakeGuest) -> None:
+    made.disk.put("/etc/systemd/system.conf", "[Manager]\n#CPUAffinity=2\nCPUAffinity = 0 1\n")
+
+
+def in_a_drop_in(made: FakeGuest) -> None:
+    for folder, cpus in (("/etc", "0-1"), ("/usr/lib", "3")):
+        made.disk.put(f"{folder}/systemd/system.conf.d/a.conf", f"[Manager]\nCPUAffinity={cpus}\n")
+    made.disk.put("/run/systemd/system.conf.d/0.conf", "[Manager]\nCPUAffinity=2\nCPUAffinity=\n")
+
+
+def on_the_command_line(made: FakeGuest) -> None:
+    made.shape = replace(made.shape, cmdline="quiet systemd.cpu_affinity=0,1")
+
+
+def of_the_runtime(made: FakeGuest) -> None:
+    text = "[Service]\nExecStart=/usr/bin/containerd\nCPUAffinity=0-1\n"
+    made.disk.put("/etc/systemd/system/containerd.service", text)
+    assert made.systemd
+    made.systemd.add("containerd.service", "/system.slice")
+    made.daemon_reload()
+
+
+@pytest.mark.parametrize(
+    "handed_down", [in_system_conf, in_a_drop_in, on_the_command_line, of_the_runtime]
+)
+def test_pods_that_an_affinity_keeps_off_their_cpus_are_named(
+    handed_down: Callable[[FakeGuest], None],
+) -> None:
     made = guest("6.12")
+    handed_down(made)
     pod(made, "nginx", cpus="0-1")
     pod(made, "redis")
     isolate(made, "2-3")
     [problem] = problems(made, "2-3")
     assert "nginx" in problem.what
     assert "CPUAffinity= in /etc/systemd/system.conf" in problem.why
+
+
+def test_pods_that_have_the_affinity_of_a_runtime_that_somebody_pinned_are_named() -> None:
+    made = guest("6.12")
+    runtime = made.spawn("shim", "/system.slice/cron.service", CpuSet.parse("0"))
+    first = made.spawn("nginx", "/kubepods/pod7", CpuSet.parse("0"))
+    worker = made.spawn("worker", "/kubepods/pod7", CpuSet.parse("0"))
+    other = made.spawn("other", "/kubepods/pod7", CpuSet.parse("1"))
+    first.parent, worker.parent, other.parent = runtime.tid, first.tid, first.tid
+    isolate(made, "2-3")
+    named = [problem.what for problem in problems(made, "2-3")]
+    assert ["nginx" in what or "worker" in what for what in named] == [True, True]
+
+
+@pytest.mark.parametrize("cpus", ["0", "1", "0-1"])
+def test_a_pod_that_chose_shared_cpus_itself_is_as_it_wants_to_be(cpus: str) -> None:
+    made = guest("6.12")
+    in_system_conf(made)
+    made.disk.put("/etc/systemd/system.conf", "[Manager]\nCPUAffinity=0-2\n")
+    pod(made, "nginx", cpus=cpus)
+    isolate(made, "2-3")
+    assert problems(made, "2-3") == []

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 from collections.abc import Callable
 
 import pytest
-from mdguest import cli, lock
+from mdguest import cli
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.errors import Refused
 from mdguest.isolation.journal import JOURNAL, Journal
 
 from tests.guest.fake import FakeGuest, guest, snapshot
 from tests.guest.fake.devices import Irqbalance
-from tests.guest.use import changed, isolate, plan, problems, scan, state_of, undo
+from tests.guest.use import changed, isolate, plan, problems, scan, state_of, undo, view
 
 each_kernel = pytest.mark.parametrize("kernel", ["6.1", "6.12", "7.2"])
 older = pytest.mark.parametrize("kernel", ["6.1", "6.12"])
@@ -251,6 +250,51 @@ def test_without_irqbalance_a_line_that_was_narrowed_is_drift() -> None:
     assert [problem.what for problem in problems(made, "2-3")] == ["irq 24 (virtio0-config)"]
 
 
+def test_an_irqbalance_that_answers_nobody_for_a_while_is_not_forgotten() -> None:
+    made = guest(isolcpus="1")
+    isolate(made, "2-3")
+    scan(made)
+    daemon = made.irqbalance
+    assert daemon is not None
+    daemon.asleep = True
+    isolate(made, "2-3")
+    assert view(made, "2-3").problems == []
+    scan(made)
+    assert str(daemon.banned) == "1-3"
+    daemon.asleep = True
+    undo(made)
+    undo(made)
+    scan(made)
+    assert str(daemon.banned) == "1"
+    undo(made)
+    assert not made.exists(JOURNAL)
+
+
+@pytest.mark.parametrize("when", ["asleep", "awake"])
+def test_an_irqbalance_that_was_started_anew_is_told_and_freed_again(when: str) -> None:
+    made = guest()
+    isolate(made, "2-3")
+    made.irqbalance = Irqbalance(EMPTY, made.shape.possible, asleep=when == "asleep")
+    isolate(made, "2-3")
+    scan(made)
+    assert str(made.irqbalance.banned) == "2-3"
+    undo(made)
+    scan(made)
+    assert str(made.irqbalance.banned) == ""
+
+
+def test_an_irqbalance_that_was_asleep_at_first_is_told_and_freed_again() -> None:
+    made = guest(isolcpus="1")
+    assert made.irqbalance is not None
+    made.irqbalance.asleep = True
+    isolate(made, "2-3")
+    scan(made)
+    assert str(made.irqbalance.banned) == "1-3"
+    undo(made)
+    scan(made)
+    assert str(made.irqbalance.banned) == "1"
+
+
 @pytest.mark.parametrize("socket", ["none", "dead", "speechless"])
 def test_an_irqbalance_that_runs_and_cannot_be_told_is_named(socket: str) -> None:
     made = guest(irqbalance=False)
@@ -306,7 +350,6 @@ def run(
 ) -> Run:
     """The command on that guest: its exit status, stdout and stderr."""
     monkeypatch.setattr("mdguest.system.System", lambda: made)
-    monkeypatch.setattr(lock, "held", contextlib.nullcontext)
 
     def run(*arguments: str) -> tuple[int, str, str]:
         return cli.main([*arguments, "--source", "file:/etc/layout"]), *capsys.readouterr()

@@ -1,0 +1,72 @@
+"""``mdsvc instance config-drive``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from mdsvc.cli.instance import UUID
+from mdsvc.cli.where import operator, where_options
+from mdsvc.terminal.console import examples, json_option, settings, show
+
+
+@click.command(
+    epilog=examples(
+        f"mdsvc instance config-drive {UUID} -o guest.iso",
+        "qemu-system-x86_64 … -drive file=guest.iso,format=raw,if=virtio,readonly=on",
+        f"mdsvc instance config-drive {UUID} -o - | ssh h1 'cat > /var/lib/guests/drive.iso'",
+    ),
+)
+@click.argument("uuid")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, allow_dash=True, dir_okay=False),
+    metavar="FILE",
+    required=True,
+    help="Where to write it, a whole file at once; - is stdout.",
+)
+@where_options
+@json_option
+def command(uuid: str, output: Path) -> None:
+    """Write what a guest is served as a config drive, an ISO 9660 image labelled config-2.
+
+    It is as the guest is now: `generation` in mdsvc/v1/layout on it says of which change. Make it
+    anew before the guest starts again. The settings of the documents are those of `mdsvc serve`.
+    """
+    from mdsvc.app import document_options
+    from mdsvc.documents import Documents, config_drive
+
+    to_stdout = str(output) == "-"
+    if to_stdout and sys.stdout.isatty():
+        raise click.UsageError("-o -: expected stdout to be a file or a pipe, not a terminal")
+    guest = operator().get_instance(uuid)
+    documents = Documents(document_options(settings({})))
+    image = config_drive.image(config_drive.files(guest, documents))
+    if to_stdout:
+        sys.stdout.buffer.write(image)
+        return
+    _write(output, image)
+    written = {"uuid": guest.uuid, "generation": guest.generation, "file": str(output)}
+    show(written, f"{output}: generation {guest.generation} of {guest.uuid}")
+
+
+def _write(output: Path, image: bytes) -> None:
+    """A file is whole or as it was; a device is written to. Raises BadInput."""
+    try:
+        if output.exists() and not output.is_file():
+            output.write_bytes(image)
+            return
+        part = output.with_name(f"{output.name}.{os.getpid()}.part")
+        try:
+            part.write_bytes(image)
+            part.replace(output)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        from mdsvc.errors import BadInput
+
+        raise BadInput(f"-o: {output}: {error.strerror}") from None

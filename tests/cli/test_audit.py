@@ -1,0 +1,146 @@
+"""`mdsvc audit`: what it reads, prints, and ends with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.audit.fleets import domain
+from tests.cli.command import Mdsvc
+from tests.strategies import grid
+
+HOST = grid(2, 4, threads=2, shared=1)
+FAULTY = {"a": domain("a", "2", "3"), "b": domain("b", "3", "0-7")}
+
+
+@pytest.fixture
+def host_file(tmp_path: Path) -> Path:
+    file = tmp_path / "h1.json"
+    file.write_text(json.dumps(HOST))
+    return file
+
+
+def folder(at: Path, domains: dict[str, str]) -> Path:
+    at.mkdir(parents=True)
+    for name, xml in domains.items():
+        (at / f"{name}.xml").write_text(xml)
+    return at
+
+
+def test_a_healthy_fleet_is_silence(mdsvc: Mdsvc, tmp_path: Path, host_file: Path) -> None:
+    dumps = folder(tmp_path / "d", {"a": domain("a", "2"), "b": domain("b", "3", "0-1")})
+    done = mdsvc("audit", "--domains", str(dumps), "--host", str(host_file))
+    assert (done.code, done.out) == (0, "")
+    assert done.err == "mdsvc: nothing found: 2 guests on 1 host looked at\n"
+    as_json = mdsvc("audit", "--domains", str(dumps), "--host", str(host_file), "--json")
+    assert (as_json.code, as_json.json) == (0, {"findings": []})
+
+
+def test_findings_are_exit_3_and_exactly_these_keys(
+    mdsvc: Mdsvc, tmp_path: Path, host_file: Path
+) -> None:
+    dumps = folder(tmp_path / "d", FAULTY)
+    done = mdsvc("audit", "--domains", str(dumps), "--host", str(host_file), "--json")
+    assert done.code == 3
+    findings = done.json["findings"]
+    assert done.json.keys() == {"findings"}
+    assert [f["code"] for f in findings] == ["pinned_twice", "dedicated_not_alone", "outside_sets"]
+    for finding in findings:
+        assert finding.keys() == {"code", "host", "guests", "cpus", "detail", "mend"}
+    assert (findings[0]["host"], findings[0]["guests"], findings[0]["cpus"]) == (
+        "h1",
+        ["a", "b"],
+        "3",
+    )
+
+
+def test_what_people_read_fits_a_ticket(mdsvc: Mdsvc, tmp_path: Path, host_file: Path) -> None:
+    dumps = folder(tmp_path / "d", FAULTY)
+    done = mdsvc("audit", "--domains", str(dumps), "--host", str(host_file))
+    assert done.code == 3
+    assert max(map(len, done.out.splitlines())) <= 78
+    assert "\x1b" not in done.out
+    for word in ("pinned_twice", "dedicated_not_alone", "outside_sets", "Mend:", "h1"):
+        assert word in done.out
+
+
+def test_a_file_that_is_no_domain_is_named(mdsvc: Mdsvc, tmp_path: Path) -> None:
+    dumps = folder(tmp_path / "d", {"a": domain("a", "2"), "b": "<network/>"})
+    done = mdsvc("audit", "--domains", str(dumps), "--json")
+    assert (done.code, done.out) == (2, "")
+    assert f"{dumps / 'b.xml'}: <network>: expected <domain>" in done.err
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        ([], "expected one of --domains DIR and --libvirt URI"),
+        (["--domains", "nowhere"], "nowhere: No such file or directory"),
+        (["--domains", ".", "--pmd-mask", "xyz"], "PMD mask: expected hexadecimal"),
+        (["--domains", ".", "--host", "a", "--local"], "expected one of --host and --local"),
+        (["--domains", ".", "--nova-conf", "nowhere"], "nowhere: No such file"),
+    ],
+)
+def test_bad_usage_is_exit_2(mdsvc: Mdsvc, args: list[str], says: str) -> None:
+    done = mdsvc("audit", *args)
+    assert done.code == 2
+    assert says in done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("text", ["[]7", "7", '{"name": "h"', '{"name": 3}', '[{"name": "h1"}, 3]'])
+def test_a_host_that_is_none_is_exit_2_and_named(mdsvc: Mdsvc, tmp_path: Path, text: str) -> None:
+    file = tmp_path / "odd.json"
+    file.write_text(text)
+    done = mdsvc("audit", "--domains", str(folder(tmp_path / "d", {})), "--host", str(file))
+    assert done.code == 2
+    assert str(file) in done.err
+
+
+def test_the_host_s_sets_come_from_nova_conf_and_what_is_not_known_is_said(
+    mdsvc: Mdsvc, tmp_path: Path
+) -> None:
+    dumps = folder(tmp_path / "d", {"a": domain("a", "2", emulator="0-1"), "b": domain("b", "0-3")})
+    conf = tmp_path / "nova.conf"
+    conf.write_text("[compute]\ncpu_shared_set = 0-1\ncpu_dedicated_set = 2-3\n")
+    done = mdsvc("audit", "--domains", str(dumps), "--nova-conf", str(conf), "--json")
+    assert [f["code"] for f in done.json["findings"]] == ["dedicated_not_alone", "outside_sets"]
+    assert "siblings and memory are not looked at" in done.err
+    assert "sets are not known" not in done.err
+
+
+def test_pmd_mask_and_command_line_count(mdsvc: Mdsvc, tmp_path: Path, host_file: Path) -> None:
+    cmdline = tmp_path / "cmdline"
+    cmdline.write_text("quiet isolcpus=1-7\n")
+    done = mdsvc(
+        *("audit", "--domains", str(folder(tmp_path / "d", {})), "--host", str(host_file)),
+        *("--pmd-mask", "0x4", "--cmdline", str(cmdline), "--json"),
+    )
+    assert [(f["code"], f["cpus"]) for f in done.json["findings"]] == [
+        ("pmd_in_sets", "2"),
+        ("isolcpus_in_shared_set", "1"),
+    ]
+
+
+def test_sets_that_overlap_in_the_host_s_own_file_are_found(mdsvc: Mdsvc, tmp_path: Path) -> None:
+    file = tmp_path / "h1.json"
+    file.write_text(json.dumps(HOST | {"cpu_shared_set": "0-2"}))
+    done = mdsvc(
+        *("audit", "--domains", str(folder(tmp_path / "d", {})), "--host", str(file), "--json")
+    )
+    assert [(f["code"], f["cpus"]) for f in done.json["findings"]] == [("sets_overlap", "2")]
+
+
+def test_a_folder_of_folders_is_a_fleet(mdsvc: Mdsvc, tmp_path: Path) -> None:
+    folder(tmp_path / "d/h1", {"a": domain("a", "2")})
+    folder(tmp_path / "d/h2", {"a": domain("a", "2"), "b": domain("b", "2")})
+    hosts = tmp_path / "hosts.json"
+    hosts.write_text(json.dumps([HOST, HOST | {"name": "h2"}]))
+    fleet = str(tmp_path / "d")
+    done = mdsvc("audit", "--domains", fleet, "--host", str(hosts), "--json")
+    assert [(f["code"], f["host"]) for f in done.json["findings"]] == [("pinned_twice", "h2")]
+    hosts.write_text(json.dumps([HOST]))
+    lacking = mdsvc("audit", "--domains", fleet, "--host", str(hosts))
+    assert (lacking.code, "h2" in lacking.err) == (2, True)

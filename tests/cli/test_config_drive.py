@@ -1,0 +1,59 @@
+"""A guest's metadata, written as a disk."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command import Mdsvc
+from tests.cli.values import OTHER_UUID, UUID
+
+DRIVE = ("instance", "config-drive")
+
+
+def layout(image: Path) -> str:
+    command = ("isoinfo", "-R", "-i", str(image), "-x", "/mdsvc/v1/layout")
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+def test_it_says_what_it_has_written_and_of_which_generation(
+    with_guest: Mdsvc, tmp_path: Path
+) -> None:
+    drive = tmp_path / "drive.iso"
+    done = with_guest(*DRIVE, UUID, "-o", str(drive), "--json")
+    assert done.json == {"uuid": UUID, "generation": 1, "file": str(drive)}
+    assert '"generation":1' in layout(drive)
+
+
+def test_an_older_drive_is_replaced_as_a_whole(with_guest: Mdsvc, tmp_path: Path) -> None:
+    drive = tmp_path / "drive.iso"
+    drive.write_bytes(b"x" * 2_000_000)
+    assert with_guest(*DRIVE, UUID, "-o", str(drive)).code == 0
+    assert '"dedicated_cpus"' in layout(drive)
+    assert [file.name for file in tmp_path.glob("drive*")] == ["drive.iso"]
+
+
+def test_settings_of_the_documents_are_those_of_the_server(
+    with_guest: Mdsvc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vendor_data = tmp_path / "vendor.json"
+    vendor_data.write_text("{")
+    config = tmp_path / "mdsvc.toml"
+    config.write_text(f'vendor_data = "{vendor_data}"')
+    monkeypatch.setenv("MDSVC_CONFIG", str(config))
+    done = with_guest(*DRIVE, UUID, "-o", str(tmp_path / "x"))
+    assert (done.code, done.err.startswith("mdsvc: vendor_data:")) == (2, True)
+
+
+def test_what_cannot_be_written_is_named(with_guest: Mdsvc, tmp_path: Path) -> None:
+    missing = tmp_path / "none" / "drive.iso"
+    done = with_guest(*DRIVE, UUID, "-o", str(missing))
+    assert (done.code, str(missing) in done.err) == (2, True)
+
+
+def test_a_guest_that_is_not_there_leaves_no_file(with_guest: Mdsvc, tmp_path: Path) -> None:
+    drive = tmp_path / "drive.iso"
+    assert with_guest(*DRIVE, OTHER_UUID, "-o", str(drive)).code == 4
+    assert not drive.exists()
