@@ -27,6 +27,8 @@ from mdsvc.listening.sockets import (
 from mdsvc.listening.tls import Tls
 from mdsvc.settings import Settings
 from mdsvc.store import Store
+from mdsvc.store.following import Follower
+from mdsvc.waiting import Waiting
 
 _IDLE_SECONDS = 15
 """How long a silent connection, or one with a slow header, is kept."""
@@ -61,11 +63,15 @@ async def listeners(settings: Settings, store: Store) -> AsyncIterator[list[str]
     """The guests' listeners and the operator's, answering; gives a line for each."""
     lines = []
     async with AsyncExitStack() as stack:
-        guests = await _runner(stack, guest_app(store, settings))
+        follower, waiting = Follower(store, settings.poll_seconds), Waiting()
+        follower.tell(waiting)
+        await stack.enter_async_context(follower.running())
+        guests = await _runner(stack, guest_app(store, settings, waiting))
         for text in settings.guest:
             sock = _listen(stack, parse_listen(text, mode=_GUEST_MODE), settings.netns)
             lines.append(f"guests: {await _site(guests, sock)} ({settings.identity})")
         lines.append(f"operator: {await _operator(stack, settings, store)}")
+        stack.callback(waiting.close)
         yield lines
 
 

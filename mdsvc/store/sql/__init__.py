@@ -4,7 +4,7 @@ end of a transaction.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,7 +13,8 @@ from sqlalchemy import BindParameter, bindparam, delete, insert, select
 from mdsvc.errors import NotFound, Unavailable
 from mdsvc.instance import PlacedInstance
 from mdsvc.store import Stale
-from mdsvc.store.sql import versions
+from mdsvc.store.feed import PAGE, Bell, ChangePage
+from mdsvc.store.sql import feed, versions
 from mdsvc.store.sql.committing import Writer
 from mdsvc.store.sql.engines import Engines
 from mdsvc.store.sql.errors import ConnectionLost, translated
@@ -43,6 +44,7 @@ class SqlStore(SqlTokens):
         super().__init__(engines)
         self._writer = Writer(engines)
         self._kept = caches()
+        self._bell = Bell()
 
     # ---- guests ----
 
@@ -101,6 +103,26 @@ class SqlStore(SqlTokens):
             packed = Packed(changes)
             with translated():
                 await self._writer.carry_out(packed)
+            self._bell.ring()
+
+    # ---- changes ----
+
+    async def position(self) -> int:
+        [row] = await self._read(feed.POSITION)
+        revision: int = row.value
+        return revision
+
+    async def changes(self, after: int, limit: int = PAGE) -> ChangePage:
+        with translated():
+            async with self._engines.snapshots.begin() as connection:
+                return await feed.page(connection, after, limit)
+
+    @asynccontextmanager
+    async def hurried(self, hurry: Callable[[], None]) -> AsyncIterator[None]:
+        with self._bell.heard_by(hurry):
+            yield
+
+    # ---- all of it ----
 
     async def list_hosts(self, after: str | None, limit: int) -> Sequence[Host]:
         async with self._reading() as reading:

@@ -26,14 +26,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from mdsvc.instance import PlacedInstance
 from mdsvc.store import Stale
 from mdsvc.store.changes import Changes, Put, addresses
+from mdsvc.store.feed import new_floor
 from mdsvc.store.records import GUEST, HOST, pack
 from mdsvc.store.sql.tables import (
     ADDRESSES,
     FLEET,
+    FLOOR,
     HOSTS,
     INSTANCES,
     META,
     PASSWORDS,
+    REMOVALS,
     REVISION,
 )
 from mdsvc.topology import Host
@@ -61,6 +64,8 @@ _REMOVE = {
     kind: delete(table).where(_KEYS[kind] == _KEY, table.c.revision == _READ)
     for kind, table in _TABLES.items()
 }
+_ADD_REMOVAL = insert(REMOVALS)
+_FORGET_REMOVALS = delete(REMOVALS).where(REMOVALS.c.revision <= _READ)
 _ADD_ADDRESS = insert(ADDRESSES)
 _REMOVE_ADDRESSES = delete(ADDRESSES).where(ADDRESSES.c.uuid == _KEY)
 _FORGET_PASSWORD = delete(PASSWORDS).where(PASSWORDS.c.uuid == _KEY)
@@ -119,6 +124,9 @@ class _Write:
         await self._remove("host", changes.removed_hosts)
         if changes.moves_fleet:
             await self._run(_SET_META, a_key=FLEET, value=self._revision)
+        if floor := new_floor(self._revision):
+            await self._run(_SET_META, a_key=FLOOR, value=floor)
+            await self._run(_FORGET_REMOVALS, revision_read=floor)
 
     async def _check(self, changes: Changes) -> None:
         """What is only read, and so named by no write."""
@@ -139,6 +147,7 @@ class _Write:
     async def _remove(self, kind: str, removed: Mapping[str, int]) -> None:
         for key, revision in removed.items():
             await self._replace(_REMOVE[kind], kind, key, revision, {})
+            await self._run(_ADD_REMOVAL, revision=self._revision, kind=kind, name=key)
 
     async def _replace(self, statement: Any, kind: str, key: str, revision: int, row: Row) -> None:
         done = await self._run(statement, a_key=key, revision_read=revision, **row)
