@@ -27,7 +27,8 @@ from mdsvc.instance import PlacedInstance
 from mdsvc.store import Stale
 from mdsvc.store.changes import Changes, Put, addresses
 from mdsvc.store.feed import new_floor
-from mdsvc.store.records import GUEST, HOST, pack
+from mdsvc.store.records import GUEST, HOST, Kind, form_of, pack
+from mdsvc.store.sql import forms
 from mdsvc.store.sql.tables import (
     ADDRESSES,
     FLEET,
@@ -114,6 +115,8 @@ class _Write:
 
     async def all(self, packed: Packed) -> None:
         changes = packed.changes
+        await self._check_forms(HOST, packed.hosts)
+        await self._check_forms(GUEST, packed.guests)
         await self._check(changes)
         await self._remove("instance", changes.removed_instances)
         for uuid in changes.forgotten_passwords:
@@ -135,6 +138,10 @@ class _Write:
                 raise Stale(f"{kind} {key} has changed since it was read")
         if changes.fleet not in (None, (await self._run(_META, a_key=FLEET)).scalar_one()):
             raise Stale("the fleet has changed since it was read")
+
+    async def _check_forms(self, kind: Kind[T], rows: Mapping[str, Row]) -> None:
+        for key, row in rows.items():
+            await forms.check(self._connection, kind, key, form_of(row["record"]) or kind.form)
 
     async def _put(self, kind: str, puts: Mapping[str, Put[T]], rows: Mapping[str, Row]) -> None:
         for key, put in puts.items():
