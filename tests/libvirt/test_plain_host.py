@@ -110,6 +110,37 @@ def test_what_libvirt_gives_back_is_imported_as_it_was_defined(
     assert again.err.count("unchanged") == 2
 
 
+EXAMPLES = sorted((Path(__file__).parents[2] / "docs/examples/libvirt").glob("*.xml"))
+
+
+def test_the_guests_of_the_tutorial_are_well_placed_and_come_into_the_store(
+    defined: Libvirtd, tmp_path: Path
+) -> None:
+    """On the host that it has, by what libvirt makes of its domains."""
+    eight = host_of(grid(1, 8, shared=2, name="here"))
+    host, dumps = tmp_path / "here.json", []
+    host.write_bytes(to_json(eight))
+    for example in EXAMPLES:
+        file = tmp_path / example.name
+        file.write_text(example.read_text().replace('type="kvm"', 'type="qemu"').replace(MODEL, ""))
+        defined.ask(f"define --validate {file}")
+        dumps.append(tmp_path / f"{example.stem}.dump")
+        dumps[-1].write_text(defined.ask(f"dumpxml {example.stem}"))
+    assert audited(defined, "--host", str(host)) == (0, [])
+    store = f"sqlite:///{tmp_path}/store.db"
+    assert process("host", "add", str(host), MDSVC_STORE=store).code == 0
+    files = [str(dump) for dump in dumps]
+    done = process("instance", "import", "--domain", *files, "--json", MDSVC_STORE=store)
+    dedicated = {each["name"]: each["layout"]["dedicated_cpus"] for each in done.json}
+    assert dedicated == {"web": "", "db": "1-3", "dpdk": "1-2"}
+    shown = process("host", "show", "here", "--json", MDSVC_STORE=store)
+    host.write_text(shown.out)
+    assert audited(defined, "--host", str(host)) == (0, [])
+
+
+MODEL = '<cpu mode="host-model" />'
+
+
 # ---- guests that start and end ----
 
 
