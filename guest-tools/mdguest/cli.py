@@ -188,7 +188,7 @@ def _render(system: System, settings: Settings, arguments: Parsed) -> int:
 def _doctor(system: System, settings: Settings, arguments: Parsed) -> int:
     from mdguest import text
     from mdguest.doctor import abilities
-    from mdguest.status import displaced
+    from mdguest.status import displaced, exempt
 
     seen = _look(system, settings, arguments)
     found = abilities(system, seen.facts, seen.asked)
@@ -197,6 +197,7 @@ def _doctor(system: System, settings: Settings, arguments: Parsed) -> int:
     document = {
         "abilities": [ability._asdict() for ability in found],
         "refused": seen.refused,
+        "exempt": exempt(seen.plan),
         "displaced": displaced(seen.plan),
         "notes": list(seen.plan.notes),
         "reboot": list(seen.plan.reboot),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.errors import Refused
+from mdguest.exemption import Exempt, cpus_of
 from mdguest.facts import POOL, Knob
 from mdguest.facts.boot import BOOT_CPU
 from mdguest.isolation.claims import Claim, claims
@@ -50,8 +51,19 @@ class Plan:
     gone: tuple[Knob, ...] = ()
     """Knobs that were changed, and are no longer there."""
 
+    exempt: Exempt = field(default_factory=dict)
+    """Slices with dedicated CPUs of their own."""
+
+    lacking: Exempt = field(default_factory=dict)
+    """What such slices should have, and the layout does not dedicate."""
+
     claims: tuple[Claim, ...] = ()
     """Who asked for these CPUs outside the pool, and does not get them."""
+
+    @property
+    def pool(self) -> CpuSet:
+        """The dedicated CPUs that are the pool's, or the pods'."""
+        return self.dedicated - cpus_of(self.exempt)
 
     @property
     def changes(self) -> tuple[Step, ...]:
@@ -65,7 +77,7 @@ def plan(asked: CpuSet, facts: Facts, settings: Settings, memory: Memory) -> Pla
     """
     if not asked:
         return _nothing("no CPU is dedicated", facts, memory)
-    cpus = share(asked, facts, settings)
+    cpus = share(asked, facts, settings, memory.exempt)
     if not cpus.dedicated:
         return _nothing("no dedicated CPU is left to isolate", facts, memory, cpus.notes)
     mode, because = _mode(facts, settings, memory)
@@ -94,6 +106,8 @@ def plan(asked: CpuSet, facts: Facts, settings: Settings, memory: Memory) -> Pla
         (*cpus.notes, *notes, *_notes(scene, memory)),
         tuple(_reboot(cpus, facts, memory)),
         _gone(facts, memory),
+        cpus.exempt,
+        cpus.lacking,
         claims(scene),
     )
 
@@ -102,7 +116,8 @@ def _check_neighbours(scene: Scene) -> None:
     """Somebody else's partition would be left without CPUs, or take the rest of the guest's."""
     for group in scene.facts.groups:
         theirs = (group.effective or EMPTY) & scene.cpus.dedicated
-        if group.is_partition and theirs and not is_exempt(scene, group.below):
+        ours = Knob("partition", f"{group.path}/cpuset.cpus.partition") in scene.originals
+        if group.is_partition and theirs and not ours and not is_exempt(scene, group.below):
             raise Refused(
                 f"CPU {theirs} cannot be isolated: it is in {group.name}, a cpuset partition of "
                 f"its own ({group.partition}); make that a member, or give it other CPUs, first"
