@@ -97,7 +97,7 @@ def look(system: System, asked: CpuSet, settings: Settings) -> View:
         return view(system, asked, settings)
     except (BadInput, Refused) as trouble:
         problem = Problem(f"CPU {asked}", "not isolated", "isolated", str(trouble))
-        seen = view(system, EMPTY, settings)
+        seen = view(system, EMPTY, replace(settings, exempt=""))
         return replace(seen, asked=asked, problems=[problem], refused=str(trouble))
 
 
@@ -175,7 +175,8 @@ def undo(system: System, settings: Settings, say: Say) -> Outcome:
     with system.locked(CHANGES):
         old = state.load(system)
         then = {"dedicated": old.dedicated, "realtime": old.realtime, "undone": True}
-        outcome = apply(system, Layout(EMPTY, old.source), settings, say, Occasion(then))
+        nothing = Layout(EMPTY, old.source)
+        outcome = apply(system, nothing, replace(settings, exempt=""), say, Occasion(then))
     _raise_failures(outcome)
     return outcome
 

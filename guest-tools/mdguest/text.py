@@ -35,7 +35,9 @@ def plan_text(document: dict[str, Any], made: Plan) -> str:
         lines.append(f"isolate   nothing: {made.because}")
     lines += ["", *_steps(made)]
     lines += _list("Gets shared CPUs instead", (claim.line for claim in made.claims))
-    lines += _list("Note", made.notes) + _list("Only a reboot would add", made.reboot)
+    lines += _list("Note", (*made.lacking_lines, *made.notes)) + _list(
+        "Only a reboot would add", made.reboot
+    )
     return "\n".join(lines)
 
 

@@ -63,7 +63,7 @@ def memory(journal: Journal, remembered: state.State) -> Memory:
     return Memory(
         originals=journal.originals,
         settling=journal.settling,
-        exempt=remembered.exempt if remembered.mode else "",
+        exempt=remembered.exempt,
         refused=remembered.refused,
         immovable=remembered.immovable,
         crowded=remembered.crowded,
@@ -241,7 +241,7 @@ def _set_again(system: System, journal: Journal, outcome: Outcome) -> None:
 def _intent(layout: Layout, settings: Settings, first: Plan) -> Intent:
     """What is about to be."""
     mode = {"mode": first.mode} if first.mode else {}
-    exempt = shown(settings.exempted()) if first.mode else ""
+    exempt = {"exempt": shown(settings.exempted())} if first.mode else {}
     return {
         "dedicated": str(layout.dedicated or EMPTY),
         "realtime": str(layout.realtime),
@@ -250,7 +250,7 @@ def _intent(layout: Layout, settings: Settings, first: Plan) -> Intent:
         "asked_mode": settings.mode or "",
         "partition": settings.partition,
         "housekeeping": settings.housekeeping,
-        "exempt": exempt,
+        **exempt,
         "isolating": str(first.dedicated),
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mdguest.cpuset import EMPTY, CpuSet
@@ -30,6 +30,8 @@ STAND_INS = {"partition": "fence", "raw": "raw"}
 """What keeps everyone else off the CPUs where the kernel would not: in raw mode their affinities
 alone.
 """
+
+WHY_LACKING = "the layout does not dedicate it any more; correct MDGUEST_EXEMPT"
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,10 @@ class Plan:
     """Who asked for these CPUs outside the pool, and does not get them."""
 
     @property
+    def lacking_lines(self) -> list[str]:
+        return [f"{name} has not CPU {cpus}: {WHY_LACKING}" for name, cpus in self.lacking.items()]
+
+    @property
     def pool(self) -> CpuSet:
         """The dedicated CPUs that are the pool's, or the pods'."""
         return self.dedicated - cpus_of(self.exempt)
@@ -76,10 +82,13 @@ def plan(asked: CpuSet, facts: Facts, settings: Settings, memory: Memory) -> Pla
     Raises BadInput where the layout cannot be this guest's, Refused where the way would harm it.
     """
     if not asked:
-        return _nothing("no CPU is dedicated", facts, memory)
+        return replace(_nothing("no CPU is dedicated", facts, memory), lacking=settings.exempted())
     cpus = share(asked, facts, settings, memory.exempt)
     if not cpus.dedicated:
-        return _nothing("no dedicated CPU is left to isolate", facts, memory, cpus.notes)
+        return replace(
+            _nothing("no dedicated CPU is left to isolate", facts, memory, cpus.notes),
+            lacking=cpus.lacking,
+        )
     mode, because = _mode(facts, settings, memory)
     before = tuple(Share(old, facts.open - old) for old in memory.isolated)
     scene = Scene(

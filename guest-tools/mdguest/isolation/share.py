@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -88,7 +87,7 @@ def divide(asked: CpuSet, facts: Facts, settings: Settings, exempt_until_now: st
     dedicated = dedicated - kept
     lacking = {name: lost for name, cpus in exempt.items() if (lost := cpus - asked | cpus & kept)}
     there = {name: left for name, cpus in exempt.items() if (left := cpus & dedicated)}
-    notes = (*_notes(asked, kept, facts, settings), *_lacking(lacking))
+    notes = tuple(_notes(asked, kept, facts, settings))
     return Share(dedicated, facts.open - dedicated, notes, there, lacking)
 
 
@@ -111,14 +110,6 @@ def _check_housekeeping(exempt: Exempt, settings: Settings) -> None:
                 f"{settings.place('exempt')}: {name}={cpus}: CPU {stays} stays for housekeeping, "
                 f"as {settings.place('housekeeping')} says"
             )
-
-
-def _lacking(lacking: Exempt) -> Iterator[str]:
-    for name, cpus in lacking.items():
-        yield f"{name} has not CPU {cpus}: {WHY_LACKING}"
-
-
-WHY_LACKING = "the layout dedicates it no more; correct MDGUEST_EXEMPT"
 
 
 def _kept(dedicated: CpuSet, facts: Facts, settings: Settings) -> CpuSet:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mdguest.cpuset import EMPTY
 from mdguest.exemption import cpus_of
 from mdguest.facts.kubernetes import RUNTIMES, is_of_pods
-from mdguest.isolation.share import WHY_LACKING
+from mdguest.isolation.plan import WHY_LACKING
 from mdguest.knobs.interrupts import no_vector
 from mdguest.knobs.kind import Problem
 
@@ -29,6 +29,8 @@ def problems(made: Plan, facts: Facts, state: State, now: float | None = None) -
     age = (time.time() if now is None else now) - state.applied_at
     found = [_problem(step) for step in made.changes if not _pending(step, age)]
     checks = (_others, _lacking, _newcomers, _cpu_managers, _pods, _astray)
+    if state.undone:
+        made = replace(made, lacking={})
     others = [problem for check in checks for problem in check(made, facts)]
     others += _crowded(made, facts, state)
     return [
