@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateTable
 
 from mdsvc.errors import BadInput
+from mdsvc.store.sql import forms
 from mdsvc.store.sql.engines import EXPECTED, Engines
 from mdsvc.store.sql.tables import ALEMBIC, FLEET, FLOOR, META, METADATA, REVISION, SCHEMA
 
@@ -75,19 +76,15 @@ def version_there(connection: Connection) -> int | None:
 @asynccontextmanager
 async def changing(engines: Engines) -> AsyncIterator[AsyncConnection]:
     """A transaction that changes tables. Others that would wait until it has ended."""
-    async with engines.writes.connect() as connection:
-        if engines.exclusive is None:
-            async with connection.begin():
-                yield connection
-            return
-        lock, unlock = engines.exclusive
+    async with engines.tables.connect() as connection:
         try:
             async with connection.begin():
-                await connection.exec_driver_sql(lock)
+                if engines.lock:
+                    await connection.exec_driver_sql(engines.lock)
                 yield connection
         finally:
-            if not connection.invalidated:
-                await connection.exec_driver_sql(unlock)
+            if engines.unlock and not connection.invalidated:
+                await connection.exec_driver_sql(engines.unlock)
                 await connection.commit()
 
 
@@ -105,7 +102,7 @@ def make(connection: Connection) -> None:
         for index in sorted(table.indexes, key=lambda index: str(index.name)):
             if index.name not in there:
                 index.create(connection)
-    rows = {SCHEMA: VERSION, REVISION: 0, FLEET: 0, FLOOR: 0}
+    rows = {SCHEMA: VERSION, REVISION: 0, FLEET: 0, FLOOR: 0, **forms.newest()}
     connection.execute(insert(META), [{"name": n, "value": v} for n, v in rows.items()])
     connection.execute(insert(ALEMBIC), {"version_num": migration(VERSION)})
 

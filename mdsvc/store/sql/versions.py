@@ -13,7 +13,7 @@ import msgspec
 
 from mdsvc.errors import BadInput, MdsvcError, Unavailable
 from mdsvc.store import Stale
-from mdsvc.store.sql import schema, sqlite, urls
+from mdsvc.store.sql import connecting, forms, schema, urls
 from mdsvc.store.sql.engines import WAIT_SECONDS, Engines
 from mdsvc.store.sql.errors import translated
 
@@ -48,7 +48,7 @@ async def opened(url: str) -> Engines:
     it is locked for too long.
     """
     with _about(url):
-        engines = urls.connect(url)
+        engines = connecting.connect(url)
         try:
             await _patiently(lambda: schema.prepare(engines))
         except BaseException:
@@ -60,7 +60,7 @@ async def opened(url: str) -> Engines:
 async def current(url: str) -> Current:
     """Of which version the tables are. Changes and makes nothing. Raises as ``opened`` does."""
     version = None
-    if not sqlite.is_missing(url):
+    if not urls.is_missing(url):
         async with _connected(url) as engines:
             version = await _patiently(lambda: schema.version_of(engines))
     older = version is not None and version < schema.VERSION
@@ -68,8 +68,10 @@ async def current(url: str) -> Current:
     return Current(version, schema.VERSION, version == schema.VERSION, command)
 
 
-async def upgrade(url: str, told: Callable[[int, str], None]) -> Upgraded:
+async def upgrade(url: str, told: Callable[[int, str], None], records: bool = False) -> Upgraded:
     """Bring the tables up to date, or make them; ``told`` is given each migration that begins.
+    With ``records``, these may use all that is known here: the programs are all upgraded. Those
+    that use one file are so together.
 
     Raises as ``opened`` does.
     """
@@ -79,13 +81,15 @@ async def upgrade(url: str, told: Callable[[int, str], None]) -> Upgraded:
         before = await _patiently(lambda: schema.version_of(engines))
         while await _patiently(lambda: upgrade_one(engines, told)):
             pass
+        if records or engines.writes.dialect.name == "sqlite":
+            await _patiently(lambda: forms.raise_all(engines))
     return Upgraded(before, schema.VERSION)
 
 
 @asynccontextmanager
 async def _connected(url: str) -> AsyncIterator[Engines]:
     with _about(url):
-        engines = urls.connect(url)
+        engines = connecting.connect(url)
         try:
             yield engines
         finally:
