@@ -33,6 +33,9 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
 )
 STORED = COMMANDS[-3:]
 
+Run = tuple[str, Sequence[str], dict[str, str]]
+"""A name, the process, and the settings that it has."""
+
 
 def main(rounds: int) -> None:
     """Measure, and print a line for each command, with a server for those that can ask one."""
@@ -41,7 +44,7 @@ def main(rounds: int) -> None:
         _cpu((MDSVC, "host", "add", "docs/examples/host.json"), store)
         with _server(store) as url:
             server = {"MDSVC_SERVER": url}
-            runs = [("python -c pass", NOTHING, store)]
+            runs: list[Run] = [("python -c pass", NOTHING, store)]
             runs += [(f"mdsvc {' '.join(args)}", (MDSVC, *args), store) for args in COMMANDS]
             runs += [
                 (f"mdsvc {' '.join(args)} (server)", (MDSVC, *args), server) for args in STORED
@@ -51,9 +54,7 @@ def main(rounds: int) -> None:
         print(f"{name:40} {seconds:6.3f} s {seconds / least[0]:6.1f} x")
 
 
-def _rounds(
-    rounds: int, runs: Sequence[tuple[str, Sequence[str], dict[str, str]]]
-) -> Iterator[list[float]]:
+def _rounds(rounds: int, runs: Sequence[Run]) -> Iterator[list[float]]:
     for _ in range(rounds):
         yield [_cpu(args, env) for _, args, env in runs]
 
