@@ -44,6 +44,8 @@ class Group:
     partition: str = ""
     """cpuset.cpus.partition: member, root or isolated, perhaps with ``invalid (reason)``."""
     populated: bool = False
+    active: bool = False
+    """Whether its unit is."""
     dropin: str | None = None
     """The text of the drop-in that set-property --runtime wrote for it; None where none is."""
 
@@ -169,6 +171,8 @@ class Facts:
     """The cgroups of Kubernetes' pods."""
     cpu_managers: tuple[CpuManager, ...] = ()
     pool: Group | None = None
+    slices: Mapping[str, Group] = field(default_factory=dict)
+    """By name, those that the settings exempt, whether or not they are there."""
     subsets: tuple[Group, ...] = ()
     """Directly below the pool: what ``run`` has given away, and services of the pool."""
     nested: tuple[Group, ...] = ()

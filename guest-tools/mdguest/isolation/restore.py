@@ -37,13 +37,13 @@ def restored(
     ended = {knob for knob in back if _has_ended(facts, knob)}
     back = [knob for knob in back if knob not in ended or (not wanted and knobs.of(knob).at_reload)]
     structure = [knob for knob in back if not knobs.of(knob).of_a_task and knob in facts.journalled]
-    notes = []
+    notes, now = [], facts.journalled
     kept = [knob for knob in structure if knob in OF_THE_POOL]
     if kept and facts.pool and facts.pool.populated:
         structure = [knob for knob in structure if knob not in OF_THE_POOL]
         name, again = facts.pool.name, "apply" if wanted else "undo"
         notes.append(f"programs still run in {name}; {again} again once they have ended removes it")
-    steps = [_back(knob, facts.journalled[knob], originals[knob]) for knob in structure]
+    steps = [_back(knob, now[knob], _was(facts, knob, originals[knob])) for knob in structure]
     unfinished = [
         step for step in steps if step.kind.at_reload or (step.needed and step.kind.moves_tasks)
     ]
@@ -60,6 +60,17 @@ def _has_ended(facts: Facts, knob: Knob) -> bool:
     if facts.systemd and facts.systemd.pool_active:
         running.add(POOL)
     return knobs.of(knob).unit(knob.target) not in ("", *running)
+
+
+def _was(facts: Facts, knob: Knob, was: str | None) -> str | None:
+    """What was found; but a slice in which programs run now is not taken from under them."""
+    lived_in = {
+        knob
+        for group in facts.groups
+        if group.populated
+        for knob in (Knob("unit", group.unit), Knob("cgroup", group.path))
+    }
+    return facts.journalled[knob] if knob in lived_in else was
 
 
 def _back(knob: Knob, now: str | None, was: str | None, name: str = "") -> Step:
