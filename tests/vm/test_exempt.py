@@ -50,10 +50,8 @@ def test_it_keeps_its_cpu_beside_pods(guest: Guest) -> None:
         assert (guest.problems, guest.displaced) == ([], {})
         assert (guest.affinity(pid), guest.affinity(1)) == ("1", "0")
         until(lambda: guest.affinity(pod) == "0,2-3")
-        guest.run("systemctl daemon-reload; systemctl restart ovs; systemctl daemon-reexec")
-        pid = int(guest.run("systemctl show --value --property MainPID ovs"))
-        until(lambda: guest.affinity(pid) == "1")
-        assert guest.problems == []
+        guest.run("systemctl daemon-reload; systemctl daemon-reexec")
+        assert (guest.affinity(pid), guest.problems) == ("1", [])
     assert 'reservedSystemCPUs: "0-1"' in guest.tool("render kubelet").stdout
     guest.tool("undo")
     assert guest.affinity(pid) == "1"
@@ -71,7 +69,9 @@ def test_it_comes_later_to_a_partition_of_its_own(guest: Guest) -> None:
     with guest.spawned("exec mdguest run --name forwarder -- sleep inf") as [forwarder]:
         until(lambda: guest.affinity(forwarder) == "2-3")
         assert (guest.problems, guest.displaced) == ([], {})
-    guest.run("systemctl daemon-reload")
+    guest.run("systemctl daemon-reload; systemctl restart ovs")
+    pid = int(guest.run("systemctl show --value --property MainPID ovs"))
+    until(lambda: guest.affinity(pid) == "1")
     assert guest.problems == []
     until(lambda: guest.json("status")["subsets"] == [])
     guest.apply("1-3", "--exempt ovs.slice=2-3")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
@@ -194,6 +195,12 @@ class Facts:
     def of(self, what: type[T]) -> T | None:
         """What was seen of this, by its class; None where there is none."""
         return self.others.get(what)
+
+    @property
+    def release(self) -> tuple[int, int]:
+        """``6.1.0-18-amd64`` → (6, 1); (0, 0) for what is no release."""
+        found = re.match(r"(\d+)\.(\d+)", self.kernel)
+        return (int(found[1]), int(found[2])) if found else (0, 0)
 
     @property
     def open(self) -> CpuSet:

@@ -63,14 +63,17 @@ def _has_ended(facts: Facts, knob: Knob) -> bool:
 
 
 def _was(facts: Facts, knob: Knob, was: str | None) -> str | None:
-    """What was found; but a slice in which programs run now is not taken from under them."""
-    lived_in = {
-        knob
-        for group in facts.groups
-        if group.populated
-        for knob in (Knob("unit", group.unit), Knob("cgroup", group.path))
-    }
-    return facts.journalled[knob] if knob in lived_in else was
+    """What was found; but a slice in which programs run now is not taken from under them, and
+    before Linux 7 its cpuset cannot be emptied again: all CPUs are as good as none.
+    """
+    lived_in = [group for group in facts.groups if group.populated]
+    if knob in {Knob("unit", group.unit) for group in lived_in}:
+        return facts.journalled[knob]
+    if knob in {Knob("cgroup", group.path) for group in lived_in}:
+        return facts.journalled[knob]
+    cpusets = {Knob("list", f"{group.path}/cpuset.cpus") for group in lived_in}
+    emptied = not was and knob in cpusets and facts.release < (7, 0)
+    return str(facts.present) if emptied else was
 
 
 def _back(knob: Knob, now: str | None, was: str | None, name: str = "") -> Step:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mdguest.cpuset import CpuSet
+from mdguest.facts import POOL
 from mdguest.render.heading import Guide, heading
 from mdguest.render.split import check
 
@@ -20,7 +21,7 @@ they began there. This drop-in puts the service into {slice} and those threads o
 
   /etc/systemd/system/ovs-vswitchd.service.d/50-dedicated.conf
     [Unit]
-    Requires=dedicated-cpus.target
+    {needs}=dedicated-cpus.target
     After=dedicated-cpus.target
     [Service]
     Slice={slice}
@@ -52,13 +53,15 @@ def render(cpus: Split) -> str:
     home, cpus = cpus.of("ovs", "openvswitch")
     check(cpus)
     control, polling = _shares(cpus)
+    needs = "Requires" if home == POOL else "Wants"  # the target is refused where there is no pool
+    notes = NOTES.format(control=control, slice=home, needs=needs)
     guide = Guide(
         put=f"{PATH}, or pipe it into sh",
         activate=f"sh {PATH}; the polling threads move at once, "
         "DPDK's own when the service is restarted",
         undo="ovs-vsctl remove Open_vSwitch . other_config pmd-cpu-mask "
         "-- remove Open_vSwitch . other_config dpdk-lcore-mask",
-        notes=NOTES.format(control=control, slice=home) + (ALONE if control == polling else ""),
+        notes=notes + (ALONE if control == polling else ""),
     )
     top = heading("ovs", cpus, guide)
     settings = " ".join(f"other_config:{name}={mask}" for name, mask in masks(cpus).items())

@@ -127,6 +127,18 @@ def test_all_that_is_dedicated_may_be_exempt(mode: str) -> None:
     assert changed(made, before) == {}
 
 
+@each_kernel
+def test_pods_whose_cgroup_is_not_systemds_are_kept_off_and_let_go_again(kernel: str) -> None:
+    made = node(kernel, mode="fence")
+    pod = made.spawn("nginx", "/kubepods/pod7")
+    before = snapshot(made)
+    isolate(made, CPUS, exempt=EXEMPT)
+    assert str(made.affinity(pod.tid)) == "0-1,4-7"
+    assert problems(made, CPUS, exempt=EXEMPT) == []
+    assert undo(made).failures == {}
+    assert changed(made, before) == {}
+
+
 # ---- sequences ----
 
 

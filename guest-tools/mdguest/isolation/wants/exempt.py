@@ -54,10 +54,7 @@ def _cpus(scene: Scene, group: Group, cpus: CpuSet, why: str) -> Iterator[Step]:
     if group.unit:
         yield from set_group(scene, group, cpus, why)
         return
-    now = str(group.cpus or EMPTY)
-    # A cgroup with tasks cannot have its cpuset emptied again: all CPUs are as good as none.
-    was = str(scene.facts.present) if group.populated and not now else now
-    yield Step(allowed(group), now, str(cpus), why, was=was)
+    yield Step(allowed(group), str(group.cpus or EMPTY), str(cpus), why)
 
 
 def partitions(scene: Scene) -> Iterator[Step]:
