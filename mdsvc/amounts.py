@@ -1,4 +1,4 @@
-"""Amounts as people read them, in a terminal or on the page: what a host has in all, and numbers."""
+"""What a host has in all, and amounts as people read them in a terminal and on the page."""
 
 from __future__ import annotations
 

@@ -26,6 +26,8 @@ from mdsvc.store.opening import open_store
 from mdsvc.store.recent import RecentReads
 from mdsvc.versions import Options
 from mdsvc.waiting import Waiting
+from mdsvc.web.door import Door
+from mdsvc.web.routes import add_page
 
 __all__ = ["document_options", "guest_app", "open_store", "operator_app"]
 
@@ -65,7 +67,9 @@ def operator_app(
     access = Access(store, is_local)
     figures = metrics or Metrics(Fleet(store))
     backend = api.Backend(store, follower, access, figures, api.ROUTES, settings.unknown_keys)
-    return api.application(backend, settings.operator_names)
+    app = api.application(backend, settings.operator_names)
+    add_page(app, Door(backend, settings.operator_names))
+    return app
 
 
 def _identity(settings: Settings) -> Identity:

@@ -1,4 +1,4 @@
-"""Whose each pCPU of a host is, and under which letter: what the terminal and the page both draw."""
+"""Whose each pCPU of a host is, and under which letter: what terminal and page both draw."""
 
 from __future__ import annotations
 
