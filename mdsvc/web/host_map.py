@@ -60,14 +60,15 @@ def _colour(guest: Guest) -> str:
 
 def _cell(host: Host, cell: HostCell, uses: Mapping[int, Use]) -> Html:
     where = f"socket {cell.socket}" if cell.cpus else "memory only"
-    domains = cell.l3_cores if cell.l3 else (cell.core_masks,)
+    l3 = cell.l3_cores if cell.l3 else (cell.core_masks,)
     drawn = [
         _domain(host, cell, [CpuSet(mask) for mask in cores], f"L3 domain {at}", uses)
-        for at, cores in enumerate(domains)
+        for at, cores in enumerate(l3)
     ]
+    domains = h("div", drawn, class_="domains")
     heading = f"cell-{cell.id}"
     title = h("h3", f"Cell {cell.id}", h("small", f" {where}"), id=heading)
-    return h("section", title, _gauges(host, cell), drawn, aria_labelledby=heading, class_="cell")
+    return h("section", title, _gauges(host, cell), domains, aria_labelledby=heading, class_="cell")
 
 
 def _domain(

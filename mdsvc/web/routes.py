@@ -20,23 +20,26 @@ from mdsvc.web.door import HEADERS, Door, View, shown
 from mdsvc.web.frame import EVENTS_PATH
 from mdsvc.web.rows import Rows
 
+READING_SECONDS = 3
+FITTING_SECONDS = 10
+
 
 class _Row(NamedTuple):
     """A view; in how many seconds its page is there, or one that says it is not."""
 
     view: View
-    seconds: float = 3
+    seconds: float
     methods: tuple[str, ...] = ("GET",)
 
 
 def _views(rows: Rows) -> Mapping[str, _Row]:
     return {
-        "/": _Row(partial(hosts.show_hosts, rows)),
-        "/hosts/{name}": _Row(host.show_host),
-        "/instances": _Row(instances.show_instances),
-        "/instances/{uuid}": _Row(instance.show_instance),
-        "/what-if": _Row(what_if.show_what_if, 10, ("GET", "POST")),
-        "/changes": _Row(changes.show_changes),
+        "/": _Row(partial(hosts.show_hosts, rows), READING_SECONDS),
+        "/hosts/{name}": _Row(host.show_host, READING_SECONDS),
+        "/instances": _Row(instances.show_instances, READING_SECONDS),
+        "/instances/{uuid}": _Row(instance.show_instance, READING_SECONDS),
+        "/what-if": _Row(what_if.show_what_if, FITTING_SECONDS, ("GET", "POST")),
+        "/changes": _Row(changes.show_changes, READING_SECONDS),
     }
 
 

@@ -1,4 +1,4 @@
-"""Every host in figures, made once for each state of the store: 2,000 are no delay."""
+"""Every host in figures, kept up with the store's changes, so that 2,000 are no delay."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from mdsvc.amounts import dedicated_free, memory_used, shared_limit, shared_used
 from mdsvc.control.hosts import list_hosts
 from mdsvc.store import Store
 from mdsvc.topology import Host
+
+_MOST_AT_ONCE = 100
+"""Hosts that are read one by one."""
 
 
 class HostRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,22 +78,44 @@ def sorted_rows(rows: Sequence[HostRow], sort: Sort) -> Sequence[HostRow]:
     return sorted(rows, key=_KEYS[by], reverse=descending)
 
 
+class _State(msgspec.Struct, frozen=True):
+    """The rows by name, at a position of the store or a little later."""
+
+    position: int
+    rows: Mapping[str, HostRow]
+
+
 class Rows:
-    """The rows of a store."""
+    """The rows of a store, of which those are read again that have changed."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._position: int | None = None
-        self._rows: Sequence[HostRow] = ()
+        self._state: _State | None = None
 
     async def read(self) -> Sequence[HostRow]:
-        """Every host, by name, as it is now; read only where the store has changed since.
+        """Every host, by name, as it is now.
 
-        The position is read before the hosts are, so that no change is missed.
+        A position is read before the hosts are, so that no change is missed.
         """
         position = await self._store.position()
-        if position != self._position:
-            hosts = await list_hosts(self._store)
-            self._rows = await asyncio.to_thread(lambda: [host_row(host) for host in hosts])
-            self._position = position
-        return self._rows
+        state = self._state
+        if state is None or state.position != position:
+            state = (state and await self._caught_up(state, position)) or await self._all(position)
+            self._state = state
+        return [state.rows[name] for name in sorted(state.rows)]
+
+    async def _all(self, position: int) -> _State:
+        hosts = await list_hosts(self._store)
+        rows = await asyncio.to_thread(lambda: {host.name: host_row(host) for host in hosts})
+        return _State(position, rows)
+
+    async def _caught_up(self, state: _State, position: int) -> _State | None:
+        """None where so much has changed that all may as well be read, or it cannot be told."""
+        page = await self._store.changes(state.position)
+        names = {change.key for change in page.changes if change.kind == "host"}
+        if page.reset or page.position < position or len(names) > _MOST_AT_ONCE:
+            return None
+        async with self._store.snapshot() as snapshot:
+            hosts = [await snapshot.get_host(name) for name in names]
+        kept = {name: row for name, row in state.rows.items() if name not in names}
+        return _State(page.position, kept | {host.name: host_row(host) for host in hosts if host})
