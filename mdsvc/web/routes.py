@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from mdsvc.api.boundary import meet_expectation, refused
 from mdsvc.api.events import follow_events
 from mdsvc.api.route import EVENTS, Call
 from mdsvc.api.streams import Streams
+from mdsvc.errors import Unavailable
 from mdsvc.web import changes, host, hosts, instance, instances, login, what_if
 from mdsvc.web.assets import KINDS, content_of
 from mdsvc.web.door import HEADERS, Door, View, shown
@@ -67,14 +69,18 @@ def add_page(app: web.Application, door: Door) -> None:
 async def _events(door: Door, streams: Streams, request: web.Request) -> web.StreamResponse:
     """The API's events, for whoever has a session, and for as long as they have it."""
     try:
-        door.check_host(request)
-        await door.caller(request)
+        async with asyncio.timeout(READING_SECONDS):
+            door.check_host(request)
+            await door.caller(request)
+    except TimeoutError:
+        return refused(request, Unavailable(f"no answer within {READING_SECONDS} s"))
     except Exception as error:  # noqa: BLE001  # the script is told in the API's way
         return refused(request, error)
     call = Call(backend=door.backend, path={}, query=None, body=None, headers=request.headers)
     answer = await follow_events(call)
     check = partial(_check, door.backend.access, request.cookies.get(COOKIE, ""))
-    return await streams.send(request, EVENTS, answer.body, check)  # type: ignore[arg-type]
+    assert isinstance(answer.body, AsyncIterator)
+    return await streams.send(request, EVENTS, answer.body, check)
 
 
 async def _check(access: Access, cookie: str) -> None:
