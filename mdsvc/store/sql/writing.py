@@ -47,7 +47,7 @@ T = TypeVar("T")
 _KEY: BindParameter[str] = bindparam("a_key")
 _READ: BindParameter[int] = bindparam("revision_read")
 
-_NEXT_REVISION = update(META).where(META.c.name == REVISION).values(value=META.c.value + 1)
+NEXT_REVISION = update(META).where(META.c.name == REVISION).values(value=META.c.value + 1)
 _META = select(META.c.value).where(META.c.name == _KEY)
 _SET_META = update(META).where(META.c.name == _KEY)
 
@@ -101,7 +101,7 @@ async def write(connection: AsyncConnection, packed: Packed) -> int:
 
 async def next_revision(connection: AsyncConnection) -> int:
     """Take the store's next revision: others wait for theirs until this transaction is over."""
-    await connection.execute(_NEXT_REVISION)
+    await connection.execute(NEXT_REVISION)
     revision: int = (await connection.execute(_META, {"a_key": REVISION})).scalar_one()
     return revision
 
