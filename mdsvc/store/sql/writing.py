@@ -89,7 +89,12 @@ def _host(host: Host) -> Row:
 
 def _guest(guest: PlacedInstance) -> Row:
     record = pack(GUEST, guest.uuid, guest)
-    return {"host": guest.host, "generation": guest.generation, "record": record}
+    return {
+        "host": guest.host,
+        "project_id": guest.project_id,
+        "generation": guest.generation,
+        "record": record,
+    }
 
 
 async def write(connection: AsyncConnection, packed: Packed) -> int:
