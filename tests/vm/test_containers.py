@@ -1,8 +1,9 @@
-"""Containers of podman and systemd-nspawn beside a pool, in it, and mdguest inside of one."""
+"""Containers of Docker, podman and systemd-nspawn beside a pool, in it; mdguest inside of one."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -23,26 +24,33 @@ ln -s usr/lib64 {BOX}/lib64
 """A root directory with little in it."""
 SLEEP = "/bin/busybox sleep inf"
 PODMAN = "podman --storage-driver=vfs"
-RUN = f"{PODMAN} run --detach --network=host --name"
+DOCKER = {"storage-driver": "vfs", "bridge": "none", "iptables": False, "ip6tables": False}
+RUNTIMES = {PODMAN: f"--rootfs {BOX}", "docker": "box"}
+"""Each, and what a container of it is made of."""
+each_runtime = pytest.mark.parametrize("runtime", RUNTIMES, ids=["podman", "docker"])
 
 
 @pytest.fixture(scope="module")
 def guest(suite: str, pyz: bytes) -> Iterator[Guest]:
-    with Machine(suite, memory=768) as machine:
+    """dockerd is started before anything is isolated: later it would refuse the dedicated CPUs."""
+    with Machine(suite, memory=1024) as machine:
         guest = Guest(machine, pyz)
         guest.run(MAKE_BOX)
+        machine.put("/etc/docker/daemon.json", json.dumps(DOCKER))
+        guest.run(f"systemctl start docker && tar -C {BOX} -c . | docker import - box")
         guest.run("systemctl start machine.slice")  # which the first container would, and it stays
         yield guest
 
 
 @contextlib.contextmanager
-def contained(guest: Guest, name: str, flags: str) -> Iterator[int]:
-    """A container of podman's; the process id of its program."""
-    guest.run(f"{RUN} {name} {flags} --rootfs {BOX} {SLEEP}")
+def contained(guest: Guest, runtime: str, flags: str) -> Iterator[int]:
+    """A container; the process id of its program."""
+    run = f"{runtime} run --detach --network=host --name box {flags} {RUNTIMES[runtime]} {SLEEP}"
+    guest.run(run)
     try:
-        yield int(guest.run(f"{PODMAN} inspect --format '{{{{.State.Pid}}}}' {name}"))
+        yield int(guest.run(f"{runtime} inspect --format '{{{{.State.Pid}}}}' box"))
     finally:
-        guest.run(f"{PODMAN} rm --force --time 0 {name}")
+        guest.run(f"{runtime} kill box; {runtime} rm --force box")
 
 
 @pytest.fixture(scope="module")
@@ -52,22 +60,30 @@ def isolated(guest: Guest) -> Iterator[Guest]:
         yield guest
 
 
-def test_podman_below_the_slice_is_on_dedicated_cpus(isolated: Guest) -> None:
-    with contained(isolated, "inside", "--cgroup-parent=dedicated.slice") as pid:
-        assert isolated.affinity(pid) == "2-3"
+@each_runtime
+@pytest.mark.parametrize(("flags", "cpus"), [("", "2-3"), ("--cpuset-cpus=3", "3")])
+def test_below_the_slice_it_is_on_dedicated_cpus(
+    isolated: Guest, runtime: str, flags: str, cpus: str
+) -> None:
+    with contained(isolated, runtime, f"--cgroup-parent=dedicated.slice {flags}") as pid:
+        assert isolated.affinity(pid) == cpus
         assert (isolated.problems, isolated.displaced) == ([], {})
 
 
-def test_podman_without_a_wish_is_on_shared_cpus_and_nobody_minds(isolated: Guest) -> None:
-    with contained(isolated, "ordinary", "") as pid:
+@each_runtime
+def test_without_a_wish_it_is_on_shared_cpus_and_nobody_minds(
+    isolated: Guest, runtime: str
+) -> None:
+    with contained(isolated, runtime, "") as pid:
         assert isolated.affinity(pid) == "0-1"
         assert (isolated.problems, isolated.displaced) == ([], {})
 
 
-def test_podman_with_a_cpuset_elsewhere_is_named(isolated: Guest) -> None:
-    with contained(isolated, "elsewhere", "--cpuset-cpus=2-3"):
+@each_runtime
+def test_with_a_cpuset_elsewhere_it_is_named(isolated: Guest, runtime: str) -> None:
+    with contained(isolated, runtime, "--cpuset-cpus=2-3"):
         [(where, cpus)] = isolated.displaced.items()
-        assert (where.startswith("libpod-"), cpus) == (True, "2-3")
+        assert (where.startswith(("libpod-", "docker-")), cpus) == (True, "2-3")
         [mend] = [who["mend"] for who in isolated.json("status")["displaced"]]
         assert mend == "start the container with --cgroup-parent=dedicated.slice"
 
