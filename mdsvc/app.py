@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from mdsvc import api, handlers
+from mdsvc.access import Access
 from mdsvc.documents import Documents
 from mdsvc.errors import BadInput
 from mdsvc.forms import from_json
@@ -39,9 +40,10 @@ def guest_app(store: GuestStore, settings: Settings) -> web.Application:
     return app
 
 
-def operator_app(store: Store) -> web.Application:
-    """What operators and their monitoring talk to."""
-    return api.application(store)
+def operator_app(store: Store, settings: Settings, *, is_local: bool) -> web.Application:
+    """What operators and their monitoring talk to. ``is_local``: only this machine reaches it."""
+    access = Access(store, is_local)
+    return api.application(store, access, settings.unknown_keys, settings.operator_names)
 
 
 def _identity(settings: Settings) -> Identity:

@@ -23,6 +23,7 @@ Code = Literal[
     "does_not_fit",
     "precondition_failed",
     "too_large",
+    "unsupported_media_type",
     "unavailable",
     "internal",
 ]
@@ -36,9 +37,16 @@ class MdsvcError(Exception):
 
 
 class BadInput(MdsvcError):
-    """Input that is not of the form it should have; the message names the field."""
+    """Input that is not of the form it should have; the message names the field.
+
+    So does ``field``, alone, where one is at fault and not the whole.
+    """
 
     code = "bad_input"
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class InvalidRequest(MdsvcError):
@@ -141,6 +149,18 @@ class TooLarge(MdsvcError):
     code = "too_large"
 
 
+class UnsupportedMediaType(MdsvcError):
+    """A body that says it is something else than JSON."""
+
+    code = "unsupported_media_type"
+
+
+class PreconditionFailed(MdsvcError):
+    """What is to be changed is another by now than whoever changes it has read."""
+
+    code = "precondition_failed"
+
+
 class NotFound(MdsvcError):
     """Nothing of that name is stored."""
 
@@ -153,7 +173,11 @@ class Unidentified(MdsvcError):
     code = "unauthorized"
 
 
-class Forged(MdsvcError):
-    """The request's signature is not the right one."""
+class Forbidden(MdsvcError):
+    """It is known who is asking, and that they may not."""
 
     code = "forbidden"
+
+
+class Forged(Forbidden):
+    """The request's signature is not the right one."""

@@ -39,7 +39,7 @@ class LayoutCell(Form, frozen=True):
     pcpuset: CpuSet
     cpu_pinning: dict[int, int]
     memory_mb: int
-    cpuset_reserved: CpuSet = EMPTY
+    cpuset_reserved: CpuSet = msgspec.field(default_factory=CpuSet)
     pagesize_kb: int | None = None
 
     @property

@@ -70,6 +70,16 @@ def hostname_from(display_name: str) -> str:
     return plain[:_LONGEST_LABEL].rstrip("-")
 
 
+Uuid = Annotated[
+    str,
+    rule(
+        "a UUID like 1f1c2a0e-6a56-4c1c-9a35-0d7f3c7b6f52",
+        "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}",
+    ),
+]
+"""A guest's UUID as it may be given."""
+
+
 def canonical_uuid(uuid: str) -> str:
     """The one spelling of a guest's UUID, under which it is stored; what is none is not found."""
     return uuid.lower()

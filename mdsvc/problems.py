@@ -18,16 +18,18 @@ from mdsvc.errors import (
     CannotStay,
     Code,
     DoesNotFit,
-    Forged,
+    Forbidden,
     InvalidRequest,
     MdsvcError,
     MethodNotAllowed,
     NotFound,
+    PreconditionFailed,
     Reason,
     Refused,
     TooLarge,
     Unavailable,
     Unidentified,
+    UnsupportedMediaType,
 )
 from mdsvc.logs import one_line
 from mdsvc.store import Stale
@@ -47,11 +49,14 @@ _STATUSES: Mapping[type[BaseException], Statuses] = {
     BadInput: Statuses(400, 400),
     InvalidRequest: Statuses(400, 422),
     Unidentified: Statuses(400, 401),
-    Forged: Statuses(403, 403),
+    Forbidden: Statuses(403, 403),
     NotFound: Statuses(404, 404),
     MethodNotAllowed: Statuses(405, 405),
     Refused: Statuses(409, 409),
+    DoesNotFit: Statuses(409, 409),
+    PreconditionFailed: Statuses(400, 412),
     TooLarge: Statuses(400, 413),
+    UnsupportedMediaType: Statuses(400, 415),
     Unavailable: Statuses(503, 503),
     Stale: Statuses(503, 503),
     Exception: Statuses(503, 500),
@@ -63,6 +68,14 @@ def statuses(error: Exception) -> Statuses:
     return next(_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES)
 
 
+STATUS_OF_CODE: Mapping[Code, int] = {
+    getattr(kind, "code", "internal"): row.operator
+    for kind, row in _STATUSES.items()
+    if kind is not Stale
+}
+"""What an operator gets with each code."""
+
+
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """The body of an error at the operator's door, ``application/problem+json``."""
 
@@ -70,22 +83,32 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     detail: str
     code: Code
+    field: str | UnsetType = UNSET
     reasons: tuple[Reason, ...] | UnsetType = UNSET
 
 
-def problem(error: Exception) -> Problem:
-    """The error as an operator is told it."""
+def problem(error: Exception, request_id: str | None = None) -> Problem:
+    """The error as an operator is told it; what is for the log is found there by the request."""
     code = _code(error)
     return Problem(
         title=code.replace("_", " ").capitalize(),
         status=statuses(error).operator,
-        detail=str(error) if isinstance(error, MdsvcError | Stale) else _UNFORESEEN,
+        detail=str(error) if isinstance(error, MdsvcError | Stale) else _unforeseen(request_id),
         code=code,
+        field=_field(error) or UNSET,
         reasons=error.reasons if isinstance(error, DoesNotFit | CannotStay) else UNSET,
     )
 
 
-_UNFORESEEN = "something went wrong that was not foreseen; the server's log says what"
+def _unforeseen(request_id: str | None) -> str:
+    what = "something went wrong that was not foreseen; the server's log says what"
+    return f"{what}, as request {request_id}" if request_id else what
+
+
+def _field(error: Exception) -> str | None:
+    if isinstance(error, InvalidRequest):
+        return error.key
+    return error.field if isinstance(error, BadInput) else None
 
 
 def _code(error: Exception) -> Code:
@@ -94,8 +117,11 @@ def _code(error: Exception) -> Code:
     return "unavailable" if isinstance(error, Stale) else "internal"
 
 
-def log_fault(log: logging.Logger, what: str, error: Exception) -> None:
+def log_fault(
+    log: logging.Logger, what: str, error: Exception, request_id: str | None = None
+) -> None:
     """One line that says what went wrong while doing what; where in the code, only at debug."""
     kind = "" if isinstance(error, MdsvcError | Stale) else f"{type(error).__name__}: "
-    log.error("%s: %s", one_line(what), one_line(f"{kind}{error}"))
+    which = f" [{request_id}]" if request_id else ""
+    log.error("%s: %s%s", one_line(what), one_line(f"{kind}{error}"), which)
     log.debug("%s", one_line(what), exc_info=error)

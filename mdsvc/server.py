@@ -7,14 +7,24 @@ import logging
 import os
 import signal
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiohttp import web
 
 from mdsvc.app import guest_app, open_store, operator_app
+from mdsvc.errors import BadInput
 from mdsvc.listening.connections import Runner
-from mdsvc.listening.sockets import Listen, listen
+from mdsvc.listening.sockets import (
+    Listen,
+    UnixListen,
+    is_local,
+    listen,
+    parse_listen,
+    removed_in_the_end,
+)
+from mdsvc.listening.tls import Tls
 from mdsvc.settings import Settings
 from mdsvc.store import Store
 
@@ -23,6 +33,9 @@ _IDLE_SECONDS = 15
 
 _SHUTDOWN_SECONDS = 1
 """For how long a guest's request may go on after SIGTERM; aiohttp waits twice as long in all."""
+
+_GUEST_MODE = 0o666
+"""Of a guests' Unix socket: what a guest's requests are signed with says whose they are."""
 
 _log = logging.getLogger(__name__)
 
@@ -50,12 +63,60 @@ async def listeners(settings: Settings, store: Store) -> AsyncIterator[list[str]
     async with AsyncExitStack() as stack:
         guests = await _runner(stack, guest_app(store, settings))
         for text in settings.guest:
-            sock = listen(Listen.parse(text), settings.netns)
-            lines.append(f"guests: http://{await _site(guests, sock)} ({settings.identity})")
-        operator = await _runner(stack, operator_app(store))
-        sock = listen(Listen.parse(settings.operator))
-        lines.append(f"operator: http://{await _site(operator, sock)}")
+            sock = _listen(stack, parse_listen(text, mode=_GUEST_MODE), settings.netns)
+            lines.append(f"guests: {await _site(guests, sock)} ({settings.identity})")
+        lines.append(f"operator: {await _operator(stack, settings, store)}")
         yield lines
+
+
+async def _operator(stack: AsyncExitStack, settings: Settings, store: Store) -> str:
+    """Where the operator's listener is. Raises BadInput where it would be open to others."""
+    tls = _tls(settings)
+    sock = _listen(stack, parse_listen(settings.operator))
+    if not is_local(sock):
+        await _check_guarded(settings, store)
+    runner = await _runner(stack, operator_app(store, settings, is_local=is_local(sock)))
+    if tls:
+        _reload_on_sighup(stack, tls)
+    return await _site(runner, sock, tls.context if tls else None)
+
+
+async def _check_guarded(settings: Settings, store: Store) -> None:
+    where = f"operator: {settings.operator} can be reached from other machines"
+    if not await store.bearers():
+        expected = "expected a token to exist; make one: mdsvc token create NAME"
+        raise BadInput(f"{where}: {expected}; or listen on 127.0.0.1 or unix:/PATH")
+    if not settings.tls_certificate:
+        _log.warning("%s, and tokens reach it unencrypted: there is no tls_certificate", where)
+
+
+def _tls(settings: Settings) -> Tls | None:
+    if settings.tls_certificate is None:
+        if settings.tls_key:
+            raise BadInput("tls_certificate: expected a certificate, as there is a tls_key")
+        return None
+    return Tls(settings.tls_certificate, settings.tls_key)
+
+
+def _reload_on_sighup(stack: AsyncExitStack, tls: Tls) -> None:
+    def reload() -> None:
+        try:
+            tls.reload()
+            _log.info("SIGHUP: the certificate is read anew")
+        except BadInput as error:
+            _log.error("SIGHUP: %s; going on with the certificate that was there", error)
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    stack.callback(loop.remove_signal_handler, signal.SIGHUP)
+
+
+def _listen(
+    stack: AsyncExitStack, where: Listen | UnixListen, netns: str | None = None
+) -> socket.socket:
+    sock = listen(where, netns)
+    stack.enter_context(removed_in_the_end(sock))
+    return sock
 
 
 async def _runner(stack: AsyncExitStack, app: web.Application) -> Runner:
@@ -65,17 +126,20 @@ async def _runner(stack: AsyncExitStack, app: web.Application) -> Runner:
         shutdown_timeout=_SHUTDOWN_SECONDS,
         auto_decompress=False,  # a password is kept as it was sent
         access_log=logging.getLogger("mdsvc.access"),
-        access_log_format='%a "%r" %s %b %Tf',
+        access_log_format='%a "%r" %s %b %Tf %{X-Request-ID}o',
     )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     return runner
 
 
-async def _site(runner: Runner, sock: socket.socket) -> Listen:
-    await web.SockSite(runner, sock).start()
+async def _site(runner: Runner, sock: socket.socket, context: ssl.SSLContext | None = None) -> str:
+    """Answer there; where that is, as a URL or ``unix:/PATH``."""
+    await web.SockSite(runner, sock, ssl_context=context).start()
+    if sock.family == socket.AF_UNIX:
+        return str(UnixListen(sock.getsockname()))
     address, port = sock.getsockname()[:2]
-    return Listen(address, port)
+    return f"{'https' if context else 'http'}://{Listen(address, port)}"
 
 
 def _notify(state: str) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from mdsvc.errors import BadInput
 from mdsvc.forms import check_plain, explain
 from mdsvc.instance import VersionList
-from mdsvc.listening.sockets import Listen
+from mdsvc.listening.sockets import parse_listen
 from mdsvc.policy.unknown_keys import UnknownKeys
 from mdsvc.versions import CpusFormat
 
@@ -24,6 +24,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     store: str = "sqlite:///mdsvc.db"
     guest: tuple[str, ...] = ("127.0.0.1:8775",)
     operator: str = "127.0.0.1:8776"
+    operator_names: tuple[str, ...] = ()
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
     identity: Literal["address", "neutron"] = "address"
     network: str | None = None
     netns: str | None = None
@@ -38,7 +41,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     def __post_init__(self) -> None:
         for field, texts in (("guest", self.guest), ("operator", (self.operator,))):
             for text in texts:
-                Listen.parse(text, field)
+                parse_listen(text, field)
         if self.identity == "neutron" and not self.shared_secret:
             raise ValueError("shared_secret: expected a secret, as identity is neutron")
         if "" in self.shared_secret:
@@ -89,7 +92,7 @@ def _convert(values: Mapping[str, Any], sources: Mapping[str, str]) -> Settings:
     lists = {
         field: [part.strip() for part in value.split(",")] if isinstance(value, str) else value
         for field, value in values.items()
-        if field in ("guest", "shared_secret")
+        if field in ("guest", "operator_names", "shared_secret")
     }
     given = {**values, **lists}
     try:
@@ -100,7 +103,7 @@ def _convert(values: Mapping[str, Any], sources: Mapping[str, str]) -> Settings:
     except BadInput as error:
         message = str(error)
     except msgspec.ValidationError as error:
-        message = explain(error, given, Settings, _read)
+        message = str(explain(error, given, Settings, _read))
     field = re.match(r"[^:.\[]*", message)[0]  # type: ignore[index]  # matches always
     raise BadInput(sources.get(field, field) + message[len(field) :]) from None
 

@@ -94,10 +94,10 @@ class HostCell(Form, frozen=True, dict=True):
     memory_mb: Count
     socket: CellId | None = None
     siblings: tuple[CpuSet, ...] = ()
-    split: CpuSet = EMPTY
+    split: CpuSet = msgspec.field(default_factory=CpuSet)
     l3: Annotated[tuple[CpuSet, ...], msgspec.Meta(max_length=MAX_L3)] = ()
     pages: tuple[PagePool, ...] = ()
-    pinned: CpuSet = EMPTY
+    pinned: CpuSet = msgspec.field(default_factory=CpuSet)
     shared_used: Count = 0
     memory_used_mb: Count = 0
 
@@ -211,8 +211,8 @@ class Host(Form, frozen=True, dict=True):
 
     name: HostName
     cells: Annotated[tuple[HostCell, ...], msgspec.Meta(max_length=MAX_CELLS)]
-    cpu_shared_set: CpuSet = EMPTY
-    cpu_dedicated_set: CpuSet = EMPTY
+    cpu_shared_set: CpuSet = msgspec.field(default_factory=CpuSet)
+    cpu_dedicated_set: CpuSet = msgspec.field(default_factory=CpuSet)
     service_version: Annotated[int, msgspec.Meta(ge=1, le=2**31)] = MIXED_SERVICE_VERSION
     cpu_allocation_ratio: Ratio = 16.0
     ram_allocation_ratio: Ratio = 1.0

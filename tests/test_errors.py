@@ -16,7 +16,7 @@ from mdsvc.forms import to_json
 PUBLISHED = {
     *("bad_input", "invalid_request", "unauthorized", "forbidden", "not_found"),
     *("method_not_allowed", "conflict", "does_not_fit", "precondition_failed", "too_large"),
-    *("unavailable", "internal"),
+    *("unavailable", "internal", "unsupported_media_type"),
 }
 
 

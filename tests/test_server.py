@@ -109,7 +109,8 @@ async def start(url: str) -> AsyncIterator[Start]:
                 log.append(line.decode().rstrip("\n"))
         ports = [int(m[1]) for line in log if (m := re.search(r"http://\S+:(\d+)", line))]
         wires = [Wire(port) for port in ports]
-        return Running(process, log, wires[:-1], wires[-1], ports)
+        operator = Wire(ports[-1], "127.0.0.1")
+        return Running(process, log, wires[:-1], operator, ports)
 
     yield it
     for process in started:

@@ -19,6 +19,9 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "store": ("sqlite:///a.db", "sqlite:////b.db", "postgresql://c"),
     "guest": ("10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"),
     "operator": ("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"),
+    "operator_names": ("a", "b", "c"),
+    "tls_certificate": ("/a", "/b", "/c"),
+    "tls_key": ("/a", "/b", "/c"),
     "network": ("a", "b", "c"),
     "netns": ("a", "b", "c"),
     "shared_secret": ("a", "b", "c"),
@@ -31,7 +34,7 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
 }
 """Of each setting three values: for the file, the environment and the flag."""
 
-LISTS = ("guest", "shared_secret")
+LISTS = ("guest", "operator_names", "shared_secret")
 
 
 def toml(tmp_path: Path, text: str | bytes) -> Path:

@@ -1,87 +1,61 @@
-"""What an operator may ask over HTTP: for now, whether the server lives and is ready."""
+"""The operator's door: its application, made of the table of routes. A handler is: body, one use
+case, answer.
+"""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from functools import partial
+from typing import Any
 
 from aiohttp import web
 
-from mdsvc.errors import BadInput, MethodNotAllowed, NotFound, TooLarge, Unavailable
-from mdsvc.forms import to_json
-from mdsvc.problems import RETRY_SECONDS, log_fault, problem
+from mdsvc.access import Access
+from mdsvc.access.addressed import check_host
+from mdsvc.api.boundary import CALLER, boundary, prepare
+from mdsvc.api.dispatch import serve
+from mdsvc.api.route import Backend
+from mdsvc.api.routes import ROUTES
+from mdsvc.policy.unknown_keys import UnknownKeys
 from mdsvc.store import Store
 
-Handler = Callable[[Store, web.Request], Awaitable[web.StreamResponse]]
-
-_log = logging.getLogger(__name__)
+__all__ = ["ROUTES", "application"]
 
 
-async def _healthz(_store: Store, _request: web.Request) -> web.StreamResponse:
-    return web.json_response({"status": "ok"})
+def application(
+    store: Store, access: Access, unknown_keys: UnknownKeys = "warn", names: Collection[str] = ()
+) -> web.Application:
+    """The table on this store. ``names`` are what the listener is called beside its address."""
+    backend = Backend(store, ROUTES, unknown_keys)
+    app = web.Application(middlewares=[boundary, _door(access, names)])
+    for route in ROUTES:
+        handler = partial(serve, backend, route)
+        resource = app.router.add_resource(route.path)
+        resource.add_route(route.method, handler)
+        if route.method == "GET":
+            resource.add_route("HEAD", handler)
+    app.on_response_prepare.append(prepare)
 
+    async def close(_app: web.Application) -> None:
+        await access.close()
 
-async def _readyz(store: Store, _request: web.Request) -> web.StreamResponse:
-    try:
-        await store.ready()
-    except Exception as error:  # whatever a database raises means the same here
-        raise Unavailable(f"the store does not answer: {error}") from error
-    return web.json_response({"status": "ready"})
-
-
-ROUTES: tuple[tuple[str, str, Handler], ...] = (
-    ("GET", "/healthz", _healthz),
-    ("GET", "/readyz", _readyz),
-)
-
-
-def application(store: Store) -> web.Application:
-    """The table on this store, with the boundary that no error passes."""
-
-    def bound(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        async def call(request: web.Request) -> web.StreamResponse:
-            return await handler(store, request)
-
-        return call
-
-    app = web.Application(middlewares=[_boundary])
-    app.add_routes([web.route(method, path, bound(handler)) for method, path, handler in ROUTES])
+    app.on_cleanup.append(close)
     return app
 
 
-@web.middleware
-async def _boundary(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Whatever goes wrong is a problem document; what is the server's fault is logged too."""
-    try:
+def _door(access: Access, names: Collection[str]) -> Any:
+    """Who may ask, of what is there. Probes always may."""
+    is_open = {route.path for route in ROUTES if route.is_open}
+
+    @web.middleware
+    async def door(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        is_there = request.match_info.http_exception is None
+        if is_there and request.path not in is_open:
+            address = request.transport and request.transport.get_extra_info("sockname")
+            check_host(request.headers.get("Host"), address, names)
+            request[CALLER] = await access.caller(request.headers)
         return await handler(request)
-    except web.HTTPException as refusal:
-        return _problem(request, _ours(request, refusal))
-    except Exception as error:  # noqa: BLE001  # nothing falls through, and nothing is hidden
-        return _problem(request, error)
 
-
-def _ours(request: web.Request, refusal: web.HTTPException) -> Exception:
-    """What aiohttp refuses by itself, as an error of ours."""
-    match refusal:
-        case web.HTTPNotFound():
-            return NotFound(f"there is no {request.path}")
-        case web.HTTPMethodNotAllowed():
-            return MethodNotAllowed(sorted(refusal.allowed_methods))
-        case web.HTTPRequestEntityTooLarge():
-            return TooLarge(str(refusal.text))
-        case _:
-            return BadInput(str(refusal.text)) if refusal.status < 500 else refusal
-
-
-def _problem(request: web.Request, error: Exception) -> web.Response:
-    body = problem(error)
-    headers = {"Content-Type": "application/problem+json"}
-    if body.status >= 500:
-        log_fault(_log, f"{request.method} {request.path}", error)
-    if body.status == 503:
-        headers["Retry-After"] = str(RETRY_SECONDS)
-    if isinstance(error, MethodNotAllowed):
-        headers["Allow"] = ", ".join(error.allowed)
-    return web.Response(body=to_json(body), status=body.status, headers=headers)
+    return door

@@ -20,10 +20,13 @@ COMMANDS = {
     "completion": "Print the script that completes mdsvc's arguments in your shell.",
     "db": "Look after the store's database.",
     "demo": "See it work: real hosts, guests placed, and a real cloud-init that learns its CPUs.",
+    "doctor": "Replay real guests' boots against a metadata service, and say what each learns "
+    "of its CPUs.",
     "fit": "Answer what-if questions: JSON lines in, one JSON line out for each.",
     "host": "Register hosts, and see what is used of them.",
     "instance": "Place guests, and see where they are.",
     "serve": "Run the server until SIGTERM.",
+    "token": "Tokens for the operator's API.",
 }
 
 

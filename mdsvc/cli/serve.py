@@ -22,8 +22,19 @@ from mdsvc.terminal.console import examples, settings, store_option
     )
 )
 @store_option
-@click.option("--guest", multiple=True, metavar="ADDR:PORT", help="Where guests ask; repeatable.")
-@click.option("--operator", metavar="ADDR:PORT", help="Where operators and monitoring ask.")
+@click.option(
+    "--guest",
+    multiple=True,
+    metavar="ADDR:PORT",
+    help="Where guests ask, or unix:/PATH; repeatable.",
+)
+@click.option(
+    "--operator", metavar="ADDR:PORT", help="Where operators and monitoring ask, or unix:/PATH."
+)
+@click.option(
+    "--tls-certificate", metavar="FILE", help="The operators' listener speaks TLS; read at SIGHUP."
+)
+@click.option("--tls-key", metavar="FILE", help="Its key, where that is in a file of its own.")
 @click.option("--identity", type=click.Choice(["address", "neutron"]), help="How to know a guest.")
 @click.option("--network", metavar="NAME", help="The network that the guest listener is on.")
 @click.option("--netns", metavar="NAME", help="Listen for guests in this network namespace.")

@@ -22,6 +22,10 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.004, 0.1
 """Seconds between one loss and the next try: twice as long each time, and somewhere in between."""
 
 
+def anyhow(_now: object) -> None:
+    """The condition that always holds: a change is made whatever is stored now."""
+
+
 async def in_transaction(store: Store, use_case: Callable[[Transaction], Awaitable[T]]) -> T:
     """Run a use case in one transaction. Raises what ``persist`` raises."""
 

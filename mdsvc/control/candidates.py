@@ -104,6 +104,11 @@ class Candidates:
         """Rank what was seen, beside the event loop."""
         return cls(seen, await asyncio.to_thread(rank, seen.hosts, seen.request))
 
+    @property
+    def hosts(self) -> Sequence[Host]:
+        """Those that were looked at, as they were then."""
+        return self._seen.hosts
+
     async def best(self, tx: Transaction) -> tuple[Host, Layout]:
         """The best host as it is in this transaction, with the layout on it. Raises DoesNotFit.
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 from msgspec import structs
 
-from mdsvc.control import in_snapshot, in_transaction
+from mdsvc.control import anyhow, in_snapshot, in_transaction
 from mdsvc.control.known import known_host
 from mdsvc.cpuset import CpuSet
 from mdsvc.errors import BadInput, Conflict
@@ -39,19 +39,27 @@ class Replaced(msgspec.Struct, frozen=True):
 
     host: Host
     renewed: tuple[PlacedInstance, ...] = ()
+    is_new: bool = False
 
 
-async def replace_host(store: Store, host: Host, keeps: Collection[str] = ()) -> Replaced:
+async def replace_host(
+    store: Store,
+    host: Host,
+    keeps: Collection[str] = (),
+    check: Callable[[Host | None], None] = anyhow,
+) -> Replaced:
     """Register a host, or describe one anew: its guests stay as they are (R26), and of its fields
     those that it ``keeps``.
 
     Use that is given is not looked at, so that what was read of a host can be given back changed.
-    Raises CannotStay, which names each guest that does not fit it so.
+    Raises CannotStay, which names each guest that does not fit it so, and what ``check`` raises of
+    the host as it is registered.
     """
     host = host.without_use()
 
     async def use_case(tx: Transaction) -> Replaced:
         registered = await tx.get_host(host.name)
+        check(registered)
         if registered is None:
             return await _register(tx, host)
         kept = {field: getattr(registered, field) for field in keeps}
@@ -83,7 +91,7 @@ async def replace_found_host(
 
 async def _register(tx: Transaction, host: Host) -> Replaced:
     await tx.add_host(host)
-    return Replaced(host)
+    return Replaced(host, is_new=True)
 
 
 async def _replace(tx: Transaction, registered: Host, after: Host) -> Replaced:
@@ -115,11 +123,11 @@ def _check_kept(
             raise Conflict(f"host {after.name}: {expected} {gone} are not among those found")
 
 
-async def remove_host(store: Store, name: str) -> None:
-    """Forget a host that has no guests."""
+async def remove_host(store: Store, name: str, check: Callable[[Host], None] = anyhow) -> None:
+    """Forget a host that has no guests. Raises what ``check`` raises of it."""
 
     async def use_case(tx: Transaction) -> None:
-        await known_host(tx, name)
+        check(await known_host(tx, name))
         guests = await tx.list_instances(name)
         if guests:
             raise Conflict(

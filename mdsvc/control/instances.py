@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from mdsvc.control import in_snapshot, in_transaction
+from mdsvc.control import anyhow, in_snapshot, in_transaction
 from mdsvc.control.candidates import Candidates, Seen, look, with_candidates
 from mdsvc.control.known import known_host, known_instance
 from mdsvc.errors import Conflict, NotFound
@@ -44,15 +44,18 @@ async def create_instance(
     return await with_candidates(store, look_anew, use_case)
 
 
-async def change_instance(store: Store, instance: Instance) -> PlacedInstance:
+async def change_instance(
+    store: Store, instance: Instance, check: Callable[[PlacedInstance], None] = anyhow
+) -> PlacedInstance:
     """Describe a guest anew, in all that is no CPU business: where it is stays as it is.
 
     What is the same already is not written. Raises Conflict where flavor or image is another, and
-    where an address is another guest's.
+    where an address is another guest's; and what ``check`` raises of the guest as it is stored.
     """
 
     async def use_case(tx: Transaction) -> PlacedInstance:
         guest = await known_instance(tx, instance.uuid)
+        check(guest)
         _check_same(guest, instance)
         described = place_instance(instance, guest.host, guest.layout, guest.generation)
         if described == guest:
@@ -65,11 +68,14 @@ async def change_instance(store: Store, instance: Instance) -> PlacedInstance:
     return await in_transaction(store, use_case)
 
 
-async def delete_instance(store: Store, uuid: str) -> None:
-    """Remove a guest, and its use from its host."""
+async def delete_instance(
+    store: Store, uuid: str, check: Callable[[PlacedInstance], None] = anyhow
+) -> None:
+    """Remove a guest, and its use from its host. Raises what ``check`` raises of it."""
 
     async def use_case(tx: Transaction) -> None:
         placed = await known_instance(tx, uuid)
+        check(placed)
         host = await tx.get_host(placed.host)
         if host is not None:
             await tx.update_host(remove(host, placed.layout, placed.flavor))

@@ -7,6 +7,7 @@ the same, whatever else of flavor and image changes, it keeps its CPUs.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -17,14 +18,16 @@ from mdsvc.control.candidates import Candidates, NoHost, Seen, look, with_candid
 from mdsvc.control.fleet import look_at_fleet
 from mdsvc.control.known import known_host, known_instance
 from mdsvc.control.moves import settle
-from mdsvc.errors import BadInput, DoesNotFit, InvalidRequest
+from mdsvc.errors import BadInput, DoesNotFit, InvalidRequest, Reason
 from mdsvc.instance import Content, PlacedInstance
 from mdsvc.layout import fit
+from mdsvc.placing.choice import of_host
 from mdsvc.placing.usage import place, remove
 from mdsvc.policy import unknown_keys as keys
 from mdsvc.policy.flavor import Flavor, Image, request
 from mdsvc.policy.unknown_keys import UnknownKeys
 from mdsvc.store import Snapshot, Store, Transaction
+from mdsvc.topology import Host
 
 
 async def resize_instance(
@@ -48,8 +51,6 @@ async def resize_instance(
         return await with_candidates(store, resize.look_elsewhere, resize.move)
     except NoHost:
         raise outcome from None
-    except DoesNotFit as elsewhere:
-        raise _nowhere(outcome, elsewhere) from None
 
 
 class _Resize(msgspec.Struct, frozen=True):
@@ -80,18 +81,27 @@ class _Resize(msgspec.Struct, frozen=True):
         if isinstance(outcome, PlacedInstance):
             return outcome
         guest = await known_instance(tx, self.uuid)
-        return await settle(tx, guest, self._of(guest), *await candidates.best(tx))
+        try:
+            there, layout = await candidates.best(tx)
+        except DoesNotFit as elsewhere:
+            raise _nowhere(outcome, guest.host, elsewhere, candidates.hosts) from None
+        return await settle(tx, guest, self._of(guest), there, layout)
 
     def _of(self, guest: PlacedInstance) -> PlacedInstance:
         image = guest.image if self.image is None else self.image
         return replace(guest, flavor=self.flavor, image=image)
 
 
-def _nowhere(at_home: DoesNotFit, elsewhere: DoesNotFit) -> DoesNotFit:
-    return DoesNotFit(
-        "fits neither on its own host nor on another one",
-        lambda: (*at_home.reasons, *elsewhere.reasons),
-    )
+def _nowhere(
+    at_home: DoesNotFit, home: str, elsewhere: DoesNotFit, others: Sequence[Host]
+) -> DoesNotFit:
+    """Its own host's reasons come first; of a single other one they do not name it yet."""
+
+    def reasons() -> list[Reason]:
+        named = [r if r.host else of_host(others[0].name, r) for r in elsewhere.reasons]
+        return [*(of_host(home, reason) for reason in at_home.reasons), *named]
+
+    return DoesNotFit("fits neither on its own host nor on another one", reasons)
 
 
 async def rebuild_instance(
@@ -107,12 +117,11 @@ async def rebuild_instance(
     CPUs stay, unless the image changes what is asked of the host: then it is fitted anew there.
     Raises BadInput, InvalidRequest, DoesNotFit, and Conflict (R17): then nothing has changed.
     """
+    keys.check(None, image, unknown_keys)
 
     async def use_case(tx: Transaction) -> PlacedInstance:
-        guest = await known_instance(tx, uuid)
-        after = guest
+        guest = after = await known_instance(tx, uuid)
         if image is not None:
-            keys.check(guest.flavor, image, unknown_keys)
             after = replace(after, image=image)
         if user_data is not UNSET:
             after = _with_user_data(after, user_data)

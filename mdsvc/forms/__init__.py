@@ -7,6 +7,7 @@ strictly by msgspec: unknown keys, missing keys and wrong types are errors that 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from math import isfinite
 from typing import Any, TypeVar
@@ -18,7 +19,7 @@ from mdsvc.cpuset import CpuSet
 from mdsvc.errors import BadInput
 from mdsvc.forms.faults import explain
 from mdsvc.forms.rules import Check, checker
-from mdsvc.forms.words import CPU_SET, instead, join, shown
+from mdsvc.forms.words import CPU_SET, fault, instead, join, shown
 
 __all__ = [
     "Form",
@@ -27,6 +28,7 @@ __all__ = [
     "from_builtins",
     "from_json",
     "from_store",
+    "from_texts",
     "shown",
     "to_builtins",
     "to_json",
@@ -66,6 +68,26 @@ def from_builtins(data: Any, kind: type[T]) -> T:
     return value
 
 
+def from_texts(texts: Mapping[str, str], kind: type[T]) -> T:
+    """Read what was given as texts by name, as in a query: a number is one that is spelled out.
+
+    Raises BadInput.
+    """
+    check_plain(texts)
+    try:
+        value: T = _convert_texts(texts, kind)
+    except msgspec.ValidationError as error:
+        raise explain(error, texts, kind, _convert_texts) from None
+    check: Check | None = checker(kind)  # type: ignore[arg-type]  # types can be hashed
+    if check:
+        check(value, "")
+    return value
+
+
+def _convert_texts(texts: Any, kind: Any) -> Any:
+    return msgspec.convert(texts, kind, strict=False, dec_hook=_decode)
+
+
 def from_store(data: Any, kind: type[T]) -> T:
     """Read what was input once: of its type, by the rules of its day. Raises BadInput.
 
@@ -76,7 +98,7 @@ def from_store(data: Any, kind: type[T]) -> T:
     try:
         value: T = _convert(data, kind)
     except msgspec.ValidationError as error:
-        raise BadInput(explain(error, data, kind, _convert)) from None
+        raise explain(error, data, kind, _convert) from None
     return value
 
 
@@ -122,7 +144,7 @@ def check_plain(data: Any, path: str = "", depth: int = MAX_DEPTH) -> None:
     """
     expected = _expected(data)
     if expected:
-        raise BadInput(f"{path or 'document'}: expected {expected}")
+        raise fault(path, f"expected {expected}")
     if isinstance(data, dict | list | tuple):
         if not depth:
             raise BadInput(f"this JSON document is nested deeper than {MAX_DEPTH} levels")

@@ -14,7 +14,8 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import inspect
 
-from mdsvc.forms.words import expected, instead, join
+from mdsvc.errors import BadInput
+from mdsvc.forms.words import between_fields, expected, fault, instead, join
 
 Convert = Callable[[Any, Any], object]
 """Reads a document as a value of a type, or raises msgspec's ValidationError."""
@@ -22,38 +23,37 @@ Convert = Callable[[Any, Any], object]
 _LOCATED = re.compile(r"(?s)(?P<what>.*) - at `(?P<of_key>key` in `)?\$(?P<path>.*)`")
 _STEP = re.compile(r"\.(?P<field>\w+)|\[(?P<index>\d+)\]|(?P<entry>\[\.\.\.\])")
 _FIELD = re.compile(r"(?s)Object (?:missing required field|contains unknown field) `(?P<name>.*)`")
-_NESTED = re.compile(r"(?s)(?P<field>[a-z_]\S*?): (?P<what>.*)")
 _OF_TYPE = ("Expected `", "Integer value out of range")
 
 
-def explain(error: msgspec.ValidationError, data: Any, kind: Any, convert: Convert) -> str:
-    """The message for what ``convert(data, kind)`` has refused, as in ``meta.a: expected text``."""
+def explain(error: msgspec.ValidationError, data: Any, kind: Any, convert: Convert) -> BadInput:
+    """The error for what ``convert(data, kind)`` has refused, as in ``meta.a: expected text``."""
     located = _LOCATED.fullmatch(str(error))
     what, steps = (located["what"], located["path"]) if located else (str(error), "")
     path = ""
     for step in _STEP.finditer(steps):
         if tags := _tags(kind, step["field"]):
-            return f"{join(path, step['field'])}: expected one of {', '.join(tags)}"
+            return fault(join(path, step["field"]), f"expected one of {', '.join(tags)}")
         key, data, kind = _follow(data, kind, step, convert)
         path = join(path, key)
     if located and located["of_key"]:
-        return f"{path or 'document'}: each key: expected {expected(_key_of(kind))}"
+        return fault(path, f"each key: expected {expected(_key_of(kind))}")
     return _located(path, what, data, inspect.type_info(kind))
 
 
-def _located(path: str, what: str, data: Any, kind: inspect.Type) -> str:
-    """The message for a value of which the path is known."""
+def _located(path: str, what: str, data: Any, kind: inspect.Type) -> BadInput:
+    """The error for a value of which the path is known."""
     if field := _FIELD.fullmatch(what):
         missing = what.startswith("Object missing")
         why = "required, but missing" if missing else "no such field is known here"
-        return f"{join(path, field['name'])}: {why}"
+        return fault(join(path, field["name"]), why)
     if what.startswith("Invalid "):  # not one of some words
         what = f"expected {expected(kind)}"
     elif what.startswith(_OF_TYPE):
         what = f"expected {expected(kind)}, got {instead(data, kind)}"
-    elif nested := _NESTED.fullmatch(what):
-        path, what = join(path, nested["field"]), nested["what"]
-    return f"{path or 'document'}: {what}"
+    else:
+        return between_fields(path, what)
+    return fault(path, what)
 
 
 def _follow(data: Any, kind: Any, step: re.Match[str], convert: Convert) -> tuple[Any, Any, Any]:

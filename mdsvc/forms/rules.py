@@ -14,8 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from mdsvc.errors import BadInput
-from mdsvc.forms.words import join, quoted
+from mdsvc.forms.words import between_fields, fault, join, quoted
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -55,7 +54,7 @@ def _said(kind: inspect.Metadata) -> Check | None:
 def _text(rule: Rule) -> Check:
     def check(value: Any, path: str) -> None:
         if isinstance(value, str) and not rule.pattern.fullmatch(value):
-            raise BadInput(f"{path}: expected {rule.words}, got {quoted(value)}")
+            raise fault(path, f"expected {rule.words}, got {quoted(value)}")
 
     return check
 
@@ -118,7 +117,7 @@ def _check_between(between: Callable[[Any], None], value: Any, path: str) -> Non
     try:
         between(value)
     except ValueError as error:
-        raise BadInput(f"{path}.{error}" if path else str(error)) from None
+        raise between_fields(path, str(error)) from None
 
 
 _CHECKERS: Mapping[type[inspect.Type], Callable[[Any], Check | None]] = {

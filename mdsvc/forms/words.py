@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from msgspec import inspect
 
 from mdsvc.cpuset import CpuSet
+from mdsvc.errors import BadInput
 
 
 def expected(kind: inspect.Type) -> str:
@@ -93,6 +95,20 @@ def _is_one(kind: inspect.Type, of: tuple[type[inspect.Type], ...]) -> bool:
     if isinstance(kind, inspect.UnionType):
         return any(_is_one(each, of) for each in kind.types)
     return isinstance(kind.type if isinstance(kind, inspect.Metadata) else kind, of)
+
+
+def fault(path: str, what: str) -> BadInput:
+    """What is wrong with what stands at a path, or with the whole document."""
+    return BadInput(f"{path or 'document'}: {what}", field=path or None)
+
+
+def between_fields(path: str, text: str) -> BadInput:
+    """What a value at a path finds wrong with itself, as in ``cells: expected at least one``."""
+    named = _NAMED.fullmatch(text)
+    return fault(join(path, named["field"]), named["what"]) if named else fault(path, text)
+
+
+_NAMED = re.compile(r"(?s)(?P<field>[a-z_]\S*?): (?P<what>.*)")
 
 
 def join(path: str, key: object) -> str:

@@ -5,11 +5,13 @@ A socket stays in the namespace it was made in, so one server can listen in many
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import msgspec
 from pyroute2 import netns
@@ -43,9 +45,35 @@ class Listen(msgspec.Struct, frozen=True):
         return f"{address}:{self.port}"
 
 
-def listen(where: Listen, namespace: str | None = None) -> socket.socket:
-    """A listening TCP socket, in the named namespace if one is given. Raises BadInput."""
+class UnixListen(msgspec.Struct, frozen=True):
+    """Where a listener is: the path of a Unix socket, and who may connect to it, as a file mode."""
+
+    path: str
+    mode: int = 0o600
+
+    @override
+    def __str__(self) -> str:
+        return f"{_UNIX}{self.path}"
+
+
+_UNIX = "unix:"
+
+
+def parse_listen(text: str, field: str = "address", mode: int = 0o600) -> Listen | UnixListen:
+    """Read ``unix:/PATH``, or what ``Listen.parse`` reads."""
+    if not text.startswith(_UNIX):
+        return Listen.parse(text, field)
+    path = text.removeprefix(_UNIX)
+    if not path.startswith("/") or path.endswith("/"):
+        raise ValueError(f"{field}: expected unix:/PATH, an absolute path, got {text!r}")
+    return UnixListen(path, mode)
+
+
+def listen(where: Listen | UnixListen, namespace: str | None = None) -> socket.socket:
+    """A listening socket, in the named namespace if one is given. Raises BadInput."""
     try:
+        if isinstance(where, UnixListen):
+            return _unix_socket(where)
         with _inside(namespace):
             return _socket(where)
     except (OSError, OverflowError, UnicodeError) as error:
@@ -69,6 +97,60 @@ def _socket(where: Listen) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def _unix_socket(where: UnixListen) -> socket.socket:
+    """A socket file that nobody listens on any more is replaced."""
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        if _is_stale(where.path):
+            Path(where.path).unlink()
+        before = os.umask(0o777 & ~where.mode)  # nobody else may connect before it has its mode
+        try:
+            sock.bind(where.path)
+        finally:
+            os.umask(before)
+        sock.listen(1024)
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _is_stale(path: str) -> bool:
+    if not Path(path).is_socket():
+        return False
+    with socket.socket(socket.AF_UNIX) as sock:
+        try:
+            sock.connect(path)
+        except ConnectionRefusedError:
+            return True
+    return False
+
+
+@contextmanager
+def removed_in_the_end(sock: socket.socket) -> Iterator[None]:
+    """Take a Unix socket's file along, unless another process has put its own there since."""
+    if sock.family != socket.AF_UNIX:
+        yield
+        return
+    file = Path(sock.getsockname())
+    made = file.stat()
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            if os.path.samestat(file.stat(), made):
+                file.unlink()
+
+
+def is_local(sock: socket.socket) -> bool:
+    """Whether only this machine can reach it."""
+    if sock.family == socket.AF_UNIX:
+        return True
+    address = sock.getsockname()[0].partition("%")[0]
+    return ipaddress.ip_address(address).is_loopback
 
 
 @contextmanager

@@ -85,13 +85,14 @@ def best(ranking: Sequence[Ranked], request: Request) -> tuple[Host, Layout]:
 def _all_reasons(ranking: Sequence[Ranked], request: Request) -> list[Reason]:
     """Each host's nearest reason, then each one's next."""
     placed = [
-        (place, _of_host(ranked.host, reason))
+        (place, of_host(ranked.host.name, reason))
         for ranked in ranking
         for place, reason in enumerate(ranked.reasons(request))
     ]
     return [reason for _, reason in sorted(placed, key=itemgetter(0))]
 
 
-def _of_host(host: Host, reason: Reason) -> Reason:
-    message = f"host {host.name}: {reason.message}"
-    return msgspec.structs.replace(reason, host=host.name, message=message)
+def of_host(name: str, reason: Reason) -> Reason:
+    """The reason as one among those of several hosts."""
+    message = f"host {name}: {reason.message}"
+    return msgspec.structs.replace(reason, host=name, message=message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -54,8 +55,10 @@ class Question(HostlessQuestion, frozen=True, kw_only=True):
     host: Host
 
 
-class PlacementQuestion(HostlessQuestion, frozen=True, kw_only=True):
-    """What this flavor and image, and the host if there is one, are to Placement."""
+class OpenQuestion(HostlessQuestion, frozen=True, kw_only=True):
+    """The same of a host that may be left out: of this one, or of those that are registered; and
+    what flavor, image and host are to Placement.
+    """
 
     host: Host | UnsetType = UNSET
 
@@ -129,29 +132,36 @@ _A = TypeVar("_A", Fits, PlacementAnswer, Fits | Refusal)
 
 def answer(line: bytes | str, unknown_keys: UnknownKeys = "warn") -> Fits | Refusal:
     """Whether it fits: a layout, or the error's name, message and reasons."""
+    return _answered(line, Question, _fitted, unknown_keys)
 
-    def fitted(question: Question) -> Fits:
-        return Fits(layout=fit(question.host, question.request))
 
-    return _answered(line, Question, fitted, unknown_keys)
+def _fitted(question: Question | OpenQuestion) -> Fits:
+    assert question.host, "where there is none, hosts are chosen among"
+    return Fits(layout=fit(question.host, question.request))
 
 
 def choice_answer(
     line: bytes | str, hosts: Sequence[Host], unknown_keys: UnknownKeys = "warn"
 ) -> Fits | Refusal:
     """The host chosen with the layout on it, and for each host what speaks for or against it."""
+    return _answered(line, HostlessQuestion, partial(choose_among, hosts=hosts), unknown_keys)
 
-    def chosen(question: HostlessQuestion) -> Fits | Refusal:
-        wanted = question.request
-        ranking = rank(hosts, wanted)
-        table = tuple(_host_answer(ranked, wanted) for ranked in ranking)
-        if not table or not table[0].fits:
-            none = DoesNotFit(f"fits on none of {len(hosts)} hosts", tuple)
-            return replace(_refusal(none), reasons=UNSET, hosts=table)
-        best = ranking[0]
-        return Fits(host=best.host.name, layout=best.layout(wanted), hosts=table)
 
-    return _answered(line, HostlessQuestion, chosen, unknown_keys)
+def choose_among(question: HostlessQuestion, hosts: Sequence[Host]) -> Fits | Refusal:
+    """The same for a question that is read already. Raises InvalidRequest."""
+    wanted = question.request
+    ranking = rank(hosts, wanted)
+    table = tuple(_host_answer(ranked, wanted) for ranked in ranking)
+    if not table or not table[0].fits:
+        none = DoesNotFit(f"fits on none of {len(hosts)} hosts", tuple)
+        return replace(_refusal(none), reasons=UNSET, hosts=table)
+    best = ranking[0]
+    return Fits(host=best.host.name, layout=best.layout(wanted), hosts=table)
+
+
+def host_answer(question: OpenQuestion, unknown_keys: UnknownKeys = "warn") -> Fits | Refusal:
+    """Whether it fits on the host that it names, for a question that is read already."""
+    return outcome(question, _fitted, unknown_keys)
 
 
 def _host_answer(ranked: Ranked, wanted: Request) -> HostAnswer:
@@ -165,10 +175,10 @@ def placement_answer(
     line: bytes | str, unknown_keys: UnknownKeys = "warn"
 ) -> PlacementAnswer | Refusal:
     """What the request and, where one is given, the host are to Placement (R16)."""
-    return _answered(line, PlacementQuestion, _placement, unknown_keys)
+    return _answered(line, OpenQuestion, _placement, unknown_keys)
 
 
-def _placement(question: PlacementQuestion) -> PlacementAnswer:
+def _placement(question: OpenQuestion) -> PlacementAnswer:
     asked_for, host = candidates(question.request, question.resource_keys), question.host
     return PlacementAnswer(
         query=asked_for.query,
@@ -189,10 +199,18 @@ def _answered(
         question = from_json(line, kind)
     except BadInput as error:
         return _refusal(error)
-    outcome: _A | Refusal
+    return outcome(question, ask, unknown_keys)
+
+
+def outcome(question: _Q, ask: Callable[[_Q], _A], unknown_keys: UnknownKeys) -> _A | Refusal:
+    """The answer to a question, or what is wrong with it, or why it does not fit."""
     try:
         keys.check(question.flavor, question.image, unknown_keys)
-        outcome = ask(question)
+        return replace(ask(question), warnings=question.warnings)
     except (InvalidRequest, DoesNotFit) as error:
-        outcome = _refusal(error)
-    return replace(outcome, warnings=question.warnings)
+        return refused(question, error)
+
+
+def refused(question: HostlessQuestion, error: InvalidRequest | DoesNotFit) -> Refusal:
+    """The answer where that is what came of the question."""
+    return replace(_refusal(error), warnings=question.warnings)

@@ -25,18 +25,19 @@ UnknownKeys = Literal["warn", "error"]
 """Whether they are told of, or refused."""
 
 
-def unknown(flavor: Flavor, image: Image | None = None) -> tuple[InvalidRequest, ...]:
+def unknown(flavor: Flavor | None, image: Image | None = None) -> tuple[InvalidRequest, ...]:
     """An error for each key of theirs that nobody knows, by key; the flavor's come first."""
+    specs = read.texts(flavor.extra_specs) if flavor else {}
     props = read.texts(image.properties) if image else {}
-    return (*_of_flavor(read.texts(flavor.extra_specs)), *_of_image(props))
+    return (*_of_flavor(specs), *_of_image(props))
 
 
-def warnings(flavor: Flavor, image: Image | None = None) -> tuple[str, ...]:
+def warnings(flavor: Flavor | None, image: Image | None = None) -> tuple[str, ...]:
     """The same in words, for whoever is only to be told."""
     return tuple(map(str, unknown(flavor, image)))
 
 
-def check(flavor: Flavor, image: Image | None, unknown_keys: UnknownKeys) -> None:
+def check(flavor: Flavor | None, image: Image | None, unknown_keys: UnknownKeys) -> None:
     """Raises InvalidRequest for the first of them, where they are errors."""
     for error in unknown(flavor, image) if unknown_keys == "error" else ():
         raise error

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from mdsvc.bearer import Bearer
 from mdsvc.instance import PlacedInstance
 from mdsvc.topology import Host
 
@@ -93,8 +94,24 @@ class Transaction(Snapshot, Protocol):
         """Remove a guest with its addresses and password; False when there is none."""
 
 
-class Store(GuestStore, Protocol):
-    """Both sides of one store."""
+class TokenStore(Protocol):
+    """What is kept of the operators' tokens. Raises Unavailable as ``GuestStore`` does."""
+
+    async def bearers(self) -> Sequence[Bearer]:
+        """Every token, by name."""
+
+    async def add_bearer(self, bearer: Bearer) -> bool:
+        """Store a new token; False when the name is taken."""
+
+    async def remove_bearer(self, name: str) -> bool:
+        """Remove a token; False when there is none of that name."""
+
+    async def note_bearer_used(self, name: str, at: int) -> None:
+        """Store when a token was used; nothing where it is gone."""
+
+
+class Store(GuestStore, TokenStore, Protocol):
+    """All sides of one store."""
 
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
         """Hosts and guests as they are now, for as long as the block lasts."""
@@ -104,6 +121,16 @@ class Store(GuestStore, Protocol):
 
         Nobody waits for the block, however long it takes: only its changes, at its end, are
         written under a lock.
+        """
+
+    async def list_hosts(self, after: str | None, limit: int) -> Sequence[Host]:
+        """So many hosts with their use at most, by name: those that follow the name ``after``."""
+
+    async def list_instances(
+        self, host: str | None, project_id: str | None, after: str | None, limit: int
+    ) -> Sequence[PlacedInstance]:
+        """So many guests at most, by UUID: those that follow ``after``, of one host and of one
+        project where these are named.
         """
 
     async def clear_password(self, uuid: str) -> bool:

@@ -34,11 +34,19 @@ class Reading(Protocol):
     async def hosts(self) -> Sequence[Stored[Host]]:
         """Every host."""
 
+    async def hosts_after(self, after: str | None, limit: int) -> Sequence[Stored[Host]]:
+        """So many hosts at most, of those whose names follow this one."""
+
     async def instance(self, uuid: str) -> Stored[PlacedInstance] | None:
         """One guest."""
 
     async def instances(self, host: str | None) -> Sequence[Stored[PlacedInstance]]:
         """Every guest, or every guest of one host."""
+
+    async def instances_after(
+        self, after: str | None, limit: int, *, host: str | None, project_id: str | None
+    ) -> Sequence[Stored[PlacedInstance]]:
+        """So many guests at most, of those whose UUIDs follow this one; of a host, of a project."""
 
     async def owner(self, ip: str, network: str) -> str | None:
         """The UUID of the guest with that address."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from mdsvc.bearer import Bearer
 from mdsvc.errors import NotFound
 from mdsvc.instance import PlacedInstance
 from mdsvc.store import Stale
@@ -50,12 +51,27 @@ class MemoryReading:
     async def hosts(self) -> Sequence[Stored[Host]]:
         return [stored for _, stored in sorted(self._tables().hosts.items())]
 
+    async def hosts_after(self, after: str | None, limit: int) -> Sequence[Stored[Host]]:
+        hosts = await self.hosts()
+        return [stored for stored in hosts if stored.value.name > (after or "")][:limit]
+
     async def instance(self, uuid: str) -> Stored[PlacedInstance] | None:
         return self._tables().instances.get(uuid)
 
     async def instances(self, host: str | None) -> Sequence[Stored[PlacedInstance]]:
         guests = sorted(self._tables().instances.items())
         return [stored for _, stored in guests if host in (None, stored.value.host)]
+
+    async def instances_after(
+        self, after: str | None, limit: int, *, host: str | None, project_id: str | None
+    ) -> Sequence[Stored[PlacedInstance]]:
+        guests = await self.instances(host)
+        return [
+            stored
+            for stored in guests
+            if stored.value.uuid > (after or "")
+            if project_id in (None, stored.value.project_id)
+        ][:limit]
 
     async def owner(self, ip: str, network: str) -> str | None:
         return self._tables().addresses.get((ip, network))
@@ -69,6 +85,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._tables = Tables()
+        self._bearers: dict[str, Bearer] = {}
 
     async def get_instance(self, uuid: str) -> PlacedInstance | None:
         stored = self._tables.instances.get(uuid)
@@ -90,6 +107,16 @@ class MemoryStore:
         self._tables = msgspec.structs.replace(self._tables, passwords=passwords)
         return True
 
+    async def list_hosts(self, after: str | None, limit: int) -> Sequence[Host]:
+        return [stored.value for stored in await self._reading().hosts_after(after, limit)]
+
+    async def list_instances(
+        self, host: str | None, project_id: str | None, after: str | None, limit: int
+    ) -> Sequence[PlacedInstance]:
+        reading = self._reading()
+        guests = await reading.instances_after(after, limit, host=host, project_id=project_id)
+        return [stored.value for stored in guests]
+
     async def clear_password(self, uuid: str) -> bool:
         passwords = dict(self._tables.passwords)
         cleared = passwords.pop(uuid, None) is not None
@@ -106,6 +133,19 @@ class MemoryStore:
         yield transaction
         if changes := transaction.changes():
             self._tables = _changed(self._tables, changes)
+
+    async def bearers(self) -> Sequence[Bearer]:
+        return [bearer for _, bearer in sorted(self._bearers.items())]
+
+    async def add_bearer(self, bearer: Bearer) -> bool:
+        return self._bearers.setdefault(bearer.name, bearer) is bearer
+
+    async def remove_bearer(self, name: str) -> bool:
+        return self._bearers.pop(name, None) is not None
+
+    async def note_bearer_used(self, name: str, at: int) -> None:
+        if bearer := self._bearers.get(name):
+            self._bearers[name] = msgspec.structs.replace(bearer, used_at=at)
 
     async def ready(self) -> None:
         """Memory always is."""

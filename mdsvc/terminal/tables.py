@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from rich import box
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from mdsvc.bearer import Listed
 from mdsvc.cpuset import CpuSet
 from mdsvc.instance import PlacedInstance
 from mdsvc.layout import Layout, LayoutCell
@@ -21,20 +22,24 @@ from mdsvc.terminal.words import (
     dedicated_free,
     memory,
     memory_used,
+    moment,
     of,
     page_size,
     plain,
     shared_limit,
     shared_used,
 )
-from mdsvc.topology import Host, HostCell
+from mdsvc.topology import MIXED_SERVICE_VERSION, Host, HostCell
 
 
 def hosts_table(hosts: Sequence[Host]) -> Printable:
     """One line a host: how much there is, and how much of it is in use."""
     if not hosts:
         return Printable("no hosts; `mdsvc host add FILE` registers one")
-    table = columns("host", ">cells", ">dedicated free", ">shared used", ">memory used", ">service")
+    states = {host.name: ", ".join(_states(host)) for host in hosts}
+    has_state = ["state"] if any(states.values()) else []
+    names = ("host", ">cells", ">dedicated free", ">shared used", ">memory used", ">service")
+    table = columns(*names, *has_state)
     for host in hosts:
         table.add_row(
             plain(host.name, "bold"),
@@ -43,8 +48,25 @@ def hosts_table(hosts: Sequence[Host]) -> Printable:
             of(shared_used(host), shared_limit(host, host.cells)),
             memory(memory_used(host), host.memory_mb),
             f"v{host.service_version}",
+            *[states[host.name] for _ in has_state],
         )
-    return Printable(table)
+    return Printable(table, *_held_back(hosts))
+
+
+def _states(host: Host) -> Iterable[str]:
+    if host.draining:
+        yield "draining"
+    if not host.knows_mixed:
+        yield "holds mixed guests back"
+
+
+def _held_back(hosts: Sequence[Host]) -> Sequence[RenderableType]:
+    """R17, in words: which hosts are in the way of mixed guests, and what they lack."""
+    old = [f"{host.name} ({host.service_version})" for host in hosts if not host.knows_mixed]
+    if not old:
+        return ()
+    expected = f"expected service version {MIXED_SERVICE_VERSION} or later of every host"
+    return "", plain(f"mixed guests are refused: {expected}, but not yet: {', '.join(old)}")
 
 
 def host_detail(host: Host) -> Printable:
@@ -59,6 +81,7 @@ def host_detail(host: Host) -> Printable:
         "cpu_allocation_ratio": f"{host.cpu_allocation_ratio:g}",
         "ram_allocation_ratio": f"{host.ram_allocation_ratio:g}",
         "packing": host.packing,
+        **({"draining": "yes, it takes no new guests"} if host.draining else {}),
         "guests without NUMA": f"{host.floating_vcpus} vCPUs, {host.floating_memory_mb} MiB",
     }
     table = columns(">cell", ">socket", "pCPUs", "cores", "free", ">shared!", ">memory!", ">pages!")
@@ -74,6 +97,28 @@ def host_detail(host: Host) -> Printable:
             _pages(cell),
         )
     return Printable(facts(described), "", table)
+
+
+def tokens_table(tokens: Sequence[Listed]) -> Printable:
+    """One line a token."""
+    if not tokens:
+        return Printable("no tokens; `mdsvc token create NAME` makes one")
+    table = columns("token", "may", "created", "last used")
+    for token in tokens:
+        may = "read" if token.read_only else "change everything"
+        used = "never" if token.used_at is None else moment(token.used_at)
+        table.add_row(plain(token.name, "bold"), may, moment(token.created_at), used)
+    return Printable(table)
+
+
+def left_to_move(host: Host, guests: Sequence[PlacedInstance]) -> Sequence[RenderableType]:
+    """Which guests a draining host still has; nothing for others."""
+    if not host.draining:
+        return ()
+    if not guests:
+        return "", plain("nothing is left to move: no guest is on it, and it takes no new ones")
+    left = f"left to move: {len(guests)}; `mdsvc host drain {host.name} --move` moves what fits"
+    return "", plain(f"{left} elsewhere"), instances_table(guests)
 
 
 def instances_table(instances: Sequence[PlacedInstance]) -> Printable:

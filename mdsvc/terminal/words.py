@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from math import floor
 
 from rich.cells import cell_len
@@ -77,3 +78,8 @@ def memory_used(host: Host) -> int:
 def dedicated_free(host: Host) -> int:
     """How many pCPUs of a host are free to be dedicated."""
     return sum(len(host.free(cell)) for cell in host.cells)
+
+
+def moment(at: int) -> str:
+    """Seconds since 1970 as a date and a time of day, in UTC."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -6,18 +6,26 @@ import asyncio
 import base64
 import gzip
 import json
+from collections import Counter
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from mdsvc.control.hosts import add_host
+from mdsvc.control.instances import create_instance
+from mdsvc.demo import sample
 from mdsvc.demo.guest import boot as boot_cloud_init
-from mdsvc.demo.network import METADATA_IPV4
+from mdsvc.demo.network import METADATA_IPV4, enter
 from mdsvc.errors import MdsvcError
+from mdsvc.forms import from_builtins
+from mdsvc.instance import Instance
 from mdsvc.server import listeners
 from mdsvc.settings import Settings
 from mdsvc.store.memory import MemoryStore
+from tests.cli.command import MDSVC
 from tests.cli.values import UUID, Json, flavor, guest
 from tests.cloudinit.conftest import HERE, MAC, Boot
 
@@ -283,3 +291,32 @@ async def test_nobody_s_guest_finds_no_metadata_and_does_not_wait(
     async with asyncio.timeout(30), listeners(settings, MemoryStore()):
         with pytest.raises(MdsvcError, match="cloud-init found no OpenStack metadata"):
             await boot_cloud_init(namespace, packages)
+
+
+async def test_the_doctor_asks_what_cloud_init_asks(
+    network: tuple[str, str], packages: Path, answers: list[tuple[str, int]]
+) -> None:
+    """IPv6 and the first probe aside, which cloud-init tries by both families."""
+    server, namespace = network
+    store = MemoryStore()
+    await add_host(store, sample.big_host())
+    form = guest(
+        key_pairs=KEYS,
+        user_data="x",
+        files=[{"path": "/x", "content": "x"}],
+        addresses=[{"network": "net-a", "ip": HERE.ip, "mac": MAC}],
+    )
+    await create_instance(store, from_builtins(form, Instance), None)
+    settings = Settings(guest=(f"{METADATA_IPV4}:80",), operator="127.0.0.1:0", netns=server)
+    async with asyncio.timeout(60), listeners(settings, store):
+        await boot_cloud_init(namespace, packages)
+        booted = Counter(answers)
+        answers.clear()
+        command = ("doctor", f"http://{METADATA_IPV4}", "--client", "cloud-init-22.4", "--json")
+        doctor = await asyncio.create_subprocess_exec(
+            MDSVC, *command, stdout=asyncio.subprocess.PIPE, preexec_fn=partial(enter, namespace)
+        )
+        report = json.loads((await doctor.communicate())[0])[0]
+    assert Counter(answers) == booted
+    assert report["works"]
+    assert report["requests"] == booted.total()

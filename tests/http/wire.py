@@ -43,8 +43,9 @@ class Reply:
 class Wire:
     """One server to ask; a new connection for each request, as guests do it."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, host: str = "metadata") -> None:
         self.port = port
+        self.host = host
 
     async def __call__(
         self,
@@ -61,8 +62,8 @@ class Wire:
         """
         sized = [("Content-Length", str(len(body)))] if body is not None else []
         lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {v}" for name, v in (*headers, *sized))]
-        head = "\r\n".join([*lines, ""]).encode("latin-1")
-        return await self.send(head + CLOSE + b"\r\n" + (body or b""), peer)
+        lines += [f"Host: {self.host}", "Connection: close", "", ""]
+        return await self.send("\r\n".join(lines).encode("latin-1") + (body or b""), peer)
 
     async def send(self, request: bytes, peer: str | None = None) -> Reply:
         """Send these bytes, and read until the server closes."""

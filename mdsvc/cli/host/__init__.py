@@ -9,10 +9,11 @@ from mdsvc.terminal.console import examples
 
 COMMANDS = {
     "add": "Register the host that FILE describes in JSON (- reads stdin).",
+    "drain": "Let host NAME take no new guests, and print it.",
     "import": "Register host NAME with the topology that libvirt or this machine's kernel reports.",
     "list": "List the hosts with their use.",
     "remove": "Forget a host that has no guests.",
-    "show": "Draw a host: which guest has which CPU.",
+    "show": "Draw a host: which guest has which CPU, and what a draining one has left to move.",
 }
 
 

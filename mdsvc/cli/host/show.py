@@ -15,6 +15,7 @@ from mdsvc.terminal.host_map import host_map
 @store_option
 @json_option
 def command(name: str) -> None:
-    """Draw a host: which guest has which CPU."""
+    """Draw a host: which guest has which CPU, and what a draining one has left to move."""
     shown, guests = use(lambda s: get_host(s, name))
-    show(shown, tables.host_detail(shown), host_map(shown, guests))
+    left = tables.left_to_move(shown, guests)
+    show(shown, tables.host_detail(shown), host_map(shown, guests), *left)

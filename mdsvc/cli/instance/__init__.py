@@ -14,8 +14,11 @@ COMMANDS = {
     "layout.",
     "delete": "Remove a guest, and free what it used.",
     "list": "List the guests with their CPUs.",
+    "migrate": "Move a guest to another host, and print it with its layout there.",
     "password": "Print the encrypted password that a guest has stored, byte for byte as it sent "
     "it.",
+    "rebuild": "Let a guest begin a new life, and print it with its layout.",
+    "resize": "Give a guest the flavor that FILE describes in JSON (- reads stdin), and print it.",
     "show": "Show a guest and its layout.",
     "xml": "Print a guest as a libvirt domain, pinned to where it is.",
 }

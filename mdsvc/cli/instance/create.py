@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
+from mdsvc.cli.instance.unknown import warned
 from mdsvc.control.instances import create_instance
 from mdsvc.forms import from_json
 from mdsvc.instance import Instance
-from mdsvc.policy.unknown_keys import warnings
 from mdsvc.terminal import tables
 from mdsvc.terminal.console import (
     INPUT,
@@ -19,8 +19,6 @@ from mdsvc.terminal.console import (
     show,
     store_option,
     strict_option,
-    tell,
-    unknown_keys,
     use,
 )
 
@@ -38,8 +36,7 @@ def command(file: Path, host_name: str | None) -> None:
 
     Keys of flavor and image that nobody knows are warned of on stderr.
     """
-    new, on_unknown = from_json(read(file), Instance), unknown_keys()
-    for text in warnings(new.flavor, new.image) if on_unknown == "warn" else ():
-        tell(f"warning: {text}")
+    new = from_json(read(file), Instance)
+    on_unknown = warned(new.flavor, new.image)
     placed = use(lambda s: create_instance(s, new, host_name, on_unknown))
     show(placed, tables.instance_detail(placed))

@@ -9,10 +9,16 @@ from mdsvc.terminal import tables
 from mdsvc.terminal.console import examples, json_option, show, store_option, use
 
 
-@click.command(epilog=examples("mdsvc instance list --json | jq -r '.[].uuid'"))
+@click.command(
+    epilog=examples(
+        "mdsvc instance list --json | jq -r '.[].uuid'",
+        "mdsvc instance list --host h1",
+    ),
+)
+@click.option("--host", metavar="NAME", help="Those on this host alone.")
 @store_option
 @json_option
-def command() -> None:
+def command(host: str | None) -> None:
     """List the guests with their CPUs."""
-    guests = use(list_instances)
+    guests = use(lambda s: list_instances(s, host))
     show(guests, tables.instances_table(guests))

@@ -18,8 +18,10 @@ from mdsvc.store.sql.engines import Engines
 from mdsvc.store.sql.errors import translated
 from mdsvc.store.sql.reading import GUEST_OF_UUID, SqlReading, caches
 from mdsvc.store.sql.tables import ADDRESSES, META, PASSWORDS
+from mdsvc.store.sql.tokens import SqlTokens
 from mdsvc.store.sql.writing import Packed, write
 from mdsvc.store.transaction import BufferedTransaction, ReadSnapshot
+from mdsvc.topology import Host
 
 _UUID: BindParameter[str] = bindparam("a_uuid")
 _IP: BindParameter[str] = bindparam("an_ip")
@@ -33,11 +35,11 @@ _CLEAR_PASSWORD = delete(PASSWORDS).where(PASSWORDS.c.uuid == _UUID)
 _VERSION = select(META.c.value)
 
 
-class SqlStore:
+class SqlStore(SqlTokens):
     """The ``Store`` in a SQL database. Made by ``open_sql``; ``close`` it in the end."""
 
     def __init__(self, engines: Engines) -> None:
-        self._engines = engines
+        super().__init__(engines)
         self._kept = caches()
 
     # ---- guests ----
@@ -93,6 +95,17 @@ class SqlStore:
             with translated():
                 async with self._engines.writes.begin() as connection:
                     await write(connection, packed)
+
+    async def list_hosts(self, after: str | None, limit: int) -> Sequence[Host]:
+        async with self._reading() as reading:
+            return [stored.value for stored in await reading.hosts_after(after, limit)]
+
+    async def list_instances(
+        self, host: str | None, project_id: str | None, after: str | None, limit: int
+    ) -> Sequence[PlacedInstance]:
+        async with self._reading() as reading:
+            guests = await reading.instances_after(after, limit, host=host, project_id=project_id)
+            return [stored.value for stored in guests]
 
     async def ready(self) -> None:
         await self._read(_VERSION)

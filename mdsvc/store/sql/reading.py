@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import BindParameter, bindparam, select
+from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mdsvc.instance import PlacedInstance
@@ -77,6 +77,10 @@ class SqlReading:
         self._kept.hosts.forget_others({key for key, _ in keys})
         return await self._listed(self._kept.hosts, keys, _SOME_HOSTS)
 
+    async def hosts_after(self, after: str | None, limit: int) -> Sequence[Stored[Host]]:
+        keys = await self._rows(_page(_HOST_KEYS, HOSTS.c.name), after=after or "", most=limit)
+        return await self._listed(self._kept.hosts, keys, _SOME_HOSTS)
+
     async def instance(self, uuid: str) -> Stored[PlacedInstance] | None:
         rows = await self._rows(GUEST_OF_UUID, a_uuid=uuid)
         return self._kept.guests.read(*rows[0]) if rows else None
@@ -87,6 +91,23 @@ class SqlReading:
         else:
             keys = await self._rows(_GUEST_KEYS_ON, a_name=host)
         return await self._listed(self._kept.guests, keys, _SOME_GUESTS)
+
+    async def instances_after(
+        self, after: str | None, limit: int, *, host: str | None, project_id: str | None
+    ) -> Sequence[Stored[PlacedInstance]]:
+        """A project's are picked out of as many pages as it takes: no index knows them."""
+        keys = _page(_GUEST_KEYS if host is None else _GUEST_KEYS_ON, INSTANCES.c.uuid)
+        of_host = {} if host is None else {"a_name": host}
+        size = limit if project_id is None else max(limit, _BATCH)
+        page: list[Stored[PlacedInstance]] = []
+        while len(page) < limit:
+            rows = await self._rows(keys, after=after or "", most=size, **of_host)
+            guests = await self._listed(self._kept.guests, rows, _SOME_GUESTS)
+            page += [g for g in guests if project_id in (None, g.value.project_id)]
+            if len(rows) < size:
+                break
+            after = rows[-1].uuid
+        return page[:limit]
 
     async def owner(self, ip: str, network: str) -> str | None:
         rows = await self._rows(_OWNER, an_ip=ip, a_network=network)
@@ -113,6 +134,11 @@ class SqlReading:
 
     async def _rows(self, statement: Any, **values: Any) -> Sequence[Any]:
         return (await self._connection.execute(statement, values)).all()
+
+
+def _page(keys: Select[Any], key: ColumnElement[str]) -> Select[Any]:
+    """Of these keys, in the order of their bytes, a number of those that follow one."""
+    return keys.where(key > bindparam("after")).order_by(key).limit(bindparam("most"))
 
 
 def _unpacked(kept: Kept[T], rows: Sequence[Any]) -> list[Stored[T]]:

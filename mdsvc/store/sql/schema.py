@@ -19,7 +19,7 @@ from mdsvc.errors import BadInput
 from mdsvc.store.sql.engines import EXPECTED, Engines
 from mdsvc.store.sql.tables import ALEMBIC, FLEET, META, METADATA, REVISION, SCHEMA
 
-VERSION = 2
+VERSION = 3
 """Of the tables: the number of the last migration. What stands in a record has one of its own."""
 
 _SCHEMA = select(META.c.value).where(META.c.name == SCHEMA)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -63,6 +64,15 @@ ADDRESSES = Table(
     Column("ip", text(64), primary_key=True),  # first, so that the key finds it on any network
     Column("network", text(255), primary_key=True),
     Column("uuid", ForeignKey(_UUID, ondelete="CASCADE"), nullable=False, index=True),
+)
+TOKENS = Table(
+    "tokens",
+    METADATA,
+    Column("name", text(64), primary_key=True),
+    Column("digest", text(64), nullable=False),
+    Column("read_only", Boolean, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger),
 )
 PASSWORDS = Table(
     "passwords",

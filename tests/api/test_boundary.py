@@ -11,9 +11,11 @@ from aiohttp import web
 from pytest_aiohttp import AiohttpServer
 
 from mdsvc import api
+from mdsvc.api.route import Answer, Call, Route
 from mdsvc.app import operator_app
 from mdsvc.errors import DoesNotFit, InvalidRequest, MdsvcError, NotFound, Reason, Unavailable
-from mdsvc.store import Stale, Store
+from mdsvc.settings import Settings
+from mdsvc.store import Stale
 from mdsvc.store.memory import MemoryStore
 from tests.http.test_faults import faults_told
 from tests.http.wire import Reply, Wire
@@ -26,22 +28,23 @@ def problem_of(reply: Reply, status: int, code: str) -> dict[str, Any]:
     document: dict[str, Any] = reply.json
     assert (reply.status, reply.type) == (status, PROBLEM)
     assert (document["status"], document["code"]) == (status, code)
-    assert document.keys() - {"reasons"} == {"title", "status", "detail", "code"}
+    assert document.keys() - {"field", "reasons"} == {"title", "status", "detail", "code"}
     assert all(document[key] for key in ("title", "detail"))
     return document
 
 
 @pytest.fixture
 async def operator(aiohttp_server: AiohttpServer, monkeypatch: pytest.MonkeyPatch) -> Wire:
-    """With a path of its own, ``/broken``, that fails as the test wants it."""
+    """With a path of its own, ``/broken/N``, that fails as the test wants it."""
 
-    async def broken(store: Store, request: web.Request) -> web.StreamResponse:
-        raise FAULTS[int(request.query["fault"])][0]
+    async def broken(call: Call) -> Answer:
+        raise FAULTS[int(call.path["fault"])][0]
 
-    monkeypatch.setattr(api, "ROUTES", (*api.ROUTES, ("GET", "/broken", broken)))
-    server = await aiohttp_server(operator_app(MemoryStore()))
+    route = Route(method="GET", path="/broken/{fault}", handler=broken, answers={200: None})
+    monkeypatch.setattr(api, "ROUTES", (*api.ROUTES, route))
+    server = await aiohttp_server(operator_app(MemoryStore(), Settings(), is_local=True))
     assert server.port
-    return Wire(server.port)
+    return Wire(server.port, "127.0.0.1")
 
 
 FAULTS: list[tuple[Exception, int, str]] = [
@@ -69,19 +72,19 @@ async def test_whatever_goes_wrong_is_a_problem(
     operator: Wire, caplog: pytest.LogCaptureFixture, at: int
 ) -> None:
     _, status, code = FAULTS[at]
-    reply = await operator(f"/broken?fault={at}")
+    reply = await operator(f"/broken/{at}")
     problem_of(reply, status, code)
     assert (reply.headers["Retry-After"] is not None) is (status == 503)
     lines = faults_told(caplog)
     assert len(lines) == (status >= 500)
-    assert all(line.startswith("GET /broken: ") for line in lines)
+    assert all(line.startswith(f"GET /broken/{at}: ") for line in lines)
 
 
 async def test_where_in_the_code_it_was_is_told_at_debug(
     operator: Wire, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "mdsvc.api")
-    await operator("/broken?fault=0")
+    await operator("/broken/0")
     assert [r.exc_info is not None for r in caplog.records if r.name == "mdsvc.api"] == [
         False,
         True,

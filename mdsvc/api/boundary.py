@@ -1,0 +1,92 @@
+"""The boundary that no error passes: what goes wrong is a problem document (RFC 9457).
+
+Each answer has its request's id, and so have the lines of the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from uuid import uuid4
+
+from aiohttp import web
+
+from mdsvc.access import Caller
+from mdsvc.errors import BadInput, MethodNotAllowed, NotFound, TooLarge, Unidentified
+from mdsvc.forms import to_json
+from mdsvc.logs import one_line
+from mdsvc.problems import RETRY_SECONDS, log_fault, problem
+
+REQUEST_ID = "X-Request-ID"
+CALLER = web.RequestKey("caller", Caller)
+"""Who asks, once that is known."""
+
+_ID = web.RequestKey("id", str)
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+_log = logging.getLogger("mdsvc.api")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def request_id(request: web.Request) -> str:
+    """The id that whoever asks has given the request, if it is a sane one; else one of its own."""
+    if _ID not in request:
+        given = request.headers.get(REQUEST_ID, "")
+        request[_ID] = given if _SANE_ID.fullmatch(given) else uuid4().hex
+    return request[_ID]
+
+
+async def prepare(request: web.Request, response: web.StreamResponse) -> None:
+    """What every answer has."""
+    response.headers[REQUEST_ID] = request_id(request)
+    response.headers.setdefault("Cache-Control", "no-store")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+
+
+@web.middleware
+async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Whatever goes wrong is a problem document; what is the server's fault is logged too."""
+    try:
+        response = await handler(request)
+    except web.HTTPException as refusal:
+        response = refused(request, _ours(request, refusal))
+    except Exception as error:  # noqa: BLE001  # nothing falls through, and nothing is hidden
+        response = refused(request, error)
+    if request.method not in ("GET", "HEAD"):
+        caller = request.get(CALLER)
+        what = f"{request.method} {request.path} {response.status}"
+        _log.info(
+            "%s by %s [%s]", one_line(what), (caller and caller.name) or "-", request_id(request)
+        )
+    return response
+
+
+def _ours(request: web.Request, refusal: web.HTTPException) -> Exception:
+    """What aiohttp refuses by itself, as an error of ours."""
+    match refusal:
+        case web.HTTPNotFound():
+            return NotFound(f"there is no {request.path}")
+        case web.HTTPMethodNotAllowed():
+            return MethodNotAllowed(sorted(refusal.allowed_methods))
+        case web.HTTPRequestEntityTooLarge():
+            return TooLarge(str(refusal.text))
+        case _:
+            return BadInput(str(refusal.text)) if refusal.status < 500 else refusal
+
+
+def refused(request: web.Request, error: Exception) -> web.Response:
+    """The answer that tells an error."""
+    body = problem(error, request_id(request))
+    headers = {"Content-Type": "application/problem+json"}
+    if body.status >= 500:
+        log_fault(_log, f"{request.method} {request.path}", error, request_id(request))
+    if body.status == 503:
+        headers["Retry-After"] = str(RETRY_SECONDS)
+    if isinstance(error, Unidentified):
+        headers["WWW-Authenticate"] = 'Bearer realm="mdsvc"'
+    if isinstance(error, MethodNotAllowed):
+        headers["Allow"] = ", ".join(error.allowed)
+    return web.Response(body=to_json(body), status=body.status, headers=headers)

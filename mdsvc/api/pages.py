@@ -1,0 +1,39 @@
+"""Pages: the parameters that ask for one, and the marker of the next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, TypeVar
+
+import msgspec
+
+from mdsvc.forms import Form
+from mdsvc.names import HostName, Label, Uuid
+
+T = TypeVar("T")
+
+Limit = Annotated[int, msgspec.Meta(ge=1, le=1000, description="how many at most")]
+
+
+class HostsQuery(Form, frozen=True):
+    """Which page of the hosts; ``marker`` is the name that the page before ends with."""
+
+    limit: Limit = 100
+    marker: HostName | None = None
+
+
+class InstancesQuery(Form, frozen=True):
+    """Which page of which guests; ``marker`` is the UUID that the page before ends with."""
+
+    host: HostName | None = None
+    project_id: Label | None = None
+    limit: Limit = 100
+    marker: Uuid | None = None
+
+
+def page(values: Sequence[T], limit: int) -> tuple[tuple[T, ...], T | None]:
+    """One page, out of one value more than it has where there is another page; and its last value
+    where there is.
+    """
+    shown = tuple(values[:limit])
+    return shown, shown[-1] if len(values) > limit else None

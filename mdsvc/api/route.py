@@ -1,0 +1,83 @@
+"""What a row of the table of routes says, and what a handler is given and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from mdsvc.api.etags import IfMatch
+from mdsvc.errors import Code
+from mdsvc.forms import Form, from_json
+from mdsvc.policy.unknown_keys import UnknownKeys
+from mdsvc.store import Store
+
+JSON = "application/json"
+TEXT = "text/plain; charset=utf-8"
+BYTES = "text/plain"
+XML = "application/xml"
+
+
+class Backend(msgspec.Struct, frozen=True):
+    """What answering operators needs: one value, made where the program is put together."""
+
+    store: Store
+    routes: tuple[Route, ...]
+    unknown_keys: UnknownKeys = "warn"
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One request, read by its route's types."""
+
+    backend: Backend
+    path: Mapping[str, str]
+    query: Any
+    body: Any
+    if_match: IfMatch
+
+    @property
+    def store(self) -> Store:
+        """Where hosts and guests are."""
+        return self.backend.store
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a handler says. ``body`` is a value with a JSON form, or bytes as they are."""
+
+    body: object = None
+    status: int = 200
+    etag: str | None = None
+    location: str | None = None
+
+
+class NoQuery(Form, frozen=True):
+    """A route without parameters in its query."""
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """One row. The document says of it just what is here.
+
+    ``body`` is the type of the request's body, which ``reader`` reads where another rule holds for
+    it than elsewhere. ``answers`` are the types of the answers by status: several as a tuple, None
+    where there is no body. ``errors`` are the codes of this route's own, beside those that every
+    route has. ``reads``: it changes nothing. ``is_open``: it needs no token.
+    """
+
+    method: Literal["GET", "POST", "PUT", "DELETE"]
+    path: str
+    handler: Callable[[Call], Awaitable[Answer]]
+    answers: Mapping[int, Any]
+    body: Any = None
+    reader: Callable[[bytes], Any] | None = None
+    query: type[Form] = NoQuery
+    errors: tuple[Code, ...] = ()
+    kind: str = JSON
+    takes_if_match: bool = False
+    reads: bool = False
+    is_open: bool = False
+    example: Any = None
+
+    def read(self, body: bytes) -> Any:
+        """What a request's body says. Raises BadInput."""
+        return self.reader(body) if self.reader else from_json(body, self.body)

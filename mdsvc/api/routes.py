@@ -1,0 +1,207 @@
+"""The table of routes: routing, the OpenAPI document, the documentation's table and what read-only
+tokens may do are derived from it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mdsvc.api import fit, hosts, instances, openapi, probes
+from mdsvc.api.examples import FIT, HOST, INSTANCE, MIGRATE, REBUILD, RESIZE
+from mdsvc.api.pages import HostsQuery, InstancesQuery
+from mdsvc.api.route import BYTES, XML, Route
+from mdsvc.instance import Instance, PlacedInstance
+from mdsvc.placing.what_if import Fits, OpenQuestion, Refusal
+from mdsvc.topology import Host, described
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        method="GET",
+        path="/healthz",
+        handler=probes.get_healthz,
+        answers={200: probes.Status},
+        reads=True,
+        is_open=True,
+    ),
+    Route(
+        method="GET",
+        path="/readyz",
+        handler=probes.get_readyz,
+        answers={200: probes.Status},
+        reads=True,
+        is_open=True,
+    ),
+    Route(
+        method="GET",
+        path="/openapi.json",
+        handler=openapi.get_openapi,
+        answers={200: dict[str, Any]},
+        reads=True,
+    ),
+    # ---- hosts ----
+    Route(
+        method="GET",
+        path="/v1/hosts",
+        handler=hosts.list_hosts,
+        query=HostsQuery,
+        answers={200: hosts.Hosts},
+        reads=True,
+    ),
+    Route(
+        method="POST",
+        path="/v1/hosts",
+        handler=hosts.create_host,
+        body=Host,
+        answers={200: Host, 201: Host},
+        errors=("conflict",),
+        example=HOST,
+    ),
+    Route(
+        method="GET",
+        path="/v1/hosts/{name}",
+        handler=hosts.get_host,
+        answers={200: Host},
+        errors=("not_found",),
+        reads=True,
+    ),
+    Route(
+        method="PUT",
+        path="/v1/hosts/{name}",
+        handler=hosts.put_host,
+        body=Host,
+        reader=described,
+        answers={200: Host, 201: Host},
+        errors=("not_found", "conflict", "precondition_failed"),
+        takes_if_match=True,
+        example=HOST,
+    ),
+    Route(
+        method="DELETE",
+        path="/v1/hosts/{name}",
+        handler=hosts.delete_host,
+        answers={204: None},
+        errors=("not_found", "conflict", "precondition_failed"),
+        takes_if_match=True,
+    ),
+    Route(
+        method="PUT",
+        path="/v1/hosts/{name}/drain",
+        handler=hosts.put_drain,
+        answers={200: Host},
+        errors=("not_found", "conflict"),
+    ),
+    Route(
+        method="DELETE",
+        path="/v1/hosts/{name}/drain",
+        handler=hosts.delete_drain,
+        answers={200: Host},
+        errors=("not_found", "conflict"),
+    ),
+    # ---- instances ----
+    Route(
+        method="GET",
+        path="/v1/instances",
+        handler=instances.list_instances,
+        query=InstancesQuery,
+        answers={200: instances.Instances},
+        reads=True,
+    ),
+    Route(
+        method="POST",
+        path="/v1/instances",
+        handler=instances.create_instance,
+        query=instances.WhereQuery,
+        body=Instance,
+        answers={200: PlacedInstance, 201: PlacedInstance},
+        errors=("not_found", "invalid_request", "conflict", "does_not_fit"),
+        example=INSTANCE,
+    ),
+    Route(
+        method="GET",
+        path="/v1/instances/{uuid}",
+        handler=instances.get_instance,
+        answers={200: PlacedInstance},
+        errors=("not_found",),
+        reads=True,
+    ),
+    Route(
+        method="PUT",
+        path="/v1/instances/{uuid}",
+        handler=instances.put_instance,
+        body=Instance,
+        answers={200: PlacedInstance},
+        errors=("not_found", "conflict", "precondition_failed"),
+        takes_if_match=True,
+        example=INSTANCE,
+    ),
+    Route(
+        method="DELETE",
+        path="/v1/instances/{uuid}",
+        handler=instances.delete_instance,
+        answers={204: None},
+        errors=("not_found", "conflict", "precondition_failed"),
+        takes_if_match=True,
+    ),
+    Route(
+        method="POST",
+        path="/v1/instances/{uuid}/resize",
+        handler=instances.resize_instance,
+        body=instances.Resize,
+        answers={200: PlacedInstance},
+        errors=("not_found", "invalid_request", "conflict", "does_not_fit"),
+        example=RESIZE,
+    ),
+    Route(
+        method="POST",
+        path="/v1/instances/{uuid}/migrate",
+        handler=instances.migrate_instance,
+        body=instances.Migrate,
+        answers={200: PlacedInstance},
+        errors=("not_found", "invalid_request", "conflict", "does_not_fit"),
+        example=MIGRATE,
+    ),
+    Route(
+        method="POST",
+        path="/v1/instances/{uuid}/rebuild",
+        handler=instances.rebuild_instance,
+        body=instances.Rebuild,
+        answers={200: PlacedInstance},
+        errors=("not_found", "invalid_request", "conflict", "does_not_fit"),
+        example=REBUILD,
+    ),
+    Route(
+        method="GET",
+        path="/v1/instances/{uuid}/password",
+        handler=instances.get_password,
+        answers={200: bytes},
+        errors=("not_found",),
+        kind=BYTES,
+        reads=True,
+    ),
+    Route(
+        method="DELETE",
+        path="/v1/instances/{uuid}/password",
+        handler=instances.delete_password,
+        answers={204: None},
+        errors=("not_found",),
+    ),
+    Route(
+        method="GET",
+        path="/v1/instances/{uuid}/domain",
+        handler=instances.get_domain,
+        answers={200: bytes},
+        errors=("not_found", "conflict"),
+        kind=XML,
+        reads=True,
+    ),
+    # ---- what-if ----
+    Route(
+        method="POST",
+        path="/v1/fit",
+        handler=fit.ask_fit,
+        body=OpenQuestion,
+        answers={200: (Fits, Refusal)},
+        reads=True,
+        example=FIT,
+    ),
+)

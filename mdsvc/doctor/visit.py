@@ -1,0 +1,135 @@
+"""One client's visit to a metadata service: what it asks, what that costs, and what it learns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from time import monotonic
+from typing import Any, NamedTuple
+
+import aiohttp
+
+from mdsvc.cpuset import CpuSet
+
+_SECONDS = 10
+"""For how long clients wait for an answer; cloud-init's time for its probe."""
+
+_MAX_BODY = 2**20
+_MOST_REQUESTS = 500
+"""A boot takes some dozens; a service whose folders have no end is not followed for ever."""
+
+
+class Stops(Exception):
+    """The client gives up; the text says why, and what that costs the guest."""
+
+
+class Unanswered(Exception):
+    """No answer came in time, or no connection."""
+
+
+class Reply(NamedTuple):
+    """An answer; ``body`` is as it was sent, at most a mebibyte of it."""
+
+    path: str
+    status: int
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode(errors="replace")
+
+
+class Visit:
+    """Asks as one client does, with a new connection for each request, and keeps account."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, url: str, headers: Mapping[str, str]
+    ) -> None:
+        self.requests = 0
+        self.seconds = 0.0
+        self.problems: list[str] = []
+        self.notes: list[str] = []
+        self.dedicated_cpus: str | None = None
+        self.where: str | None = None
+        self._session = session
+        self._url = url.rstrip("/")
+        self._headers = dict(headers)
+
+    async def ask(self, path: str, method: str = "GET", **headers: str) -> Reply:
+        """Raises Unanswered. A header's ``_`` stands for ``-``."""
+        if self.requests >= _MOST_REQUESTS:
+            raise Stops(f"/{path}: {_MOST_REQUESTS} requests were made, and there is more below")
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        started = monotonic()
+        try:
+            async with self._session.request(
+                method, f"{self._url}/{path}", headers={**self._headers, **named}
+            ) as response:
+                body = await response.content.read(_MAX_BODY)
+                self.requests += 1
+                return Reply(path, response.status, body)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            why = f"no answer in {_SECONDS} s" if isinstance(error, TimeoutError) else str(error)
+            raise Unanswered(f"/{path}: {why}") from None
+        finally:
+            self.seconds += monotonic() - started
+
+    async def wanted(self, path: str, otherwise: str, empty: bool = True) -> Reply:
+        """What the client cannot do without: a 200, and not empty unless that will do."""
+        reply = await self.ask(path)
+        if reply.status != 200 or not (empty or reply.body):
+            got = "an empty body" if reply.status == 200 else f"status {reply.status}"
+            raise Stops(f"/{path}: expected 200, got {got}: {otherwise}")
+        return reply
+
+    async def optional(self, path: str, otherwise: str) -> Reply | None:
+        """What may be absent, which is 404; with anything else the client fares as told."""
+        reply = await self.ask(path)
+        if reply.status not in (200, 204, 404):
+            self.problems.append(
+                f"/{path}: expected 200 or 404, got status {reply.status}: {otherwise}"
+            )
+        return reply if reply.status == 200 else None
+
+    def keep(self, header: str, value: str) -> None:
+        """Send this header from now on."""
+        self._headers[header] = value
+
+    def learn(self, dedicated_cpus: object, where: str) -> None:
+        """The first place is what counts; a list of integers is shown as a CPU set."""
+        if self.where is None and dedicated_cpus is not None:
+            self.dedicated_cpus = _as_set(dedicated_cpus)
+            self.where = where
+
+
+def _as_set(cpus: object) -> str:
+    """What is no list of CPU numbers is shown as it came."""
+    try:
+        return str(CpuSet.of(cpus)) if isinstance(cpus, list) else str(cpus)
+    except (TypeError, ValueError):
+        return str(cpus)
+
+
+def json_object(reply: Reply, otherwise: str) -> dict[str, Any]:
+    """Raises Stops where the document is no JSON object."""
+    try:
+        value = json.loads(reply.body)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise Stops(f"/{reply.path}: expected a JSON object: {otherwise}")
+    return value
+
+
+@asynccontextmanager
+async def connected(url: str, user_agent: str, headers: Mapping[str, str]) -> AsyncIterator[Visit]:
+    """A visit to the service at this URL."""
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(force_close=True),
+        timeout=aiohttp.ClientTimeout(total=_SECONDS),
+        headers={"User-Agent": user_agent},
+        auto_decompress=False,
+        trust_env=False,
+    ) as session:
+        yield Visit(session, url, headers)

@@ -1,0 +1,161 @@
+"""What the doctor says of services: ours, and such as have each a fault of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import pytest
+from aiohttp import web
+from pytest_aiohttp import AiohttpServer
+
+from mdsvc.doctor import CLIENTS, Report, client_named, examine
+from mdsvc.errors import BadInput, Unavailable
+from mdsvc.identity.neutron import signed
+from tests.http.conftest import Serve
+from tests.http.fakes import FakeStore
+from tests.http.guests import PROJECT, RICH_UUID, poor
+from tests.http.signing import SECRET
+
+Paths = Mapping[str, tuple[int, str]]
+Examine = Callable[[Paths], Awaitable[dict[str, Report]]]
+
+META_DATA = (200, '{"uuid": "u", "random_seed": "AAAA"}')
+LATEST: Paths = {"/openstack": (200, "latest"), "/openstack/latest/meta_data.json": META_DATA}
+"""Enough for cloud-init, and not more."""
+
+
+def url(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def those_of(aiohttp_server: AiohttpServer) -> Examine:
+    """The reports of a service that has these paths; all else is 404."""
+
+    async def it(paths: Paths) -> dict[str, Report]:
+        async def answer(request: web.Request) -> web.Response:
+            path = paths.get(request.path, (404, ""))
+            status, body = paths.get(f"{request.method} {request.path}", path)
+            return web.Response(status=status, text=body)
+
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", answer)
+        server = await aiohttp_server(app)
+        return {report.client: report for report in await examine(url(server.port or 0))}
+
+    return it
+
+
+# ---- ours ----
+
+
+async def test_every_client_boots_with_us_and_reads_its_cpus_where_it_can(serve: Serve) -> None:
+    wire = await serve()
+    reports = {report.client: report for report in await examine(url(wire.port))}
+    assert [report for report in reports.values() if not report.works] == []
+    where = {name: (report.dedicated_cpus, report.where) for name, report in reports.items()}
+    assert where["cloud-init-22.4"] == ("2-3,5-7", "ds.ec2_metadata.cpu.dedicated")
+    assert where["mdguest"] == ("2-3,5-7", "/mdsvc/v1/layout")
+    assert where["ignition"] == (None, None)
+
+
+async def test_a_guest_without_dedicated_cpus_is_told_that_it_has_none(serve: Serve) -> None:
+    wire = await serve(FakeStore(poor()), version_list="newest")
+    reports = {report.client: report for report in await examine(url(wire.port))}
+    assert reports["cloud-init-26"].dedicated_cpus == ""
+    assert reports["cloud-init-26"].where == "ds.meta_data.dedicated_cpus"
+
+
+async def test_nothing_that_the_service_keeps_is_changed(serve: Serve) -> None:
+    store = FakeStore(poor())
+    wire = await serve(store)
+    await examine(url(wire.port))
+    assert store.passwords == {}
+
+
+async def test_behind_neutron_it_asks_as_the_guest_that_it_names(serve: Serve) -> None:
+    wire = await serve(identity="neutron", shared_secret=(SECRET,))
+    headers = signed(RICH_UUID, PROJECT, SECRET)
+    report, *_ = await examine(url(wire.port), headers, [client_named("mdguest")])
+    assert (report.works, report.dedicated_cpus) == (True, "2-3,5-7")
+
+
+# ---- others ----
+
+
+async def test_a_list_of_integers_is_read_too(those_of: Examine) -> None:
+    meta_data = (200, '{"uuid": "u", "dedicated_cpus": [2, 3, 5]}')
+    reports = await those_of({**LATEST, "/openstack/latest/meta_data.json": meta_data})
+    assert reports["cloud-init-22.4"].dedicated_cpus == "2-3,5"
+
+
+async def test_what_a_missing_ec2_tree_costs_is_noted(those_of: Examine) -> None:
+    report = (await those_of(LATEST))["cloud-init-22.4"]
+    assert report.works
+    assert report.notes == (
+        "/latest/meta-data/: status 404, no EC2 metadata and the boot waits 5 s",
+    )
+
+
+FAULTS = {
+    "no service": ("cloud-init-22.4", {"/openstack": (500, "")}, "status 500"),
+    "nothing listed": ("cloud-init-22.4", {"/openstack": (200, "")}, "/openstack"),
+    "no uuid": ("cloud-init-22.4", {"/openstack/latest/meta_data.json": (200, "{}")}, "a uuid"),
+    "no JSON": ("cloudbase-init", {"/openstack/latest/meta_data.json": (200, "<p>")}, "JSON"),
+    "a seed that is no base64": (
+        "cloud-init-25",
+        {"/openstack/latest/meta_data.json": (200, '{"uuid": "u", "random_seed": "?"}')},
+        "random_seed",
+    ),
+    "a file that is not there": (
+        "cloud-init-22.4",
+        {
+            "/openstack/latest/meta_data.json": (
+                200,
+                '{"uuid": "u", "files": [{"path": "/a", "content_path": "/content/0000"}]}',
+            )
+        },
+        "/openstack/content/0000",
+    ),
+    "user data that fails": ("ignition", {"/openstack/latest/user_data": (500, "")}, "for ever"),
+    "user data that is refused": ("ignition", {"/openstack/latest/user_data": (401, "")}, "401"),
+    "no network data": ("talos", {}, "network_data.json"),
+    "a token refused with 400": ("awscli", {"PUT /latest/api/token": (400, "")}, "status 400"),
+    "no old version": ("afterburn", {}, "2012-08-10"),
+    "no EC2 tree": ("cirros", {}, "instance-id"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_fault_is_named_for_the_client_that_suffers(those_of: Examine, fault: str) -> None:
+    client, paths, expected = FAULTS[fault]
+    report = (await those_of({**LATEST, **paths}))[client]
+    assert not report.works
+    assert expected in report.problems[0]
+
+
+async def test_folders_without_end_end(aiohttp_server: AiohttpServer) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        known = LATEST.get(request.path, (404, ""))
+        endless = (200, "a/\nb/") if request.path.startswith("/latest/meta-data") else known
+        return web.Response(status=endless[0], text=endless[1])
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    server = await aiohttp_server(app)
+    report, *_ = await examine(url(server.port or 0), clients=[client_named("cloud-init-22.4")])
+    assert (report.works, report.requests) == (False, 500)
+
+
+async def test_where_nobody_answers_it_says_so(unused_tcp_port: int) -> None:
+    with pytest.raises(Unavailable, match=f"http://127.0.0.1:{unused_tcp_port}"):
+        await examine(url(unused_tcp_port))
+
+
+def test_a_client_that_is_not_known_is_refused_with_those_that_are() -> None:
+    with pytest.raises(BadInput, match="cloud-init-22"):
+        client_named("cloudinit")
+
+
+def test_names_are_used_once() -> None:
+    assert len({client.name for client in CLIENTS}) == len(CLIENTS)
