@@ -25,7 +25,7 @@ ln -s usr/lib64 {BOX}/lib64
 SLEEP = "/bin/busybox sleep inf"
 PODMAN = "podman --storage-driver=vfs"
 DOCKER = {"storage-driver": "vfs", "bridge": "none", "iptables": False, "ip6tables": False}
-RUNTIMES = {PODMAN: f"--rootfs {BOX}", "docker": "box"}
+RUNTIMES = {PODMAN: f"--rootfs {BOX}", "docker": "--security-opt apparmor=unconfined box"}
 """Each, and what a container of it is made of."""
 each_runtime = pytest.mark.parametrize("runtime", RUNTIMES, ids=["podman", "docker"])
 
