@@ -10,7 +10,8 @@ from functools import cached_property
 from typing import ClassVar, Literal
 
 import msgspec
-from typing_extensions import override
+
+from mdsvc.override import override
 
 Code = Literal[
     "bad_input",

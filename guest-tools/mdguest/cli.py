@@ -341,13 +341,14 @@ def _command_first(given: list[str]) -> list[str]:
     return ["plan", *given]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit status."""
-    from mdguest.system import System
+def main(arguments: Sequence[str] | None = None, system: System | None = None) -> int:
+    """Run one command, in this guest if no other is given; return its exit status."""
+    if system is None:
+        from mdguest.system import System
 
+        system = System()
     given = list(sys.argv[1:] if arguments is None else arguments)
     parsed = parser().parse_args(_command_first(given))
-    system = System()
     try:
         status = ACTIONS[parsed.command](system, _settings(system, parsed), parsed)
         sys.stdout.flush()

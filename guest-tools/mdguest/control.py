@@ -5,25 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from mdguest import lock, sources
+from mdguest import sources
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.errors import BadInput, Refused, Trouble, Unreachable
 from mdguest.facts import Facts
 from mdguest.facts.kubernetes import KUBELETS
 from mdguest.isolation import state
-from mdguest.isolation.apply import Outcome, Say, apply, memory
+from mdguest.isolation.apply import Occasion, Outcome, Say, apply, memory
 from mdguest.isolation.journal import Journal
 from mdguest.isolation.observe import observe
 from mdguest.isolation.plan import Plan, plan
 from mdguest.isolation.share import divide
-from mdguest.isolation.verify import Problem, problems
+from mdguest.isolation.verify import problems
 from mdguest.isolation.wants import FILES
+from mdguest.knobs.kind import Problem
 from mdguest.layout import Layout
 from mdguest.render import Split
 
 if TYPE_CHECKING:
     from mdguest.settings import Settings
     from mdguest.system import System
+
+CHANGES = "/run/mdguest/lock"
+"""Who changes the guest holds it: one at a time."""
 
 
 @dataclass(frozen=True)
@@ -105,11 +109,11 @@ def apply_layout(
     Raises Refused where these would lose their CPUs, Trouble where something is not as it should be
     afterwards.
     """
-    with lock.held():
+    with system.locked(CHANGES):
         if careful and not state.load(system).isolated:
             _spare(view(system, found.dedicated or EMPTY, settings).plan)
-        outcome = apply(system, found, settings, say)
-        state.save(system, replace(state.load(system), undone=False, stale=found.stale))
+        occasion = Occasion({"undone": False, "stale": found.stale})
+        outcome = apply(system, found, settings, say, occasion)
         if not found.stale:
             state.keep(system, found)
     _raise_failures(outcome)
@@ -130,7 +134,7 @@ class Healing(NamedTuple):
     """What ``heal`` found, and did; ``outcome`` is None where nothing had to be put right."""
 
     warnings: tuple[str, ...] = ()
-    """What only others can put right: displaced programs, a kubelet, an irqbalance."""
+    """What only others can put right: displaced programs, a kubelet."""
     outcome: Outcome | None = None
 
 
@@ -139,7 +143,7 @@ def heal(system: System, settings: Settings, say: Say) -> Healing:
 
     What the kernel refused then is not tried again. Raises Trouble as ``apply_layout``.
     """
-    with lock.held():
+    with system.locked(CHANGES):
         remembered = state.load(system)
         if not remembered.mode or remembered.undone:
             return Healing()
@@ -154,8 +158,8 @@ def heal(system: System, settings: Settings, say: Say) -> Healing:
         first = found[0]
         say(f"healing: {first.what}: {first.found}, expected {first.expected}{others}")
         same = Layout(asked, remembered.source, realtime=CpuSet.parse(remembered.realtime))
-        outcome = apply(system, same, settings, say, anew=False)
-        state.save(system, replace(state.load(system), stale=remembered.stale))
+        occasion = Occasion({"stale": remembered.stale}, anew=False)
+        outcome = apply(system, same, settings, say, occasion)
     _raise_failures(outcome)
     return Healing(warnings, outcome)
 
@@ -167,11 +171,10 @@ def _warnings(seen: View) -> tuple[str, ...]:
 
 def undo(system: System, settings: Settings, say: Say) -> Outcome:
     """Put back everything that was found. Raises Trouble where something would not go back."""
-    with lock.held():
+    with system.locked(CHANGES):
         old = state.load(system)
-        outcome = apply(system, Layout(EMPTY, old.source), settings, say)
-        kept = replace(state.load(system), dedicated=old.dedicated, realtime=old.realtime)
-        state.save(system, replace(kept, undone=True))
+        then = {"dedicated": old.dedicated, "realtime": old.realtime, "undone": True}
+        outcome = apply(system, Layout(EMPTY, old.source), settings, say, Occasion(then))
     _raise_failures(outcome)
     return outcome
 

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from mdguest.cpuset import EMPTY
 from mdguest.facts import CGROUP
 from mdguest.facts.boot import BOOT_CPU
-from mdguest.knobs.irqbalance import SOCKETS
+from mdguest.knobs import KINDS
+from mdguest.knobs.kind import Ability
 
 if TYPE_CHECKING:
     from mdguest.cpuset import CpuSet
     from mdguest.facts import Facts
     from mdguest.system import System
-
-
-class Ability(NamedTuple):
-    """One thing that this guest can or cannot do: None where only a try would tell."""
-
-    name: str
-    able: bool | None
-    says: str
 
 
 def abilities(system: System, facts: Facts, dedicated: CpuSet = EMPTY) -> list[Ability]:
@@ -80,9 +73,7 @@ def _kernel(system: System, facts: Facts, dedicated: CpuSet) -> list[Ability]:
             dedicated,
             "boot with rcu_nocbs=, or nohz_full=, which implies it",
         ),
-        Ability(
-            "irqbalance can be told", bool(system.glob(SOCKETS)), "through its socket, if it runs"
-        ),
+        *(kind.ability(system) for kind in KINDS.values() if kind.ability),
         Ability("osnoise tracer", "osnoise" in tracers, "for rtla; measure does without"),
     ]
 

@@ -161,6 +161,24 @@ class System:
             return Ran(127, "", f"{command[0]}: {error.strerror}")
         return Ran(done.returncode, done.stdout.rstrip("\n"), done.stderr.strip())
 
+    def lock(self, path: str) -> int:
+        """Wait for the lock and return its descriptor; it is given back when that is closed."""
+        import fcntl
+
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return descriptor
+
+    @contextlib.contextmanager
+    def locked(self, path: str) -> Iterator[None]:
+        """Nobody else has the lock until this ends."""
+        descriptor = self.lock(path)
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+
     def affinity(self, task: int) -> CpuSet:
         return CpuSet.of(os.sched_getaffinity(task))
 

@@ -140,6 +140,9 @@ def _stray(facts: Facts, thread: Thread) -> CpuSet:
 def _outside(facts: Facts, thread: Thread, pcpus: CpuSet) -> CpuSet:
     if thread.owns:
         return EMPTY if facts.dedicated is None else pcpus - facts.dedicated
+    asked = thread.guest.asked
+    if asked and thread.vcpu is not None and thread.vcpu in asked.dedicated:
+        return EMPTY  # that it has no pCPU of its own is a fault by itself
     own = facts.own(thread.guest)
     if facts.shared is None:
         return EMPTY if facts.dedicated is None else (pcpus & facts.dedicated) - own

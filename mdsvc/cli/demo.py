@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from mdsvc.demo.run import run
 from mdsvc.terminal.console import examples, terminal
 
 
@@ -12,4 +11,6 @@ from mdsvc.terminal.console import examples, terminal
 @click.option("--serve", is_flag=True, help="Stay up, to be asked by hand, until interrupted.")
 def command(serve: bool) -> None:
     """See it work: real hosts, guests placed, and a real cloud-init that learns its CPUs."""
+    from mdsvc.demo.run import run
+
     run(terminal(), stay=serve)

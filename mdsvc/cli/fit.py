@@ -8,9 +8,7 @@ from pathlib import Path
 
 import click
 
-from mdsvc.forms import from_json
-from mdsvc.placing import what_if
-from mdsvc.terminal import answers
+from mdsvc import terminal
 from mdsvc.terminal.console import (
     INPUT,
     examples,
@@ -21,7 +19,6 @@ from mdsvc.terminal.console import (
     strict_option,
     unknown_keys,
 )
-from mdsvc.topology import Host
 
 
 @click.command(
@@ -47,6 +44,10 @@ def command(file: Path, explain: bool, hosts: Path | None, placement: bool) -> N
     words unless --json is given. Keys that nobody knows are in an answer's warnings. The exit code
     is 0 whatever the answers are.
     """
+    from mdsvc.forms import from_json
+    from mdsvc.placing import what_if
+    from mdsvc.topology import Host
+
     if hosts and placement:
         raise click.UsageError("expected one of --hosts and --placement, not both")
     on_unknown = unknown_keys()
@@ -59,4 +60,4 @@ def command(file: Path, explain: bool, hosts: Path | None, placement: bool) -> N
     with open_input(file) as lines:
         for line in lines:
             answer = ask(line, unknown_keys=on_unknown)
-            show(answer, *([answers.in_words(answer)] if in_words else []))
+            show(answer, *([terminal.answers.in_words(answer)] if in_words else []))

@@ -7,7 +7,8 @@ from importlib import import_module
 from keyword import iskeyword
 
 import click
-from typing_extensions import override
+
+from mdsvc.override import override
 
 
 class Later(click.Command):

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
 import click
 
-from mdsvc import server
-from mdsvc.logs import configure
 from mdsvc.terminal.console import examples, settings, store_option
 
 
@@ -50,6 +47,11 @@ def command(config: Path | None, **flags: Any) -> None:
     Every setting can stand in the TOML file, as MDSVC_NAME in the environment, or here; the later
     wins. Defaults: guests on 127.0.0.1:8775, operators on 127.0.0.1:8776, identity by address.
     """
+    import asyncio
+
+    from mdsvc import server
+    from mdsvc.logs import configure
+
     chosen = settings(flags, config)
     configure(chosen.log_level)
 

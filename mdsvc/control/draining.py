@@ -58,26 +58,26 @@ async def move_guests(
     await drain_host(store, name)
     _, guests = await get_host(store, name)
     moved, left = [], []
-    for done, guest in enumerate(sorted(guests, key=_hardest_first)):
+    for done, guest in enumerate(sorted(guests, key=hardest_first)):
         progress(done, len(guests))
         try:
             moved.append(await migrate_instance(store, guest.uuid, only_from=name))
         except NotFound:
             continue  # deleted meanwhile
         except (Refused, InvalidRequest) as refusal:
-            left.append(_left(guest, refusal))
+            left.append(left_behind(guest, refusal))
     progress(len(guests), len(guests))
     host, staying = await get_host(store, name)
     uuids = {guest.uuid for guest in staying}
     return Drained(host, tuple(moved), tuple(each for each in left if each.uuid in uuids))
 
 
-def _hardest_first(guest: PlacedInstance) -> tuple[int, int, int, str]:
+def hardest_first(guest: PlacedInstance) -> tuple[int, int, int, str]:
     """Those that few hosts can take choose while most is free."""
     flavor = guest.flavor
     return -len(guest.layout.dedicated_cpus), -flavor.vcpus, -flavor.memory_mb, guest.uuid
 
 
-def _left(guest: PlacedInstance, refusal: Refused | InvalidRequest) -> Left:
+def left_behind(guest: PlacedInstance, refusal: Refused | InvalidRequest) -> Left:
     reasons = refusal.reasons if isinstance(refusal, DoesNotFit | CannotStay) else ()
     return Left(uuid=guest.uuid, name=guest.name, message=str(refusal), reasons=reasons)

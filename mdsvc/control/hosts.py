@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import msgspec
 from msgspec import structs
@@ -28,10 +28,15 @@ async def add_host(store: Store, host: Host) -> Host:
 
     async def use_case(tx: Transaction) -> Host:
         if not await tx.add_host(host):
-            raise Conflict(f"host {host.name}: expected a new name, but it is registered already")
+            raise already_registered(host)
         return host
 
     return await in_transaction(store, use_case)
+
+
+def already_registered(host: Host) -> Conflict:
+    """What is said where a host that is to be added has been."""
+    return Conflict(f"host {host.name}: expected a new name, but it is registered already")
 
 
 class Replaced(msgspec.Struct, frozen=True):
@@ -81,12 +86,32 @@ async def replace_found_host(
         registered = await tx.get_host(found.name)
         if registered is None:
             return await _register(tx, found)
-        after = found_anew(registered, found, shared, dedicated)
-        replaced = await _replace(tx, registered, after)
-        _check_kept(registered, after, shared, dedicated)
-        return replaced
+        guests = await tx.list_instances(registered.name)
+        return await _replace(
+            tx, registered, found_again(registered, guests, found, shared, dedicated)
+        )
 
     return await in_transaction(store, use_case)
+
+
+def found_again(
+    registered: Host,
+    guests: Iterable[PlacedInstance],
+    found: Host,
+    shared: CpuSet | None,
+    dedicated: CpuSet | None,
+) -> Host:
+    """What a registered host becomes where it is found so. Raises as ``replace_found_host`` does:
+    of what is wrong, what is wrong with its guests first.
+    """
+    after = found_anew(registered, found, shared, dedicated)
+    stand(registered, after, _residents(guests))
+    _check_kept(registered, after, shared, dedicated)
+    return after
+
+
+def _residents(guests: Iterable[PlacedInstance]) -> list[Resident]:
+    return [Resident(g.uuid, g.name, g.flavor, g.image, g.layout) for g in guests]
 
 
 async def _register(tx: Transaction, host: Host) -> Replaced:
@@ -99,8 +124,7 @@ async def _replace(tx: Transaction, registered: Host, after: Host) -> Replaced:
     has read what is no longer so.
     """
     guests = {guest.uuid: guest for guest in await tx.list_instances(registered.name)}
-    residents = [Resident(g.uuid, g.name, g.flavor, g.image, g.layout) for g in guests.values()]
-    standing = stand(registered, after, residents)
+    standing = stand(registered, after, _residents(guests.values()))
     await tx.update_host(standing.host)
     renewed = tuple(_renewed(guests[each.uuid], each.layout) for each in standing.renewed)
     for guest in renewed:

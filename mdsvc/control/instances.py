@@ -128,8 +128,13 @@ async def clear_password(store: Store, uuid: str) -> None:
 
 async def _check_new(snapshot: Snapshot, instance: Instance) -> None:
     if await snapshot.get_instance(instance.uuid):
-        raise Conflict(f"uuid {instance.uuid}: expected a new one, but it is stored already")
+        raise already_stored(instance)
     await _check_addresses(snapshot, instance)
+
+
+def already_stored(instance: Instance) -> Conflict:
+    """What is said where a guest that is to be created has been."""
+    return Conflict(f"uuid {instance.uuid}: expected a new one, but it is stored already")
 
 
 async def _check_addresses(snapshot: Snapshot, instance: Instance) -> None:

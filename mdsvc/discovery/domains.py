@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from xml.etree.ElementTree import Element
 
+from msgspec.structs import replace
+
 from mdsvc.cpuset import EMPTY, CpuSet, union
 from mdsvc.discovery import metadata
 from mdsvc.discovery.markup import MAX_KB, attribute, document, in_kb, number, shown
@@ -44,7 +46,7 @@ def guest_from_domain(xml: str | bytes) -> RunningGuest:
         flavor=told.flavor,
         image=told.image,
         project_id=told.project_id,
-        ports=told.ports or tuple(map(_port, domain.findall("devices/interface"))),
+        ports=_ports(domain, told.ports),
     )
 
 
@@ -159,6 +161,16 @@ def _memory_mb(memory: Element | None, what: str) -> int:
 
 
 # ---- devices ----
+
+
+def _ports(domain: Element, told: tuple[RunningPort, ...]) -> tuple[RunningPort, ...]:
+    """The interfaces, with the addresses that Nova tells of them in the same order."""
+    ports = tuple(map(_port, domain.iterfind("devices/interface")))
+    if len(told) != len(ports):
+        return ports
+    return tuple(
+        replace(port, ips=port.ips or more.ips) for port, more in zip(ports, told, strict=True)
+    )
 
 
 def _port(interface: Element) -> RunningPort:

@@ -45,10 +45,9 @@ from itertools import accumulate
 from operator import attrgetter, lshift, rshift
 from typing import NamedTuple
 
-from typing_extensions import override
-
 from mdsvc.fitting.cores import Cores, Loose, lowest, the_only
 from mdsvc.fitting.picking import broken
+from mdsvc.override import override
 from mdsvc.policy.flavor import ThreadPolicy
 
 

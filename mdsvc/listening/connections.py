@@ -12,7 +12,8 @@ from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
-from typing_extensions import override
+
+from mdsvc.override import override
 
 _NO_HTTP = (HttpProcessingError, web.RequestPayloadError)
 _ANSWERS = {

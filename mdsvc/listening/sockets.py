@@ -14,10 +14,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
-from pyroute2 import netns
-from typing_extensions import override
 
 from mdsvc.errors import BadInput
+from mdsvc.override import override
 
 _LISTEN = re.compile(
     r"(?:\[(?P<v6>[0-9A-Fa-f:.]+(?:%[^\]]+)?)\]|(?P<v4>[^:\[\]]+)):(?P<port>[0-9]{1,5})"
@@ -159,6 +158,8 @@ def _inside(namespace: str | None) -> Iterator[None]:
     if namespace is None:
         yield
         return
+    from pyroute2 import netns  # slow to import, and few listen in namespaces
+
     netns.pushns()
     try:
         netns.setns(namespace, flags=os.O_RDONLY)  # the default makes what is missing

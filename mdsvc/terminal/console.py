@@ -1,37 +1,30 @@
-"""What all commands share: their options, reading input, printing results, exit codes."""
+"""What all commands share: their options, reading input, printing results, exit codes.
+
+Every command and every `--help` imports this, so what only some of it needs is imported there.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import click
-from rich.console import Console, RenderableType
-from rich.text import Text
-from typing_extensions import override
 
 from mdsvc.cpuset import CpuSet
-from mdsvc.errors import BadInput, InvalidRequest, MdsvcError, NotFound, Refused
-from mdsvc.forms import to_json
-from mdsvc.logs import one_line
-from mdsvc.policy.unknown_keys import UnknownKeys
-from mdsvc.settings import ALL_SETTINGS, Settings, load
-from mdsvc.store import Store
-from mdsvc.store.opening import open_store
+from mdsvc.override import override
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from mdsvc.policy.unknown_keys import UnknownKeys
+    from mdsvc.settings import Settings
+    from mdsvc.store import Store
 
 T = TypeVar("T")
 
-_EXIT_CODES: dict[type[MdsvcError], int] = {
-    BadInput: 2,
-    InvalidRequest: 2,
-    Refused: 3,
-    NotFound: 4,
-    MdsvcError: 1,
-}
 _MAX_FILE = 64 * 1024 * 1024
 
 
@@ -52,11 +45,13 @@ CPUS = _CpuSetType()
 INPUT = click.Path(path_type=Path, allow_dash=True)
 
 
-def _remember(context: click.Context, parameter: click.Parameter, value: object) -> None:
+def remember(context: click.Context, parameter: click.Parameter, value: object) -> None:
+    """The callback of an option that the functions here read, and no command is given."""
     context.meta[f"mdsvc.{parameter.name}"] = value
 
 
-def _remembered(name: str) -> Any:
+def remembered(name: str) -> Any:
+    """What such an option was given; None where it was not."""
     return click.get_current_context().meta.get(f"mdsvc.{name}")
 
 
@@ -64,7 +59,7 @@ store_option = click.option(
     "--store",
     metavar="URL",
     expose_value=False,
-    callback=_remember,
+    callback=remember,
     help="Where hosts and guests are kept: sqlite:///relative.db or sqlite:////absolute.db. "
     "[env: MDSVC_STORE; default: sqlite:///mdsvc.db]",
 )
@@ -73,7 +68,7 @@ json_option = click.option(
     "as_json",
     is_flag=True,
     expose_value=False,
-    callback=_remember,
+    callback=remember,
     help="Print JSON, for programs.",
 )
 
@@ -82,7 +77,7 @@ strict_option = click.option(
     "unknown_keys",
     is_flag=True,
     expose_value=False,
-    callback=_remember,
+    callback=remember,
     help="Unknown keys of flavor and image are errors. [env: MDSVC_UNKNOWN_KEYS=error]",
 )
 
@@ -93,22 +88,32 @@ def examples(*lines: str) -> str:
 
 
 def settings(
-    flags: Mapping[str, Any], config: Path | None = None, only: Collection[str] = ALL_SETTINGS
+    flags: Mapping[str, Any], config: Path | None = None, only: Collection[str] | None = None
 ) -> Settings:
     """The settings with these flags and --store; MDSVC_CONFIG can name the file too."""
+    from mdsvc.settings import ALL_SETTINGS, load
+
     named = os.environ.get("MDSVC_CONFIG")
-    flags = {"store": _remembered("store"), **flags}
-    return load(config or (Path(named) if named else None), os.environ, flags, only)
+    flags = {"store": remembered("store"), **flags}
+    return load(
+        config or (Path(named) if named else None),
+        os.environ,
+        flags,
+        ALL_SETTINGS if only is None else only,
+    )
 
 
 def unknown_keys() -> UnknownKeys:
     """Whether unknown keys are errors: by --strict, or by this setting, whatever others are."""
-    strict = "error" if _remembered("unknown_keys") else None
+    strict = "error" if remembered("unknown_keys") else None
     return settings({"unknown_keys": strict}, only=("unknown_keys",)).unknown_keys
 
 
 def use(use_case: Callable[[Store], Awaitable[T]]) -> T:
     """Run a use case on the store of the flag, the environment or the default."""
+    import asyncio
+
+    from mdsvc.store.opening import open_store
 
     async def run() -> T:
         store = await open_store(settings({}).store)
@@ -122,6 +127,7 @@ def use(use_case: Callable[[Store], Awaitable[T]]) -> T:
 
 def use_url(use_case: Callable[[str], Awaitable[T]]) -> T:
     """Run a use case on the URL of the store, which it opens in its own way."""
+    import asyncio
 
     async def run() -> T:
         return await use_case(settings({}).store)
@@ -136,7 +142,7 @@ def open_input(file: Path) -> BinaryIO:
     try:
         return file.open("rb")
     except OSError as error:
-        raise BadInput(f"{file}: {error.strerror}") from None
+        raise _bad_input(f"{file}: {error.strerror}") from None
 
 
 def read(file: Path) -> bytes:
@@ -145,35 +151,47 @@ def read(file: Path) -> bytes:
         try:
             data = stream.read(_MAX_FILE + 1)
         except OSError as error:
-            raise BadInput(f"{file}: {error.strerror}") from None
+            raise _bad_input(f"{file}: {error.strerror}") from None
     if len(data) > _MAX_FILE:
-        raise BadInput(f"{file}: expected at most {_MAX_FILE} bytes")
+        raise _bad_input(f"{file}: expected at most {_MAX_FILE} bytes")
     return data
+
+
+def _bad_input(message: str) -> Exception:
+    from mdsvc.errors import BadInput
+
+    return BadInput(message)
 
 
 def terminal() -> Console:
     """Where people read. In a pipe there is no width to fit into, so tables keep theirs."""
+    from rich.console import Console
+
     columns = os.environ.get("COLUMNS", "")
     wide = int(columns) if columns.isdecimal() and len(columns) < 5 else 0
     return Console(width=None if sys.stdout.isatty() else wide or 120, highlight=False)
 
 
-def show(value: object, *tables: RenderableType) -> None:
-    """Print a result: the tables; with ``--json``, or without tables, the value as one line.
+def show(value: object, *views: RenderableType | Callable[[], RenderableType]) -> None:
+    """Print a result: the views; with ``--json``, or without views, the value as one line.
 
-    The lines of a text are not broken, as they may be commands.
+    A view is what rich prints, made when it is needed where it is a function; or text, printed as
+    it is: its lines may be commands.
     """
-    if _remembered("as_json") or not tables:
-        sys.stdout.buffer.write(to_json(value) + b"\n")
-        sys.stdout.buffer.flush()
+    if remembered("as_json") or not views:
+        _write(_json_line(value))
         return
-    console = terminal()
-    for table in tables:
-        console.print(table, soft_wrap=isinstance(table, Text))
+    for view in views:
+        if isinstance(view, str):
+            click.echo(view)
+        else:
+            terminal().print(view() if callable(view) else view)
 
 
 def tell(message: str) -> None:
     """One line on stderr, beside a result."""
+    from mdsvc.logs import one_line
+
     click.echo(f"mdsvc: {one_line(message)}", err=True)
 
 
@@ -182,10 +200,22 @@ def show_bytes(data: bytes, value: object) -> None:
 
     A terminal gets no control characters of theirs.
     """
-    if _remembered("as_json"):
-        data = to_json(value) + b"\n"
+    from mdsvc.logs import one_line
+
+    if remembered("as_json"):
+        data = _json_line(value)
     elif data and sys.stdout.isatty():
         data = one_line(data.decode(errors="backslashreplace")).encode() + b"\n"
+    _write(data)
+
+
+def _json_line(value: object) -> bytes:
+    from mdsvc.forms import to_json
+
+    return to_json(value) + b"\n"
+
+
+def _write(data: bytes) -> None:
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
 
@@ -201,15 +231,32 @@ def run(command: click.Command) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return 130
-    except MdsvcError as error:
-        tell(str(error))
-        return next(_EXIT_CODES[kind] for kind in type(error).__mro__ if kind in _EXIT_CODES)
     except OSError as error:
         if not isinstance(error, BrokenPipeError):  # then whoever read it is gone
             tell(str(error))
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is left of it
         return 1
+    except Exception as error:
+        code = _exit_code(error)
+        if code is None:
+            raise
+        tell(str(error))
+        return code
     return result if isinstance(result, int) else 0
+
+
+def _exit_code(error: Exception) -> int | None:
+    """That of an error which the user is told about; None for any other."""
+    from mdsvc import errors
+
+    codes = {
+        errors.BadInput: 2,
+        errors.InvalidRequest: 2,
+        errors.Refused: 3,
+        errors.NotFound: 4,
+        errors.MdsvcError: 1,
+    }
+    return next((codes[kind] for kind in type(error).__mro__ if kind in codes), None)
 
 
 def _open_closed_streams() -> None:

@@ -10,8 +10,8 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.segment import Segment
 from rich.text import Text
-from typing_extensions import override
 
+from mdsvc.override import override
 from mdsvc.topology import Host, HostCell
 
 _ASCII = str.maketrans("…·→×─│╭╮╰╯▒\ufffd", ".->x-|++++#?")

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from mdsvc import __version__
+from mdsvc import __version__, libvirt
 from mdsvc.cli import cli
+from mdsvc.cli.instance import xml
 from mdsvc.cli.loading import Later
 from tests.cli.command import Mdsvc, process
 
@@ -91,6 +92,10 @@ def test_whatever_touches_the_store_takes_store_and_prints_json(path: Path) -> N
     options = {option for parameter in command.params for option in parameter.opts}
     assert "--store" in options
     assert "--json" in options or path[-1] in ("remove", "delete", "xml")
+
+
+def test_the_elements_of_a_domain_are_those_that_there_are() -> None:
+    assert tuple(libvirt.PARTS) == xml.PARTS
 
 
 def test_the_version_is_the_package_s(mdsvc: Mdsvc) -> None:

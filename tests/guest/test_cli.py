@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mdguest import __version__, cli, lock, system
+from mdguest import __version__, cli, system
 from mdguest.help import COMMANDS
 from mdguest.render import RENDERERS
 
@@ -46,7 +45,6 @@ def run(
 
     monkeypatch.setattr(FakeGuest, "read_bytes", read_bytes)
     monkeypatch.setattr(system, "System", lambda: machine)
-    monkeypatch.setattr(lock, "held", contextlib.nullcontext)
 
     def run(*arguments: object) -> tuple[int, str, str]:
         try:

@@ -6,8 +6,9 @@ import errno
 import os
 
 import pytest
-from mdguest import knobs
+from mdguest import procfs
 from mdguest.cpuset import CpuSet
+from mdguest.knobs.systemctl import RUNTIME
 
 from tests.guest.fake import Crashed, FakeGuest, Killed, guest
 from tests.guest.fake.devices import WORKQUEUES
@@ -294,7 +295,7 @@ def test_stopping_a_slice_kills_what_runs_in_it() -> None:
 
 
 def test_set_property_keeps_its_setting_in_a_drop_in() -> None:
-    text = partitioned().read(knobs.RUNTIME + "/dedicated.slice.d/50-AllowedCPUs.conf")
+    text = partitioned().read(RUNTIME + "/dedicated.slice.d/50-AllowedCPUs.conf")
     assert text.splitlines()[-3:] == ["[Slice]", "AllowedCPUs=", "AllowedCPUs=2-3"]
 
 
@@ -337,7 +338,7 @@ def test_a_stat_file_is_as_proc_5_says_whatever_the_name() -> None:
     odd = made.spawn("a) S (b", "/system.slice/cron.service")
     text = made.read(f"/proc/{odd.tid}/stat")
     assert text.startswith(f"{odd.tid} (a) S (b) S 1 ")
-    assert knobs.start_time(text) == str(odd.start)
+    assert procfs.stat(text).started == odd.start
 
 
 @pytest.mark.parametrize(("how", "done"), [("before", False), ("after", True)])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from mdguest import lock, sources, watch
+from mdguest import sources, watch
 from mdguest.cpuset import CpuSet
 from mdguest.errors import BadInput, Trouble, Unreachable
 from mdguest.isolation import state
@@ -69,7 +68,6 @@ class Service:
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     """One on a guest with Linux 6.1; the handlers of signals are put back afterwards."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    monkeypatch.setattr(lock, "held", contextlib.nullcontext)
     yield Service(guest("6.1"), monkeypatch)
     for number, handler in handlers.items():
         signal.signal(number, handler)

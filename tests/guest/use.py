@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from typing import Any
 
-from mdguest import control
+from mdguest import cli, control
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.isolation import state
-from mdguest.isolation.apply import Outcome, apply, memory, planned
+from mdguest.isolation.apply import Occasion, Outcome, apply, memory, planned
 from mdguest.isolation.journal import Journal
 from mdguest.isolation.plan import Plan
-from mdguest.isolation.verify import Problem
+from mdguest.knobs.kind import Problem
 from mdguest.layout import Layout
 from mdguest.settings import Settings
 from mdguest.status import status
@@ -24,12 +26,20 @@ SOURCE = "file:layout"
 def isolate(guest: FakeGuest, cpus: str, *, anew: bool = True, **settings: Any) -> Outcome:
     """``mdguest apply`` for these dedicated CPUs."""
     layout = Layout(CpuSet.parse(cpus), SOURCE)
-    return apply(guest, layout, Settings(**settings), lambda _: None, anew=anew)
+    return apply(guest, layout, Settings(**settings), lambda _: None, Occasion(anew=anew))
 
 
 def undo(guest: FakeGuest) -> Outcome:
     """``mdguest undo``."""
     return apply(guest, Layout(EMPTY, SOURCE), Settings(), lambda _: None)
+
+
+def command(guest: FakeGuest, *arguments: str) -> tuple[int, str]:
+    """``mdguest`` with these arguments: its exit status, and what it says on either stream."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        status = cli.main(arguments, guest)
+    return status, said.getvalue()
 
 
 def plan(guest: FakeGuest, cpus: str, **settings: Any) -> Plan:

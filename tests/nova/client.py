@@ -63,6 +63,14 @@ class Oracle:
             raise ValueError(f"{answer['error']}: {answer['message']}")
         return answer
 
+    def domains(self, host: Json, guests: list[Json]) -> list[str | None]:
+        """Return the domain of each guest as Nova places it; `None` for one that does not fit."""
+        answer = self.ask({"op": "domains", "host": host, "guests": guests})
+        if not answer["ok"]:
+            raise ValueError(f"{answer['error']}: {answer['message']}")
+        domains: list[str | None] = answer["domains"]
+        return domains
+
     def ask(self, request: Json) -> Json:
         """Send one request line and return its answer."""
         line = self._exchange(json.dumps(request))

@@ -9,6 +9,9 @@ starts it. Operations, named by `"op"`:
 `documents`
     `{"instance": INSTANCE, "cells": [CELL...] | null, "vendor_data": {...} | null}` -> every
     answer of Nova's metadata API for this guest.
+`domains`
+    `{"host": HOST, "guests": [INSTANCE...]}` -> the domain of each guest in turn, as Nova's fitter
+    places it and its libvirt driver writes it; `null` for one that does not fit.
 `known_keys`
     `{}` -> the names of extra specs, image properties and resource classes that Nova knows.
 
@@ -28,6 +31,7 @@ from typing import Any
 warnings.simplefilter("ignore")
 
 import oracle_documents  # noqa: E402 - imports Nova, which must come after the filter above
+import oracle_domains  # noqa: E402
 import oracle_flavors  # noqa: E402
 from oslo_log import log  # noqa: E402
 
@@ -37,6 +41,7 @@ from nova import objects as nova_objects  # noqa: E402
 OPERATIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "flavor": oracle_flavors.answer,
     "documents": oracle_documents.answer,
+    "domains": oracle_domains.answer,
     "known_keys": oracle_flavors.known_keys,
 }
 

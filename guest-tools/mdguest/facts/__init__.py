@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from mdguest.cpuset import EMPTY, CpuSet, union
 from mdguest.facts.kubernetes import CpuManager
 from mdguest.facts.lasting import Lasting
 
+T = TypeVar("T")
+
 CGROUP = "/sys/fs/cgroup"
 POOL = "dedicated.slice"
 RAW_POOL = "dedicated"
 """The pool's cgroup in a guest without systemd."""
+
+UNITS = (".slice", ".scope", ".service", ".mount", ".socket", ".swap")
+"""The kinds of systemd units that have a cgroup."""
 
 
 class Knob(NamedTuple):
@@ -176,17 +181,15 @@ class Facts:
     irqs: tuple[Irq, ...] = ()
     masks: Mapping[Knob, CpuSet] = field(default_factory=dict)
     """The kernel's other masks, by the knob that sets them: workqueues, queues, watchdog."""
-    irqbalance: CpuSet | None = None
-    """What irqbalance keeps its hands off; None where none answers."""
-    silent_irqbalance: bool = False
-    """Whether one listens that does not answer in time: it may be told, and acts later."""
-    deaf_irqbalance: CpuSet | None = None
-    """What an irqbalance that runs and cannot be told was started to keep off; None: there is none
-    such.
-    """
+    others: Mapping[type, Any] = field(default_factory=dict)
+    """What else kinds of knobs look at: see ``of``."""
     tasks: tuple[Task, ...] = ()
     journalled: Mapping[Knob, str | None] = field(default_factory=dict)
     """What the knobs in the journal read now; those that are gone are left out."""
+
+    def of(self, what: type[T]) -> T | None:
+        """What was seen of this, by its class; None where there is none."""
+        return self.others.get(what)
 
     @property
     def open(self) -> CpuSet:

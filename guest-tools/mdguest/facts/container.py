@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mdguest.procfs import text
+from mdguest.procfs import environment, text
 
 if TYPE_CHECKING:
     from mdguest.system import System
@@ -21,9 +21,4 @@ def name(system: System) -> str:
     """
     told = text(system, "/run/systemd/container").strip()
     marks = (kind for path, kind in _MARKS.items() if system.exists(path))
-    return told or _variable(system) or next(marks, "")
-
-
-def _variable(system: System) -> str:
-    variables = text(system, "/proc/1/environ").split("\0")
-    return next((v.partition("=")[2] for v in variables if v.startswith("container=")), "")
+    return told or environment(system, 1).get("container", "") or next(marks, "")

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from mdguest.cpuset import EMPTY, CpuSet, union
+from mdguest.procfs import arguments, text
 
 if TYPE_CHECKING:
     from mdguest.system import System
@@ -118,23 +119,13 @@ def _reserved(system: System, known: Iterable[Kubelet], kubelets: Iterable[int])
     folders = dict.fromkeys(kubelet.drop_ins for kubelet in known)
     patterns = (*_CONFIGURED, *folders, *(f"{folder}/*" for folder in folders))
     paths = [path for pattern in patterns for path in system.glob(pattern)]
-    paths += [f"/proc/{process}/cmdline" for process in kubelets]
-    found = EMPTY
-    for path in paths:
-        for match in _RESERVED.finditer(_text(system, path)):
-            found |= _parsed(match[1])
-    return found
+    texts = [text(system, path) for path in paths]
+    texts += [arguments(system, process) for process in kubelets]
+    return union(_parsed(match[1]) for told in texts for match in _RESERVED.finditer(told))
 
 
-def _parsed(text: str) -> CpuSet:
+def _parsed(cpus: str) -> CpuSet:
     try:
-        return CpuSet.parse(text)
+        return CpuSet.parse(cpus)
     except ValueError:
         return EMPTY
-
-
-def _text(system: System, path: str) -> str:
-    try:
-        return system.read(path).replace("\0", " ")
-    except OSError:
-        return ""

@@ -2,7 +2,8 @@
 
 A round's changes may bring new ones about: kernel threads that a partition leaves behind, a
 partition that this kernel refuses. So the facts are read and the plan is made anew each round.
-Killed at any point, the next run goes on from the facts, and the journal has every original.
+Killed at any point, the next run goes on from the facts; the journal has every original, and what
+the run was for. The state is saved once, when that is done.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from mdguest import knobs
 from mdguest.cpuset import EMPTY, CpuSet
@@ -23,11 +24,11 @@ from mdguest.isolation.journal import Journal
 from mdguest.isolation.memory import Memory
 from mdguest.isolation.observe import observe
 from mdguest.isolation.plan import Plan, plan
-from mdguest.isolation.restore import OF_CPUSETS
 from mdguest.isolation.wants import FILES
 from mdguest.knobs import lost
-from mdguest.knobs.interrupts import no_vector
-from mdguest.knobs.waking import wake
+from mdguest.knobs.kind import Fate
+from mdguest.knobs.systemctl import systemctl
+from mdguest.procfs import uptime
 
 if TYPE_CHECKING:
     from mdguest.isolation.steps import Step
@@ -40,6 +41,8 @@ TRIES = 2
 """How often a step is tried: once more than one that a race with others may spoil."""
 
 Say = Callable[[str], None]
+Intent = Mapping[str, Any]
+"""Fields of the state."""
 
 
 @dataclass
@@ -74,10 +77,18 @@ def planned(system: System, asked: CpuSet, settings: Settings, remembered: Memor
     return plan(asked, observe(system, remembered.originals, FILES), settings, remembered)
 
 
-def converge(
-    system: System, first: Plan, replan: Callable[[Memory], Plan], remembered: Memory, say: Say
-) -> Outcome:
-    """Change what the first plan says, and the next ones, until the facts are as they want them."""
+class Goal(NamedTuple):
+    """What a run is for: how its plan is made anew, and what it is about to make of the state."""
+
+    replan: Callable[[Memory], Plan]
+    intent: Intent
+
+
+def converge(system: System, first: Plan, goal: Goal, remembered: Memory, say: Say) -> Outcome:
+    """Change what the first plan says, and the next ones, until the facts are as they want them.
+
+    Afterwards the journal still says that changes are under way.
+    """
     journal, outcome = Journal(system), Outcome(first)
     lost.tidy(system)
     outcome.refused = remembered.refused
@@ -85,12 +96,14 @@ def converge(
     tries: Counter[tuple[Knob, str | None]] = Counter()
     cut_off = journal.settling
     for _ in range(ROUNDS):
+        if outcome.plan.changes:
+            journal.begin(goal.intent)
         reloaded = _remember(system, journal, outcome.plan)
         due = [*outcome.plan.changes, *(_hidden(outcome.plan) if cut_off else ())]
-        todo = [step for step in due if tries[step.knob, step.want] < (TRIES if step.needed else 1)]
+        todo = [step for step in due if tries[step.knob, step.want] < _tries(step)]
         if not todo and not reloaded:
             break
-        journal.settle(True)
+        journal.begin(goal.intent)
         for step in todo:
             tries[step.knob, step.want] += 1
             _attempt(system, journal, step, outcome, say)
@@ -103,13 +116,14 @@ def converge(
             immovable=outcome.immovable,
             crowded=outcome.crowded,
         )
-        outcome.plan = replan(remembered)
-    _finish(system, journal, outcome)
-    if cut_off or any(step.knob.kind in OF_CPUSETS for step in outcome.done):
-        for step in outcome.plan.steps:
-            if step.knob.kind == "partition":
-                wake(system, step.knob.target.rpartition("/")[0])
+        outcome.plan = goal.replan(remembered)
+    _finish(system, journal, outcome, cut_off)
     return outcome
+
+
+def _tries(step: Step) -> int:
+    """Who acts later is told once: told again, irqbalance would begin anew."""
+    return TRIES if step.needed and not step.kind.seconds else 1
 
 
 def _remember(system: System, journal: Journal, made: Plan) -> bool:
@@ -122,10 +136,10 @@ def _remember(system: System, journal: Journal, made: Plan) -> bool:
     if made.changes and kept:
         journal.note(*((step.knob, step.original) for step in kept))
     back = [step.knob for step in made.steps if step.restore and not step.needed]
-    reload = any(knob.kind == "dropin" for knob in back)
+    reload = any(knobs.of(knob).at_reload for knob in back)
     if reload:
-        knobs.systemctl(system, "daemon-reload")
-    journal.back(*(knob for knob in back if knob.kind != "irqbalance"))
+        systemctl(system, "daemon-reload")
+    journal.back(*(knob for knob in back if not knobs.of(knob).seconds))
     return reload
 
 
@@ -136,7 +150,7 @@ def _hidden(made: Plan) -> list[Step]:
     return [
         step
         for step in made.steps
-        if step.knob.kind == "affinity" and not step.needed and step.original != step.want
+        if step.kind.of_a_task and not step.needed and step.original != step.want
     ]
 
 
@@ -155,54 +169,48 @@ def _do(system: System, journal: Journal, step: Step) -> None:
     if step.journal and not step.restore:
         journal.note((step.knob, step.original))
     knobs.write(system, step.knob, step.want)
-    if step.knob.kind != "irqbalance":  # it acts at its next scan
+    acts_now = not step.kind.seconds
+    if acts_now:
         got = knobs.read(system, step.knob)
-        if not knobs.same(step.knob, got, step.want):
+        if not step.kind.same(got, step.want):
             raise OSError(errno.EIO, f"it reads {got or 'unset'!r} after {step.want or 'unset'!r}")
-    if step.restore and step.knob.kind not in ("dropin", "irqbalance"):  # they take effect later
+    if step.restore and acts_now and not step.kind.at_reload:
         journal.back(step.knob)
 
 
 def _failed(journal: Journal, step: Step, error: OSError, outcome: Outcome) -> None:
-    """What a failed step means; that a task ended or an interrupt cannot move is no error.
-
-    One for which no vector is left is one, but to try again at once would not help.
-    """
-    if step.knob.kind == "irq" and error.errno == errno.ENOSPC:
-        outcome.crowded[step.knob.target.split("/")[3]] = step.name
-        outcome.failures[step.knob] = no_vector(step.want)
+    """What a failed step means; that a task ended or an interrupt cannot move is no error."""
+    fate, message = step.kind.failure(error, step.want)
+    name = step.kind.name(step.knob.target)
+    if fate in (Fate.FAILED, Fate.CROWDED):
+        outcome.failures[step.knob] = message
+    if fate is Fate.CROWDED:
+        outcome.crowded[name] = step.name
+    if fate is Fate.IMMOVABLE:
+        outcome.immovable[name] = step.name
+    if fate is not Fate.FAILED:
         journal.back(step.knob)
-    elif step.knob.kind == "affinity" and error.errno == errno.ESRCH:
-        journal.back(step.knob)
-    elif (
-        step.knob.kind == "irq"
-        and error.errno in (errno.EIO, errno.EPERM)
-        and error.filename is None
-    ):
-        outcome.immovable[step.knob.target.split("/")[3]] = step.name
-        journal.back(step.knob)
-    else:
-        outcome.failures[step.knob] = error.strerror or str(error)
 
 
 def _refusal(outcome: Outcome, tries: Mapping[tuple[Knob, str | None], int]) -> str:
     """Why the kernel will have no partition, once it has been asked often enough."""
     for (knob, want), count in tries.items():
-        if knob.kind == "partition" and want != "member" and count >= TRIES:
+        granted = knobs.of(knob).granted
+        if granted is not None and want != granted and count >= TRIES:
             return outcome.failures.get(knob, "")
     return ""
 
 
-def _finish(system: System, journal: Journal, outcome: Outcome) -> None:
+def _finish(system: System, journal: Journal, outcome: Outcome, cut_off: bool) -> None:
     """Forget tasks that ended or chose anew; say what is still not as it should be."""
     wanted = {step.knob for step in outcome.plan.steps}
-    journal.back(
-        *outcome.plan.gone,
-        *(knob for knob in journal.originals if knob.kind == "affinity" and knob not in wanted),
-    )
-    _tell_irqbalance(system, journal, outcome)
-    journal.settle(False)
-    left = {step.knob: step for step in outcome.plan.changes if step.knob.kind != "irqbalance"}
+    tasks = (knob for knob in journal.originals if knobs.of(knob).of_a_task)
+    journal.back(*outcome.plan.gone, *(knob for knob in tasks if knob not in wanted))
+    _set_again(system, journal, outcome)
+    moved = cut_off or any(step.kind.moves_tasks for step in outcome.done)
+    for step in outcome.plan.steps:
+        step.kind.finish(system, step.knob.target, step.want, moved)
+    left = {step.knob: step for step in outcome.plan.changes if not step.kind.seconds}
     failed = {
         knob: outcome.failures.get(knob, f"it reads {step.now or 'unset'!r} again")
         for knob, step in left.items()
@@ -215,64 +223,79 @@ def _no_vectors(outcome: Outcome) -> dict[Knob, str]:
     return {
         knob: message
         for knob, message in outcome.failures.items()
-        if knob.kind == "irq" and knob.target.split("/")[3] in outcome.crowded
+        if knobs.of(knob).name(knob.target) in outcome.crowded
     }
 
 
-def _tell_irqbalance(system: System, journal: Journal, outcome: Outcome) -> None:
-    """Say it once in each run, needed or not: what it was told just before does not show yet."""
+def _set_again(system: System, journal: Journal, outcome: Outcome) -> None:
+    """Set what takes its time once in each run, needed or not: what was set just before does not
+    show yet.
+    """
+    done = {step.knob for step in outcome.done}
     for step in outcome.plan.steps:
-        if step.knob.kind == "irqbalance":
-            if step.knob not in (done.knob for done in outcome.done):
+        if step.kind.seconds:
+            if step.knob not in done:
                 knobs.write(system, step.knob, step.want)
             if step.restore and not step.needed:
                 journal.back(step.knob)
 
 
-def _intent(old: state.State, layout: Layout, settings: Settings, first: Plan) -> state.State:
-    """What is about to be: on record before the first change."""
-    return replace(
-        old,
-        dedicated=str(layout.dedicated or EMPTY),
-        realtime=str(layout.realtime),
-        source=layout.source,
-        mode=first.mode or old.mode,
-        asked_mode=settings.mode or "",
-        partition=settings.partition,
-        housekeeping=settings.housekeeping,
-        isolating=str(first.dedicated),
-    )
+def _intent(layout: Layout, settings: Settings, first: Plan) -> Intent:
+    """What is about to be."""
+    mode = {"mode": first.mode} if first.mode else {}
+    return {
+        "dedicated": str(layout.dedicated or EMPTY),
+        "realtime": str(layout.realtime),
+        "source": layout.source,
+        **mode,
+        "asked_mode": settings.mode or "",
+        "partition": settings.partition,
+        "housekeeping": settings.housekeeping,
+        "isolating": str(first.dedicated),
+    }
+
+
+class Occasion(NamedTuple):
+    """Why a run is made."""
+
+    then: Intent = {}
+    """What else the state says at the end."""
+    anew: bool = True
+    """Whether to try again what the kernel refused before."""
+
+
+USUAL = Occasion()
 
 
 def apply(
-    system: System, layout: Layout, settings: Settings, say: Say, *, anew: bool = True
+    system: System,
+    layout: Layout,
+    settings: Settings,
+    say: Say,
+    occasion: Occasion = USUAL,
 ) -> Outcome:
-    """Isolate what the layout names (the empty set: put everything back); remember how it went.
-
-    ``anew``: try again what the kernel refused before.
-    """
+    """Isolate what the layout names (the empty set: put everything back); remember how it went."""
     asked, old = layout.dedicated or EMPTY, state.load(system)
-    if anew or old.dedicated != str(asked):
+    if occasion.anew or old.dedicated != str(asked):
         old = replace(old, refused="", immovable={}, crowded={})
     if not old.isolated and not old.isolating:
-        old = replace(old, since=state.ticks(system))
+        old = replace(old, since=uptime(system))
     remembered = memory(Journal(system), old)
     replan = partial(planned, system, asked, settings)
     first = replan(remembered)  # refusals come before any change
-    intent = state.save(system, _intent(old, layout, settings, first))
-    outcome = converge(system, first, replan, remembered, say)
-    state.save(
-        system,
-        replace(
-            intent,
-            mode=outcome.plan.mode,
-            isolated=str(outcome.plan.dedicated),
-            isolating="",
-            refused=outcome.refused,
-            immovable=outcome.immovable,
-            crowded=outcome.crowded,
-            stale="",
-            applied_at=time.time(),
-        ),
-    )
+    intent = _intent(layout, settings, first)
+    beginning = {**intent, "since": old.since}
+    outcome = converge(system, first, Goal(replan, beginning), remembered, say)
+    ended = {
+        "mode": outcome.plan.mode,
+        "isolated": str(outcome.plan.dedicated),
+        "isolating": "",
+        "refused": outcome.refused,
+        "immovable": outcome.immovable,
+        "crowded": outcome.crowded,
+        "stale": "",
+        "applied_at": time.time(),
+    }
+    state.save(system, replace(old, **{**intent, **ended, **occasion.then}))
+    Journal(system).complete()
     return outcome

@@ -13,13 +13,14 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from mdguest.cpuset import CpuSet
-from mdguest.facts import POOL
-from mdguest.isolation.observe import UNITS
-from mdguest.isolation.wants import asked_of, chosen_by, is_exempt
+from mdguest.facts import POOL, UNITS
+from mdguest.isolation.wants.groups import asked_of
+from mdguest.isolation.wants.scene import is_exempt
+from mdguest.isolation.wants.tasks import chosen_by
 
 if TYPE_CHECKING:
     from mdguest.facts import Facts, Group, Task
-    from mdguest.isolation.wants import Scene
+    from mdguest.isolation.wants.scene import Scene
 
 _NAMED = 3
 """Threads of one claim that are named; the others are counted."""

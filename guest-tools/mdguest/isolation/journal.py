@@ -7,18 +7,17 @@ file lives below /run and names its boot: all that mdguest sets is gone after th
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from mdguest import knobs
 from mdguest.facts import Knob
+from mdguest.procfs import boot_id
 
 if TYPE_CHECKING:
     from mdguest.system import System
 
 JOURNAL = "/run/mdguest/journal"
-
-
-def boot(system: System) -> str:
-    return system.read("/proc/sys/kernel/random/boot_id")
 
 
 class Journal:
@@ -30,6 +29,8 @@ class Journal:
         self.originals: dict[Knob, str | None] = {}
         self.settling = False
         """Whether an apply or undo was cut off, or is under way."""
+        self.intent: Mapping[str, Any] = {}
+        """What that one is about to make of the state: ``state.State``'s fields."""
         self._started = False
         self._load()
 
@@ -37,7 +38,7 @@ class Journal:
         if not self._system.exists(self._path):
             return
         lines = self._system.read(self._path).split("\n")
-        if _line(lines[0]) != {"boot": boot(self._system)}:
+        if _line(lines[0]) != {"boot": boot_id(self._system)}:
             return
         self._started = True
         for entry in filter(None, map(_line, lines[1:])):
@@ -45,7 +46,7 @@ class Journal:
 
     def _replay(self, entry: dict[str, Any]) -> None:
         if "settling" in entry:
-            self.settling = entry["settling"]
+            self.settling, self.intent = entry["settling"], entry.get("intent", {})
         elif "back" in entry:
             for kind, target in entry["back"]:
                 self.originals.pop(Knob(kind, target), None)
@@ -61,22 +62,28 @@ class Journal:
             (knob, was)
             for knob, was in found
             if knob not in self.originals
-            or (knob.kind == "affinity" and self.originals[knob] != was)
+            or (knobs.of(knob).of_a_task and self.originals[knob] != was)
         ]
         if not self._started:
-            self._system.save(self._path, json.dumps({"boot": boot(self._system)}))
+            self._system.save(self._path, json.dumps({"boot": boot_id(self._system)}))
             self._started = True
         self.originals.update(news)
         self._append(
             *({"kind": knob.kind, "target": knob.target, "was": was} for knob, was in news)
         )
 
-    def settle(self, settling: bool) -> None:
-        """Mark that changes begin, or are complete."""
-        if settling != self.settling:
+    def begin(self, intent: Mapping[str, Any]) -> None:
+        """Mark that changes begin, and what for: on record before the first one."""
+        if not self.settling or intent != self.intent:
             self.note()
-            self.settling = settling
-            self._append({"settling": settling})
+            self.settling, self.intent = True, intent
+            self._append({"settling": True, "intent": intent})
+
+    def complete(self) -> None:
+        """Mark that all changes are made."""
+        if self.settling:
+            self.settling, self.intent = False, {}
+            self._append({"settling": False})
         self._end_if_empty()
 
     def back(self, *knobs: Knob) -> None:

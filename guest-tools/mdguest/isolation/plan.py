@@ -12,10 +12,13 @@ from mdguest.facts import POOL, Knob
 from mdguest.facts.boot import BOOT_CPU
 from mdguest.isolation.claims import Claim, claims
 from mdguest.isolation.memory import Memory
-from mdguest.isolation.restore import OF_CPUSETS, restored
+from mdguest.isolation.restore import restored
 from mdguest.isolation.share import Share, share
 from mdguest.isolation.steps import Step
-from mdguest.isolation.wants import WANTS, Scene, displaced, held, is_exempt, subsets
+from mdguest.isolation.wants import WANTS
+from mdguest.isolation.wants.groups import held
+from mdguest.isolation.wants.pool import displaced, subsets
+from mdguest.isolation.wants.scene import Scene, is_exempt
 from mdguest.knobs.lost import ROOT
 
 if TYPE_CHECKING:
@@ -67,10 +70,19 @@ def plan(asked: CpuSet, facts: Facts, settings: Settings, memory: Memory) -> Pla
         return _nothing("no dedicated CPU is left to isolate", facts, memory, cpus.notes)
     mode, because = _mode(facts, settings, memory)
     before = tuple(Share(old, facts.open - old) for old in memory.isolated)
-    originals, settling, refused = memory.originals, memory.settling, memory.refused
-    scene = Scene(cpus, facts, settings, originals, settling, mode, before, refused)
+    scene = Scene(
+        cpus,
+        facts,
+        settings,
+        memory.originals,
+        memory.settling,
+        mode,
+        before,
+        memory.refused,
+        WANTS[mode],
+    )
     _check_neighbours(scene)
-    wanted = [step for want in WANTS[mode] for step in want(scene)]
+    wanted = [step for want in scene.wants for step in want(scene)]
     wanted = [step for step in wanted if not _is_immovable(step, memory)]
     back, notes = restored(facts, memory, {step.knob for step in wanted})
     return Plan(
@@ -108,14 +120,14 @@ def _with_lost(facts: Facts, steps: Iterable[Step]) -> tuple[Step, ...]:
     to be done may bring them back.
     """
     steps = tuple(steps)
-    pending = any(step.needed and step.knob.kind in OF_CPUSETS for step in steps)
+    pending = any(step.needed and step.kind.moves_tasks for step in steps)
     if facts.root is None or not facts.lost or pending:
         return steps
     want = str(facts.root | facts.lost)
     why = f"CPU {facts.lost} belongs to nobody since a partition was invalid"
     name = "the root's cpuset.cpus.effective"
     back = Step(Knob("root", ROOT), str(facts.root), want, why, name, journal=False)
-    tasks = [step for step in steps if step.knob.kind == "affinity"]
+    tasks = [step for step in steps if step.kind.of_a_task]
     return (*(step for step in steps if step not in tasks), back, *tasks)
 
 
@@ -175,10 +187,8 @@ def _suitable(facts: Facts) -> tuple[str, str]:
 
 
 def _is_immovable(step: Step, memory: Memory) -> bool:
-    if step.knob.kind != "irq":
-        return False
-    number = step.knob.target.split("/")[3]
-    return number in memory.immovable or number in memory.crowded
+    name = step.kind.name(step.knob.target)
+    return name in memory.immovable or name in memory.crowded
 
 
 def _notes(scene: Scene, memory: Memory) -> list[str]:
@@ -206,7 +216,7 @@ def _notes(scene: Scene, memory: Memory) -> list[str]:
             f"in a container ({scene.facts.container}): interrupts, workqueues and kernel threads "
             "are its host's, and come to the dedicated CPUs unless mdguest runs there, too"
         )
-    if subsets in WANTS[scene.mode]:
+    if subsets in scene.wants:
         notes += _crowded(scene)
     return notes
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 
+from mdguest import knobs
 from mdguest.cpuset import CpuSet
 from mdguest.facts import CGROUP, POOL, RAW_POOL, Facts, Knob
 from mdguest.isolation.memory import Memory
-from mdguest.isolation.observe import unit_of
 from mdguest.isolation.share import Share
 from mdguest.isolation.steps import Step
-from mdguest.isolation.wants import SLICE_FILE
+from mdguest.isolation.wants.pool import SLICE_FILE
 
 _RAW = f"{CGROUP}/{RAW_POOL}"
 OF_THE_POOL = (
@@ -22,9 +22,6 @@ OF_THE_POOL = (
     Knob("controllers", f"{CGROUP}/cgroup.subtree_control"),
 )
 """What programs in the pool stand on."""
-
-OF_CPUSETS = ("cpus", "list", "unit", "partition", "native", "cgroup", "controllers")
-"""Kinds of knobs whose change moves tasks."""
 
 
 def restored(
@@ -38,8 +35,8 @@ def restored(
     originals = memory.originals
     back = [knob for knob in reversed(list(originals)) if knob not in wanted]
     ended = {knob for knob in back if _has_ended(facts, knob)}
-    back = [knob for knob in back if knob not in ended or (not wanted and knob.kind == "dropin")]
-    structure = [knob for knob in back if knob.kind != "affinity" and knob in facts.journalled]
+    back = [knob for knob in back if knob not in ended or (not wanted and knobs.of(knob).at_reload)]
+    structure = [knob for knob in back if not knobs.of(knob).of_a_task and knob in facts.journalled]
     notes = []
     kept = [knob for knob in structure if knob in OF_THE_POOL]
     if kept and facts.pool and facts.pool.populated:
@@ -48,9 +45,7 @@ def restored(
         notes.append(f"programs still run in {name}; {again} again once they have ended removes it")
     steps = [_back(knob, facts.journalled[knob], originals[knob]) for knob in structure]
     unfinished = [
-        step
-        for step in steps
-        if step.knob.kind == "dropin" or (step.needed and step.knob.kind in OF_CPUSETS)
+        step for step in steps if step.kind.at_reload or (step.needed and step.kind.moves_tasks)
     ]
     if not wanted and memory.isolated and not unfinished:
         steps += _affinities(facts, memory)
@@ -64,7 +59,7 @@ def _has_ended(facts: Facts, knob: Knob) -> bool:
     running = {group.unit for group in facts.groups}
     if facts.systemd and facts.systemd.pool_active:
         running.add(POOL)
-    return unit_of(knob) not in ("", *running)
+    return knobs.of(knob).unit(knob.target) not in ("", *running)
 
 
 def _back(knob: Knob, now: str | None, was: str | None, name: str = "") -> Step:

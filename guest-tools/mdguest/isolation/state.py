@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mdguest.cpuset import CpuSet
-from mdguest.isolation.journal import boot
+from mdguest.isolation.journal import Journal
 from mdguest.layout import Layout
+from mdguest.procfs import boot_id
 
 if TYPE_CHECKING:
     from mdguest.system import System
@@ -55,23 +56,24 @@ class State:
     boot: str = ""
 
 
-def ticks(system: System) -> int:
-    """The time since boot, as /proc/pid/stat has it: proc(5), in hundredths of a second."""
-    return int(float(system.read("/proc/uptime").split()[0]) * 100)
-
-
 def load(system: System) -> State:
-    """This boot's state. One of another boot says nothing of this one."""
+    """This boot's state, with what a run that was cut off was about to make of it. One of another
+    boot says nothing of this one.
+    """
+    return replace(_saved(system), **Journal(system).intent)
+
+
+def _saved(system: System) -> State:
     try:
         values = json.loads(system.read(STATE))
         state = State(**values)
     except (OSError, ValueError, TypeError):
         return State()
-    return state if state.boot == boot(system) else State()
+    return state if state.boot == boot_id(system) else State()
 
 
 def save(system: System, state: State) -> State:
-    state = replace(state, boot=boot(system))
+    state = replace(state, boot=boot_id(system))
     system.save(STATE, json.dumps(asdict(state), indent=1) + "\n")
     return state
 

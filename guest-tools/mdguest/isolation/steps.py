@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mdguest import knobs
 from mdguest.facts import Knob
+from mdguest.knobs.kind import Kind
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class Step:
     """Puts back what was found."""
 
     @property
+    def kind(self) -> Kind:
+        return knobs.of(self.knob)
+
+    @property
     def title(self) -> str:
         return self.name or self.knob.target
 
@@ -42,7 +47,7 @@ class Step:
 
     @property
     def needed(self) -> bool:
-        return not self.only_remember and not knobs.same(self.knob, self.now, self.want)
+        return not self.only_remember and not self.kind.same(self.now, self.want)
 
     @property
     def original(self) -> str | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mdguest.facts.kubernetes import RUNTIMES, is_of_pods
 from mdguest.knobs.interrupts import no_vector
-from mdguest.knobs.irqbalance import SCAN_SECONDS, SILENT, SOCKETS
+from mdguest.knobs.kind import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,27 +21,11 @@ if TYPE_CHECKING:
     from mdguest.isolation.steps import Step
 
 
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is not as it should be."""
-
-    what: str
-    found: str
-    expected: str
-    why: str
-    heals: bool = True
-    """Whether apply can put it right; else somebody has to do what ``why`` says."""
-
-    @property
-    def line(self) -> str:
-        return f"{self.what}: {self.found}, expected {self.expected}: {self.why}"
-
-
 def problems(made: Plan, facts: Facts, state: State, now: float | None = None) -> list[Problem]:
     """What is wrong; empty where the dedicated CPUs are isolated as well as this guest can."""
     age = (time.time() if now is None else now) - state.applied_at
     found = [_problem(step) for step in made.changes if not _pending(step, age)]
-    checks = (_irqbalance, _newcomers, _cpu_managers, _pods, _astray)
+    checks = (_others, _newcomers, _cpu_managers, _pods, _astray)
     others = [problem for check in checks for problem in check(made, facts)]
     others += _crowded(made, facts, state)
     return [
@@ -52,12 +36,19 @@ def problems(made: Plan, facts: Facts, state: State, now: float | None = None) -
 
 
 def _pending(step: Step, age: float) -> bool:
-    """irqbalance acts at its next scan; for one that does not answer, ``_irqbalance`` speaks."""
-    return step.knob.kind == "irqbalance" and (0 <= age < SCAN_SECONDS or step.now == SILENT)
+    """Whether it has not had its time yet, or does not say."""
+    return 0 <= age < step.kind.seconds or (bool(step.now) and step.now == step.kind.silent)
 
 
 def _problem(step: Step) -> Problem:
     return Problem(step.title, step.shown(step.now), step.shown(step.want), step.why)
+
+
+def _others(made: Plan, facts: Facts) -> list[Problem]:
+    """What each kind of knob has to say beyond its value."""
+    if not made.mode:
+        return []
+    return [problem for seen in facts.others.values() for problem in seen.problems(made.dedicated)]
 
 
 def _astray(made: Plan, facts: Facts) -> list[Problem]:
@@ -163,15 +154,6 @@ def _handed_down(task: Task, tasks: Mapping[int, Task], facts: Facts) -> Iterato
         task = tasks[task.parent]
     if not is_of_pods(task.group) and task.chosen:
         yield task.cpus
-
-
-def _irqbalance(made: Plan, facts: Facts) -> list[Problem]:
-    """One that runs and does not answer will move interrupts to the dedicated CPUs again."""
-    if not made.mode or facts.deaf_irqbalance is None or made.dedicated <= facts.deaf_irqbalance:
-        return []
-    found = f"it keeps off CPU {facts.deaf_irqbalance or 'none'}, and cannot be told"
-    why = f"its socket ({SOCKETS}) is missing, dead or silent; see mdguest render irqbalance"
-    return [Problem("irqbalance", found, f"it keeps off CPU {made.dedicated}", why)]
 
 
 def _pool(made: Plan, facts: Facts) -> list[Problem]:

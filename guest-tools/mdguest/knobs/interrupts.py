@@ -7,12 +7,15 @@ looked at twice, and only what has come to the wrong CPU meanwhile is there to s
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mdguest.cpuset import EMPTY, CpuSet
-from mdguest.facts import Irq
+from mdguest.facts import Irq, Knob
+from mdguest.knobs.files import read_list
+from mdguest.knobs.kind import Failure, Fate, Kind, same_cpus
 from mdguest.procfs import cpu_list, text
 
 if TYPE_CHECKING:
@@ -30,7 +33,32 @@ def no_vector(cpus: CpuSet | str | None) -> str:
     )
 
 
-def read(system: System) -> tuple[Irq, ...]:
+def knob(irq: Irq) -> Knob:
+    return Knob("irq", f"/proc/irq/{irq.number}/smp_affinity_list")
+
+
+def _number(path: str) -> str:
+    return path.split("/")[3]
+
+
+def _write(system: System, path: str, value: str | None) -> None:
+    system.write(path, value or "")
+
+
+def _failure(error: OSError, want: str | None) -> Failure:
+    """The kernel itself places those that it manages: EIO before Linux 6.12, EPERM since."""
+    if error.errno == errno.ENOSPC:
+        return Failure(Fate.CROWDED, no_vector(want))
+    managed = error.errno in (errno.EIO, errno.EPERM) and error.filename is None
+    fate = Fate.IMMOVABLE if managed else Fate.FAILED
+    return Failure(fate, error.strerror or str(error))
+
+
+IRQ = Kind(read_list, _write, same_cpus, failure=_failure, name=_number)
+
+
+def look(system: System) -> tuple[Irq, ...]:
+    """The interrupts now; those that seem to come elsewhere are looked at again."""
     first = tuple(_look(system))
     counts = {irq.number: _count(system, irq) for irq in first if irq.astray}
     if not counts:
@@ -49,7 +77,7 @@ def _second_look(system: System, irq: Irq, before: str) -> Irq:
 
 def _look(system: System) -> Iterator[Irq]:
     for path in system.glob("/proc/irq/[0-9]*/smp_affinity_list"):
-        number = int(path.split("/")[3])
+        number = int(_number(path))
         name = text(system, f"/sys/kernel/irq/{number}/actions")
         if name:
             cpus = cpu_list(system, path)

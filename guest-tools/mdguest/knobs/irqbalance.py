@@ -1,4 +1,4 @@
-"""Talking to a running irqbalance: it sees neither cpuset partitions nor changes of its own file.
+"""A running irqbalance: it sees neither cpuset partitions nor changes of its own file.
 
 The socket's requests are in irqbalance's README: ``setup`` answers with the settings, ``settings
 cpus 2-3,5`` bans these CPUs at the next scan, at most ``SLEEP`` seconds later. It takes a list, and
@@ -10,26 +10,66 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
 from mdguest.cpuset import EMPTY, CpuSet
+from mdguest.knobs.kind import Ability, Kind, Problem, same_cpus
+from mdguest.procfs import environment, from_mask
 
 if TYPE_CHECKING:
+    from mdguest.facts import Task
     from mdguest.system import System
 
 SOCKETS = "/run/irqbalance/irqbalance*.sock"
 VARIABLE = "IRQBALANCE_BANNED_CPULIST"
 SCAN_SECONDS = 15
 """How long a running irqbalance may take to act: its default interval of 10 s, and some."""
-SILENT = "no answer yet"
+_SILENT = "no answer yet"
 """What is read of one that listens, and does not answer in time."""
 
 
-def banned(system: System) -> CpuSet | None:
-    """The CPUs that irqbalance puts no interrupt on; None where none answers.
+class Irqbalance(NamedTuple):
+    """One that runs."""
 
-    Raises BlockingIOError where one listens, and does not answer in time.
-    """
+    banned: CpuSet
+    """What it puts no interrupt on; of one that does not answer, what it was started with."""
+    deaf: bool = False
+    """It runs, and does not answer."""
+    silent: bool = False
+    """One listens that does not answer in time: it may be told, and acts later."""
+
+    def now(self, unusable: CpuSet) -> tuple[CpuSet, str | None]:
+        """What it was found with, and what it reads now. One that is silent bans ``unusable`` CPUs
+        by itself: those of isolcpus= and nohz_full=.
+        """
+        return (self.banned | unusable, _SILENT) if self.silent else (self.banned, str(self.banned))
+
+    def problems(self, dedicated: CpuSet) -> Iterator[Problem]:
+        """One that cannot be told will move interrupts to the dedicated CPUs again."""
+        if self.deaf and not dedicated <= self.banned:
+            found = f"it keeps off CPU {self.banned or 'none'}, and cannot be told"
+            dead = f"its socket ({SOCKETS}) is missing, dead or silent"
+            why = f"{dead}; see mdguest render irqbalance"
+            yield Problem("irqbalance", found, f"it keeps off CPU {dedicated}", why)
+
+
+def look(system: System, tasks: Iterable[Task]) -> Irqbalance | None:
+    """The irqbalance that runs here; None where there is none."""
+    silent = False
+    try:
+        bans = _banned(system)
+        if bans is not None:
+            return Irqbalance(bans)
+    except BlockingIOError:
+        silent = True
+    running = [task for task in tasks if task.name == "irqbalance" and not task.kernel]
+    started = _banned_at_start(system, running[0].tid) if running else EMPTY
+    return Irqbalance(started, bool(running), silent) if running or silent else None
+
+
+def _banned(system: System) -> CpuSet | None:
+    """None where none answers. Raises BlockingIOError where one listens, and does not in time."""
     silent = None
     for path in system.glob(SOCKETS):
         try:
@@ -41,28 +81,47 @@ def banned(system: System) -> CpuSet | None:
             continue  # the socket of one that was killed
         found = re.search(r"BANNED ([0-9a-f,]+)", answer)
         if found:
-            return CpuSet(int(found[1].replace(",", ""), 16))
+            return from_mask(found[1])
     if silent:
         raise silent
     return None
 
 
-def banned_at_start(system: System, pid: int) -> CpuSet:
+def _banned_at_start(system: System, pid: int) -> CpuSet:
     """What the irqbalance of that process was started to keep off, where its environment says."""
     try:
-        variables = system.read(f"/proc/{pid}/environ").split("\0")
-    except OSError:
-        return EMPTY
-    lists = [text.partition("=")[2] for text in variables if text.startswith(f"{VARIABLE}=")]
-    try:
-        return CpuSet.parse(lists[-1]) if lists else EMPTY
+        return CpuSet.parse(environment(system, pid).get(VARIABLE, ""))
     except ValueError:
         return EMPTY
 
 
-def ban(system: System, cpus: CpuSet) -> None:
+def _read(system: System, _: str) -> str | None:
+    try:
+        bans = _banned(system)
+    except BlockingIOError:
+        return _SILENT
+    return None if bans is None else str(bans)
+
+
+def _write(system: System, _: str, value: str | None) -> None:
     """Have every running irqbalance keep off these CPUs: one that is silent reads it later."""
-    request = f"settings cpus {cpus or 'NULL'}"
+    request = f"settings cpus {value or 'NULL'}"
     for path in system.glob(SOCKETS):
         with contextlib.suppress(OSError):  # silent, killed, or ended just now
             system.ask(path, request)
+
+
+def _ability(system: System) -> Ability:
+    able = bool(system.glob(SOCKETS))
+    return Ability("irqbalance can be told", able, "through its socket, if it runs")
+
+
+BANS = Kind(
+    _read,
+    _write,
+    same_cpus,
+    seconds=SCAN_SECONDS,
+    silent=_SILENT,
+    look=look,
+    ability=_ability,
+)

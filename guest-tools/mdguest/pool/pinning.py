@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from mdguest.cpuset import CpuSet
+from mdguest.procfs import Stat, cgroup, stat
 from mdguest.system import System
 
 _SOON, _LATER = 0.1, 1.0
@@ -92,7 +93,7 @@ def _follow(system: System, pid: int, subset: str) -> None:
 
 def _wait_for_group(system: System, pid: int, subset: str) -> str:
     while True:  # until the process is gone: OSError
-        group = system.read(f"/proc/{pid}/cgroup").rpartition("0::")[2]
+        group = cgroup(system, pid)
         if subset in group:
             return f"/sys/fs/cgroup{group}"
         time.sleep(0.02)
@@ -117,7 +118,7 @@ def untie_heirs(system: System, group: str, ties: list[Tie]) -> list[Tie]:
     found = []
     for thread in _threads(system, group):
         with contextlib.suppress(OSError):
-            born, allowed = int(_stat(system, thread)[19]), system.affinity(thread)
+            born, allowed = _stat(system, thread).started, system.affinity(thread)
             for tie in ties:
                 if tie.start <= born <= tie.end + 1 and allowed == CpuSet.of([tie.cpu]):
                     system.set_affinity(thread, every_cpu(system))
@@ -137,17 +138,16 @@ def _threads(system: System, group: str) -> list[int]:
     return [int(thread) for thread in system.read(f"{group}/cgroup.threads").split()]
 
 
-def _stat(system: System, thread: int) -> list[str]:
-    """What /proc/pid/stat tells of a thread from field 3 on: proc(5)."""
-    return system.read(f"/proc/{thread}/stat").rpartition(") ")[2].split(" ")
+def _stat(system: System, thread: int) -> Stat:
+    return stat(system.read(f"/proc/{thread}/stat"))
 
 
 def _busy(system: System, group: str) -> Iterator[Busy]:
     for thread in _threads(system, group):
         with contextlib.suppress(OSError):
-            fields = _stat(system, thread)
-            if fields[0] == "R":
-                yield Busy(thread, int(fields[36]), system.affinity(thread))
+            told = _stat(system, thread)
+            if told.state == "R":
+                yield Busy(thread, told.cpu, system.affinity(thread))
 
 
 def _now() -> int:

@@ -14,14 +14,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from mdguest import control, lock
+from mdguest import control
 from mdguest.cpuset import CpuSet
 from mdguest.errors import NotFound, Refused, Trouble
 from mdguest.facts import CGROUP, POOL, RAW_POOL
 from mdguest.isolation.observe import observe
-from mdguest.isolation.wants import SUBSET
+from mdguest.isolation.wants.pool import SUBSET
 from mdguest.pool.pinning import every_cpu, start_pinning
 from mdguest.pool.subsets import Wanted, checked_name, choose, subsets, usual_name
+from mdguest.procfs import cgroup
 from mdguest.render.dpdk import lcores
 from mdguest.settings import Settings
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 _ENTER = (
     "import sys; sys.path.insert(0, sys.argv.pop(1)); from mdguest.pool.run import enter; enter()"
 )
+
+_LOCK = "/run/mdguest/run.lock"
+"""Who gives away parts of the pool holds it: one at a time."""
 
 _STOPPING = 120.0
 """Seconds: systemd kills what does not end within 90."""
@@ -56,7 +60,7 @@ def run(
     if system.which(command[0]) is None:
         raise NotFound(f"{command[0]}: no such program")
     name = usual_name(command[0]) if name is None else checked_name(name)
-    guard = lock.take(lock.SUBSETS)
+    guard = system.lock(_LOCK)
     service = _service(system)
     _end_leftovers(system, service, name)
     facts = observe(system)
@@ -168,7 +172,7 @@ def _become(system: System, cpus: CpuSet, balance: bool, command: list[str]) -> 
 
 
 def _group_now(system: System) -> str:
-    return system.read("/proc/self/cgroup").rpartition("0::")[2]
+    return cgroup(system, "self")
 
 
 def _our_group(system: System) -> str:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mdguest.cpuset import EMPTY, CpuSet, union
 from mdguest.errors import BadInput, NotFound, Refused
-from mdguest.isolation.wants import SUBSET, held
+from mdguest.isolation.wants.groups import held
+from mdguest.isolation.wants.pool import SUBSET
 from mdguest.knobs.waking import ROOM
 
 if TYPE_CHECKING:

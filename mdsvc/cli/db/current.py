@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import click
-from rich.text import Text
 
 from mdsvc.terminal.console import examples, json_option, show, store_option, use_url
 
@@ -27,4 +26,4 @@ def command() -> None:
     lines = [f"tables    {'none yet' if state.version is None else f'version {state.version}'}"]
     lines += [f"expected  version {state.expected}"]
     lines += [f"run       {state.run}"] if state.run else []
-    show(state, Text("\n".join(lines)))
+    show(state, "\n".join(lines))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 
 import click
-from rich.text import Text
 
 from mdsvc.terminal.console import examples, json_option, show, store_option, tell, use_url
 
@@ -33,4 +32,4 @@ def command() -> None:
         what = f"made, of version {done.version}"
     else:
         what = f"upgraded from version {done.before} to {done.version}"
-    show(done, Text(f"tables    {what}"))
+    show(done, f"tables    {what}")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import click
 
+from mdsvc import terminal
 from mdsvc.cli.host.replaced import show_replaced
-from mdsvc.control.hosts import add_host, replace_host
-from mdsvc.forms import from_json
-from mdsvc.terminal import tables
-from mdsvc.terminal.console import INPUT, examples, json_option, read, show, store_option, use
-from mdsvc.topology import Host, described
+from mdsvc.cli.where import operator, where_options
+from mdsvc.terminal.console import INPUT, examples, json_option, read, show
 
 
 @click.command(
@@ -23,14 +20,16 @@ from mdsvc.topology import Host, described
 )
 @click.argument("file", type=INPUT)
 @click.option("--replace", is_flag=True, help="Describe a registered host anew; guests stay.")
-@store_option
+@where_options
 @json_option
 def command(file: Path, replace: bool) -> None:
     """Register the host that FILE describes in JSON (- reads stdin)."""
+    from mdsvc.forms import from_json
+    from mdsvc.topology import Host, described
+
     if replace:
         host, keeps = described(read(file))
-        show_replaced(use(partial(replace_host, host=host, keeps=keeps)))
+        show_replaced(operator().replace_host(host, keeps))
         return
-    new = from_json(read(file), Host)
-    added = use(lambda s: add_host(s, new))
-    show(added, tables.host_detail(added))
+    added = operator().add_host(from_json(read(file), Host))
+    show(added, lambda: terminal.tables.host_detail(added))

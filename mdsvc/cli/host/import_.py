@@ -6,23 +6,11 @@ from pathlib import Path
 
 import click
 
+from mdsvc import terminal
 from mdsvc.cli.host.replaced import show_replaced
-from mdsvc.control.hosts import add_host, replace_found_host
+from mdsvc.cli.where import operator, where_options
 from mdsvc.cpuset import CpuSet
-from mdsvc.discovery.capabilities import host_from_capabilities
-from mdsvc.discovery.sysfs import local_host
-from mdsvc.terminal import tables
-from mdsvc.terminal.console import (
-    CPUS,
-    INPUT,
-    examples,
-    json_option,
-    read,
-    show,
-    store_option,
-    tell,
-    use,
-)
+from mdsvc.terminal.console import CPUS, INPUT, examples, json_option, read, show, tell
 
 
 @click.command(
@@ -38,7 +26,7 @@ from mdsvc.terminal.console import (
 @click.option("--shared", type=CPUS, help="cpu_shared_set, like 0-3,8. [default: all, or none]")
 @click.option("--dedicated", type=CPUS, help="cpu_dedicated_set. [default: none]")
 @click.option("--replace", is_flag=True, help="Look at a registered host anew; guests stay.")
-@store_option
+@where_options
 @json_option
 def command(
     name: str,
@@ -52,6 +40,9 @@ def command(
     Without --shared and --dedicated every CPU is shared; with one of them the other is empty. With
     --replace a registered host keeps its sets where they are not given, and all its settings.
     """
+    from mdsvc.discovery.capabilities import host_from_capabilities
+    from mdsvc.discovery.sysfs import local_host
+
     if (capabilities is None) is not local:
         raise click.UsageError("expected one of --capabilities XML and --local")
     if capabilities:
@@ -62,7 +53,7 @@ def command(
         tell(note)
     new = found.host
     if replace:
-        show_replaced(use(lambda s: replace_found_host(s, new, **sets)))
+        show_replaced(operator().replace_found_host(new, **sets))
         return
-    added = use(lambda s: add_host(s, new))
-    show(added, tables.host_detail(added))
+    added = operator().add_host(new)
+    show(added, lambda: terminal.tables.host_detail(added))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import click
 
-from mdsvc.control.hosts import list_hosts
-from mdsvc.terminal import tables
-from mdsvc.terminal.console import examples, json_option, show, store_option, use
+from mdsvc import terminal
+from mdsvc.cli.where import operator, where_options
+from mdsvc.terminal.console import examples, json_option, show
 
 
 @click.command(epilog=examples("mdsvc host list --json | jq -r '.[].name'"))
-@store_option
+@where_options
 @json_option
 def command() -> None:
     """List the hosts with their use."""
-    hosts = use(list_hosts)
-    show(hosts, tables.hosts_table(hosts))
+    hosts = operator().list_hosts()
+    show(hosts, lambda: terminal.tables.hosts_table(hosts))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from mdsvc.control.hosts import Replaced
-from mdsvc.terminal import tables
+from typing import TYPE_CHECKING
+
+from mdsvc import terminal
 from mdsvc.terminal.console import show, tell
+
+if TYPE_CHECKING:
+    from mdsvc.control.hosts import Replaced
 
 
 def show_replaced(replaced: Replaced) -> None:
@@ -12,4 +16,4 @@ def show_replaced(replaced: Replaced) -> None:
     for guest in replaced.renewed:
         who = f"{guest.name} ({guest.uuid}), generation {guest.generation}"
         tell(f"renewed {who}: it floats over other pCPUs now; see `mdsvc instance xml`")
-    show(replaced.host, tables.host_detail(replaced.host))
+    show(replaced.host, lambda: terminal.tables.host_detail(replaced.host))

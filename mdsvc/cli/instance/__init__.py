@@ -13,6 +13,7 @@ COMMANDS = {
     "create": "Place the guest that FILE describes in JSON (- reads stdin), and print it with its "
     "layout.",
     "delete": "Remove a guest, and free what it used.",
+    "import": "Take in guests that run on a registered host, with their CPUs as they run.",
     "list": "List the guests with their CPUs.",
     "migrate": "Move a guest to another host, and print it with its layout there.",
     "password": "Print the encrypted password that a guest has stored, byte for byte as it sent "

@@ -9,16 +9,8 @@ from pathlib import Path
 import click
 
 from mdsvc.cli.instance import UUID
-from mdsvc.control.instances import get_instance
-from mdsvc.errors import BadInput
-from mdsvc.terminal.console import (
-    examples,
-    json_option,
-    settings,
-    show,
-    store_option,
-    use,
-)
+from mdsvc.cli.where import operator, where_options
+from mdsvc.terminal.console import examples, json_option, settings, show
 
 
 @click.command(
@@ -37,7 +29,7 @@ from mdsvc.terminal.console import (
     required=True,
     help="Where to write it, a whole file at once; - is stdout.",
 )
-@store_option
+@where_options
 @json_option
 def command(uuid: str, output: Path) -> None:
     """Write what a guest is served as a config drive, an ISO 9660 image labelled config-2.
@@ -51,7 +43,7 @@ def command(uuid: str, output: Path) -> None:
     to_stdout = str(output) == "-"
     if to_stdout and sys.stdout.isatty():
         raise click.UsageError("-o -: expected stdout to be a file or a pipe, not a terminal")
-    guest = use(lambda s: get_instance(s, uuid))
+    guest = operator().get_instance(uuid)
     documents = Documents(document_options(settings({})))
     image = config_drive.image(config_drive.files(guest, documents))
     if to_stdout:
@@ -75,4 +67,6 @@ def _write(output: Path, image: bytes) -> None:
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
+        from mdsvc.errors import BadInput
+
         raise BadInput(f"-o: {output}: {error.strerror}") from None

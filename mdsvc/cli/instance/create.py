@@ -6,21 +6,10 @@ from pathlib import Path
 
 import click
 
+from mdsvc import terminal
 from mdsvc.cli.instance.unknown import warned
-from mdsvc.control.instances import create_instance
-from mdsvc.forms import from_json
-from mdsvc.instance import Instance
-from mdsvc.terminal import tables
-from mdsvc.terminal.console import (
-    INPUT,
-    examples,
-    json_option,
-    read,
-    show,
-    store_option,
-    strict_option,
-    use,
-)
+from mdsvc.cli.where import operator, where_options
+from mdsvc.terminal.console import INPUT, examples, json_option, read, show, strict_option
 
 
 @click.command(
@@ -29,14 +18,17 @@ from mdsvc.terminal.console import (
 @click.argument("file", type=INPUT)
 @click.option("--host", "host_name", metavar="NAME", help="Place it there, and nowhere else.")
 @strict_option
-@store_option
+@where_options
 @json_option
 def command(file: Path, host_name: str | None) -> None:
     """Place the guest that FILE describes in JSON (- reads stdin), and print it with its layout.
 
     Keys of flavor and image that nobody knows are warned of on stderr.
     """
+    from mdsvc.forms import from_json
+    from mdsvc.instance import Instance
+
     new = from_json(read(file), Instance)
     on_unknown = warned(new.flavor, new.image)
-    placed = use(lambda s: create_instance(s, new, host_name, on_unknown))
-    show(placed, tables.instance_detail(placed))
+    placed = operator().create_instance(new, host_name, on_unknown)
+    show(placed, lambda: terminal.tables.instance_detail(placed))

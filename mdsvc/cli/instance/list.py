@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from mdsvc.control.instances import list_instances
-from mdsvc.terminal import tables
-from mdsvc.terminal.console import examples, json_option, show, store_option, use
+from mdsvc import terminal
+from mdsvc.cli.where import operator, where_options
+from mdsvc.terminal.console import examples, json_option, show
 
 
 @click.command(
@@ -16,9 +16,9 @@ from mdsvc.terminal.console import examples, json_option, show, store_option, us
     ),
 )
 @click.option("--host", metavar="NAME", help="Those on this host alone.")
-@store_option
+@where_options
 @json_option
 def command(host: str | None) -> None:
     """List the guests with their CPUs."""
-    guests = use(lambda s: list_instances(s, host))
-    show(guests, tables.instances_table(guests))
+    guests = operator().list_instances(host)
+    show(guests, lambda: terminal.tables.instances_table(guests))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
+from mdsvc import terminal
 from mdsvc.cli.instance import UUID
-from mdsvc.control.moves import migrate_instance
-from mdsvc.terminal import tables
-from mdsvc.terminal.console import examples, json_option, show, store_option, use
+from mdsvc.cli.where import operator, where_options
+from mdsvc.terminal.console import examples, json_option, show
 
 
 @click.command(
@@ -18,7 +18,7 @@ from mdsvc.terminal.console import examples, json_option, show, store_option, us
 )
 @click.argument("uuid")
 @click.option("--host", metavar="NAME", help="To this host. [default: to the best other one]")
-@store_option
+@where_options
 @json_option
 def command(uuid: str, host: str | None) -> None:
     """Move a guest to another host, and print it with its layout there.
@@ -26,5 +26,5 @@ def command(uuid: str, host: str | None) -> None:
     Its place there is taken, and what it used here is free, in one step. If it does not fit there,
     it stays where it is. What runs is yours to move: `mdsvc instance xml` prints the new domain.
     """
-    moved = use(lambda s: migrate_instance(s, uuid, host))
-    show(moved, tables.instance_detail(moved))
+    moved = operator().migrate_instance(uuid, host)
+    show(moved, lambda: terminal.tables.instance_detail(moved))

@@ -5,25 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from msgspec import UNSET
 
+from mdsvc import terminal
 from mdsvc.cli.instance import UUID
 from mdsvc.cli.instance.unknown import warned
-from mdsvc.control.resizing import rebuild_instance
-from mdsvc.forms import from_json
-from mdsvc.instance import content_of
-from mdsvc.policy.flavor import Image
-from mdsvc.terminal import tables
-from mdsvc.terminal.console import (
-    INPUT,
-    examples,
-    json_option,
-    read,
-    show,
-    store_option,
-    strict_option,
-    use,
-)
+from mdsvc.cli.where import operator, where_options
+from mdsvc.terminal.console import INPUT, examples, json_option, read, show, strict_option
 
 
 @click.command(
@@ -36,7 +23,7 @@ from mdsvc.terminal.console import (
 @click.option("--image", "image_file", type=INPUT, metavar="FILE", help="Another image, in JSON.")
 @click.option("--user-data", type=INPUT, metavar="FILE", help="Other user data, as they are.")
 @strict_option
-@store_option
+@where_options
 @json_option
 def command(uuid: str, image_file: Path | None, user_data: Path | None) -> None:
     """Let a guest begin a new life, and print it with its layout.
@@ -44,8 +31,14 @@ def command(uuid: str, image_file: Path | None, user_data: Path | None) -> None:
     Its password is forgotten. Its CPUs stay, unless the image changes what it asks of them: then it
     is fitted anew on its host, and if it does not fit, it stays as it was.
     """
+    from msgspec import UNSET
+
+    from mdsvc.forms import from_json
+    from mdsvc.instance import content_of
+    from mdsvc.policy.flavor import Image
+
     image = from_json(read(image_file), Image) if image_file else None
     content = content_of(read(user_data)) if user_data else UNSET
     on_unknown = warned(None, image)
-    rebuilt = use(lambda s: rebuild_instance(s, uuid, image, content, on_unknown))
-    show(rebuilt, tables.instance_detail(rebuilt))
+    rebuilt = operator().rebuild_instance(uuid, image, content, on_unknown)
+    show(rebuilt, lambda: terminal.tables.instance_detail(rebuilt))

@@ -6,26 +6,11 @@ from pathlib import Path
 
 import click
 
+from mdsvc import terminal
 from mdsvc.cli.instance import UUID
 from mdsvc.cli.instance.unknown import warned
-from mdsvc.control.instances import get_instance
-from mdsvc.control.resizing import resize_instance
-from mdsvc.forms import from_json
-from mdsvc.instance import PlacedInstance
-from mdsvc.policy.flavor import Flavor, Image
-from mdsvc.store import Store
-from mdsvc.terminal import tables
-from mdsvc.terminal.console import (
-    INPUT,
-    examples,
-    json_option,
-    read,
-    show,
-    store_option,
-    strict_option,
-    tell,
-    use,
-)
+from mdsvc.cli.where import operator, where_options
+from mdsvc.terminal.console import INPUT, examples, json_option, read, show, strict_option, tell
 
 
 @click.command(
@@ -40,7 +25,7 @@ from mdsvc.terminal.console import (
 )
 @click.option("--image", "image_file", type=INPUT, metavar="FILE", help="Another image too.")
 @strict_option
-@store_option
+@where_options
 @json_option
 def command(uuid: str, flavor_file: Path, image_file: Path | None) -> None:
     """Give a guest the flavor that FILE describes in JSON (- reads stdin), and print it.
@@ -48,15 +33,14 @@ def command(uuid: str, flavor_file: Path, image_file: Path | None) -> None:
     It is fitted with what it has given back: on its own host where it fits, else on the best other
     one, which is told on stderr. If it fits nowhere, it stays as it was.
     """
+    from mdsvc.forms import from_json
+    from mdsvc.policy.flavor import Flavor, Image
+
     flavor = from_json(read(flavor_file), Flavor)
     image = from_json(read(image_file), Image) if image_file else None
     on_unknown = warned(flavor, image)
-
-    async def use_case(store: Store) -> tuple[PlacedInstance, PlacedInstance]:
-        before = await get_instance(store, uuid)
-        return before, await resize_instance(store, uuid, flavor, image, on_unknown)
-
-    before, resized = use(use_case)
+    before = operator().get_instance(uuid)
+    resized = operator().resize_instance(uuid, flavor, image, on_unknown)
     if resized.host != before.host:
         tell(f"it does not fit on host {before.host}, and is on host {resized.host} now")
-    show(resized, tables.instance_detail(resized))
+    show(resized, lambda: terminal.tables.instance_detail(resized))

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from mdsvc.cli.instance import UUID
-from mdsvc.control.instances import get_instance_with_host
-from mdsvc.libvirt import PARTS, VirtType, domain_xml
-from mdsvc.terminal.console import examples, store_option, use
+from mdsvc.cli.where import operator, where_options
+from mdsvc.terminal.console import examples
+
+if TYPE_CHECKING:
+    from mdsvc.libvirt import VirtType
+
+PARTS = ("memoryBacking", "vcpu", "iothreads", "cputune", "numatune", "cpu")
+"""Those of ``libvirt``, which a ``--help`` need not wait for."""
 
 
 @click.command(
@@ -17,11 +24,13 @@ from mdsvc.terminal.console import examples, store_option, use
     ),
 )
 @click.argument("uuid")
-@click.option("--only", type=click.Choice(list(PARTS)), help="This element alone, if there is one.")
+@click.option("--only", type=click.Choice(PARTS), help="This element alone, if there is one.")
 @click.option("--type", "kind", type=click.Choice(["kvm", "qemu"]), default="kvm")
-@store_option
+@where_options
 def command(uuid: str, only: str | None, kind: VirtType) -> None:
     """Print a guest as a libvirt domain, pinned to where it is. Disks and networks are yours."""
-    guest, where = use(lambda s: get_instance_with_host(s, uuid))
+    from mdsvc.libvirt import domain_xml
+
+    guest, where = operator().get_instance_with_host(uuid)
     xml = domain_xml(guest, where, kind, only)
     click.echo(xml or f"mdsvc: this guest needs no <{only}>", nl=not xml, err=not xml)

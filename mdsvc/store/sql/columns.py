@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import VARBINARY, LargeBinary, String
 from sqlalchemy.types import TypeDecorator, TypeEngine
-from typing_extensions import override
+
+from mdsvc.override import override
 
 
 class _Utf8(TypeDecorator[str]):

@@ -6,7 +6,7 @@ import errno
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from mdguest import knobs
+from mdguest import procfs
 from mdguest.cpuset import EMPTY, CpuSet
 
 from tests.guest.fake.cpusets import Hierarchy
@@ -107,7 +107,7 @@ class Devices:
             return self._hex(self.masks[path])
 
         def write(text: str) -> None:
-            cpus = knobs.from_mask(text) & self.tree.shape.possible
+            cpus = procfs.from_mask(text) & self.tree.shape.possible
             self.masks[path] = self._checked(path, cpus)
 
         return Node(read, write)
@@ -130,7 +130,7 @@ class Devices:
         return self.workqueues - isolated or self.workqueues
 
     def _write_workqueues(self, text: str) -> None:
-        cpus = knobs.from_mask(text) & self.tree.shape.possible
+        cpus = procfs.from_mask(text) & self.tree.shape.possible
         if not cpus:
             raise failure(errno.EINVAL)
         self.workqueues = cpus

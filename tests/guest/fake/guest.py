@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from mdguest.cpuset import CpuSet
@@ -55,6 +56,7 @@ class FakeGuest(System):
     """Whether the cgroups are mounted read-only."""
     uptime: float = 5.0
     """Seconds; each new task takes some."""
+    locks: set[str] = field(default_factory=set)
     changes: int = 0
     tearable: set[int] = field(default_factory=set)
     """The numbers of the changes that a kill could have left half done."""
@@ -243,6 +245,17 @@ class FakeGuest(System):
         manager = self.systemd
         self._change(lambda: done.append(manager.ctl(*command[1:])))
         return done[0]
+
+    @override
+    @contextlib.contextmanager
+    def locked(self, path: str) -> Iterator[None]:
+        """One process at a time is all that there is, and a kill gives its lock back."""
+        assert path not in self.locks, "it would wait for itself"
+        self.locks.add(path)
+        try:
+            yield
+        finally:
+            self.locks.remove(path)
 
     @override
     def affinity(self, task: int) -> CpuSet:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 from collections.abc import Callable
 
 import pytest
-from mdguest import cli, lock
+from mdguest import cli
 from mdguest.cpuset import CpuSet
 from mdguest.errors import Refused
 from mdguest.isolation.journal import JOURNAL, Journal
@@ -224,7 +223,6 @@ def run(
 ) -> Run:
     """The command on that guest: its exit status, stdout and stderr."""
     monkeypatch.setattr("mdguest.system.System", lambda: made)
-    monkeypatch.setattr(lock, "held", contextlib.nullcontext)
 
     def run(*arguments: str) -> tuple[int, str, str]:
         return cli.main([*arguments, "--source", "file:/etc/layout"]), *capsys.readouterr()

@@ -14,8 +14,8 @@ from mdguest.isolation.apply import Outcome, memory
 from mdguest.isolation.journal import Journal
 from mdguest.isolation.observe import observe
 from mdguest.isolation.plan import plan
-from mdguest.isolation.verify import Problem
 from mdguest.isolation.wants import FILES
+from mdguest.knobs.kind import Problem
 from mdguest.settings import Settings
 
 from tests.guest.fake import FakeGuest, snapshot

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mdguest import knobs
+from mdguest import procfs
 from mdguest.cpuset import CpuSet
 from mdguest.facts import Knob
 from mdguest.isolation.journal import JOURNAL, Journal
+from mdguest.knobs.kind import same_cpus
+from mdguest.knobs.units import property_now
 
 from tests.guest.fake import guest
 
@@ -18,7 +20,7 @@ cpu_sets = st.sets(st.integers(0, 1023)).map(CpuSet.of)
 
 @given(cpu_sets)
 def test_a_mask_reads_back_as_what_was_written(cpus: CpuSet) -> None:
-    assert knobs.from_mask(knobs.mask(cpus)) == cpus
+    assert procfs.from_mask(procfs.mask(cpus)) == cpus
 
 
 @pytest.mark.parametrize(
@@ -26,7 +28,7 @@ def test_a_mask_reads_back_as_what_was_written(cpus: CpuSet) -> None:
     [("", "0"), ("0-3", "f"), ("31", "80000000"), ("32", "1,00000000"), ("0,35", "8,00000001")],
 )
 def test_a_mask_has_the_kernels_groups_of_32_bits(cpus: str, mask: str) -> None:
-    assert knobs.mask(CpuSet.parse(cpus)) == mask
+    assert procfs.mask(CpuSet.parse(cpus)) == mask
 
 
 @pytest.mark.parametrize(
@@ -44,18 +46,19 @@ def test_a_mask_has_the_kernels_groups_of_32_bits(cpus: str, mask: str) -> None:
 def test_a_units_cpus_are_what_systemd_and_the_kernel_agree_on(
     asked: str, kernel: str | None, shown: str
 ) -> None:
-    assert knobs.property_now(asked, kernel, ALL) == shown
+    assert property_now(asked, kernel, ALL) == shown
 
 
 def test_what_is_no_cpu_list_is_the_same_as_nothing() -> None:
-    assert not knobs.same_cpus("7 (kernel: 2-3)", "7")
-    assert not knobs.same_cpus("2", "(null)")
-    assert knobs.same_cpus("0,1", "0-1")
+    assert not same_cpus("7 (kernel: 2-3)", "7")
+    assert not same_cpus("2", "(null)")
+    assert same_cpus("0,1", "0-1")
 
 
 def test_a_start_time_is_found_behind_any_name() -> None:
-    stat = "12 (a) b (c)) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20"
-    assert knobs.start_time(stat) == "4711"
+    text = "12 (a) b (c)) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20"
+    told = procfs.stat(text)
+    assert (told.tid, told.name, told.state, told.started) == (12, "a) b (c)", "S", 4711)
 
 
 # ---- the journal ----
@@ -105,9 +108,9 @@ def test_a_journal_of_another_boot_says_nothing() -> None:
 def test_a_journal_that_is_empty_is_removed_when_all_is_settled() -> None:
     machine = guest()
     journal = Journal(machine)
-    journal.settle(True)
+    journal.begin({"dedicated": "2-3"})
     journal.note((IRQ, "0-3"))
-    assert Journal(machine).settling
+    assert (Journal(machine).settling, Journal(machine).intent) == (True, {"dedicated": "2-3"})
     journal.back(IRQ)
-    journal.settle(False)
+    journal.complete()
     assert not machine.exists(JOURNAL)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 import pytest
-from mdguest import control, knobs, lock
+from mdguest import control, knobs
 from mdguest.facts import Knob
 from mdguest.settings import Settings
 
@@ -61,7 +60,6 @@ def test_a_pool_that_grows_or_shrinks_does_not_go_through_member(
 def test_healing_something_else_leaves_it_alone(
     kernel: str, written: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "held", contextlib.nullcontext)
     machine = new_guest(kernel)
     isolate(machine, "2-3")
     written.clear()

@@ -1,0 +1,97 @@
+"""Threads with an affinity of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Callable
+
+from mdguest.cpuset import EMPTY, CpuSet
+from mdguest.facts import Knob
+from mdguest.isolation.steps import Step
+from mdguest.isolation.wants.groups import fence
+from mdguest.isolation.wants.pool import partition, pool, raw_pool
+from mdguest.isolation.wants.scene import is_exempt
+
+if TYPE_CHECKING:
+    from mdguest.facts import Task
+    from mdguest.isolation.wants.scene import Scene
+
+
+def tasks(scene: Scene) -> Iterator[Step]:
+    """Threads with an affinity of their own: kept off the dedicated CPUs, and otherwise given back
+    what Linux before 6.2 forgets whenever their cpuset changes.
+    """
+    settled = _settled(scene)
+    for task in scene.facts.tasks:
+        if not is_exempt(scene, task.group):
+            yield from _outside(scene, task, settled)
+        elif scene.mode != "kubernetes":
+            yield from _inside(scene, task)
+
+
+def _outside(scene: Scene, task: Task, settled: bool) -> Iterator[Step]:
+    base = chosen_by(scene, task)
+    touches = task.cpus & scene.cpus.dedicated
+    if base is None and touches and (settled or (task.kernel and _fenced(scene))):
+        base = task.cpus
+    if base is not None:
+        why = "its affinity is kept" if not touches else f"it may run on CPU {touches}"
+        yield _affinity(task, base, scene.cpus.cut(base), why)
+
+
+def _inside(scene: Scene, task: Task) -> Iterator[Step]:
+    def clip(cpus: CpuSet) -> CpuSet:
+        return cpus & scene.cpus.dedicated & task.room or task.cpus
+
+    base = _wish(scene, task, clip)
+    if base is not None:
+        yield _affinity(task, base, clip(base), "its affinity is kept")
+
+
+def _wish(scene: Scene, task: Task, *clips: Callable[[CpuSet], CpuSet]) -> CpuSet | None:
+    """The affinity that a task was given, before the pool's changes took of it; None: none."""
+    was = scene.originals.get(Knob("affinity", task.id))
+    remembered = None if was is None else CpuSet.parse(was)
+    if remembered is not None:
+        lost = scene.settling and not task.chosen
+        cut = [clip(remembered) for clip in clips]
+        if lost or task.cpus in (*cut, *(cpus & task.room for cpus in cut)):
+            return remembered
+    if not task.chosen:
+        return None
+    return scene.facts.usual(task) if _is_the_kernels(scene, task) else task.cpus
+
+
+def chosen_by(scene: Scene, task: Task) -> CpuSet | None:
+    """The affinity that a task outside the pool chose, or was given, before the isolation."""
+    return _wish(scene, task, scene.cpus.cut, *(cpus.cut for cpus in scene.before))
+
+
+def _is_the_kernels(scene: Scene, task: Task) -> bool:
+    """Whether the kernel itself has put a thread of its own where it is.
+
+    A partition that became invalid leaves them there (Linux 6.1). They may use what of the pool is
+    balanced by itself (Linux 7).
+    """
+    taken = [cpus.dedicated for cpus in scene.before]
+    if scene.facts.pool and scene.before:
+        taken.append(scene.facts.pool.effective or EMPTY)
+    usual = scene.facts.usual(task)
+    return task.kernel and task.cpus in [usual - cpus for cpus in taken]
+
+
+def _affinity(task: Task, base: CpuSet, want: CpuSet, why: str) -> Step:
+    knob, kind = Knob("affinity", task.id), "kernel thread" if task.kernel else "task"
+    name = f"{kind} {task.tid} ({task.name})"
+    return Step(knob, str(task.cpus), str(want), why, name, was=str(base), keep=True)
+
+
+def _fenced(scene: Scene) -> bool:
+    return fence in scene.wants
+
+
+def _settled(scene: Scene) -> bool:
+    """Whether all that would move a task by itself is in place."""
+    structure = (fence, pool) if _fenced(scene) else (pool, raw_pool, partition)
+    steps = (step for want in structure if want in scene.wants for step in want(scene))
+    return not any(step.needed for step in steps)

@@ -1,0 +1,109 @@
+"""``mdsvc instance import``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from mdsvc.control.adoption import DEFAULT_PROJECT, Adopted, Terms, import_guests
+from mdsvc.discovery.domains import guest_from_domain
+from mdsvc.discovery.networks import network_from_xml
+from mdsvc.errors import BadInput
+from mdsvc.running import RunningGuest
+from mdsvc.terminal import tables
+from mdsvc.terminal.console import (
+    INPUT,
+    examples,
+    json_option,
+    read,
+    show,
+    store_option,
+    tell,
+    use,
+)
+
+T = TypeVar("T")
+
+
+@click.command(
+    "import",
+    epilog=examples(
+        "virsh dumpxml web | mdsvc instance import --domain -",
+        "mdsvc instance import --domain dumps/*.xml --host h1",
+        "virsh net-dumpxml default > net.xml; "
+        "mdsvc instance import --domain web.xml --network net.xml",
+    ),
+)
+@click.option(
+    "--domain",
+    "domains",
+    type=INPUT,
+    multiple=True,
+    required=True,
+    metavar="XML",
+    help="What `virsh dumpxml` prints; repeatable, or several files after it.",
+)
+@click.argument("more", type=INPUT, nargs=-1, metavar="[XML]...")
+@click.option("--host", "host_name", metavar="NAME", help="Where they run. [default: the only one]")
+@click.option(
+    "--network",
+    "networks",
+    type=INPUT,
+    multiple=True,
+    metavar="XML",
+    help="What `virsh net-dumpxml` prints: the addresses that it keeps; repeatable.",
+)
+@click.option(
+    "--project",
+    default=DEFAULT_PROJECT,
+    show_default=True,
+    metavar="ID",
+    help="Of guests whose domains name none.",
+)
+@click.option("--replace", is_flag=True, help="What runs counts more than what is stored of it.")
+@store_option
+@json_option
+def command(
+    domains: tuple[Path, ...],
+    more: tuple[Path, ...],
+    host_name: str | None,
+    networks: tuple[Path, ...],
+    **how: Any,
+) -> None:
+    """Take in guests that run on a registered host, with their CPUs as they run.
+
+    All of them, or none: what contradicts the books is named. A guest that is stored as it runs is
+    left alone; one that is stored otherwise is a conflict, but for --replace.
+    """
+    guests = [_parsed(file, guest_from_domain) for file in (*domains, *more)]
+    leases = dict(_parsed(file, network_from_xml) for file in networks)
+    terms = Terms(leases=leases, **how)
+    adopted = use(lambda store: import_guests(store, guests, host_name, terms))
+    tell_adopted(adopted, guests)
+    instances = [each.instance for each in adopted]
+    show(instances, tables.instances_table(instances))
+
+
+def _parsed(file: Path, parse: Callable[[bytes], T]) -> T:
+    try:
+        return parse(read(file))
+    except BadInput as error:
+        message = str(error)
+        raise error if message.startswith(f"{file}:") else BadInput(f"{file}: {message}") from None
+
+
+def tell_adopted(adopted: Iterable[Adopted], guests: Iterable[RunningGuest]) -> None:
+    """What became of each; and who cannot be known by its address, for want of one."""
+    running = {guest.uuid: guest for guest in guests}
+    for each in adopted:
+        instance = each.instance
+        tell(f"{each.outcome} {instance.name} ({instance.uuid})")
+        networks = {port.network for port in running[instance.uuid].ports if port.network}
+        for network in sorted(networks - {address.network for address in instance.addresses}):
+            tell(
+                f"{instance.name}: no address on {network} is known, so metadata by address does "
+                "not know it there; a reservation in --network tells one"
+            )

@@ -1,0 +1,93 @@
+"""The use cases of guests, asked of a server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import UNSET, UnsetType
+
+from mdsvc.control.instances import already_stored
+from mdsvc.instance import Content, Instance, PlacedInstance
+from mdsvc.operating.remote.connection import Answer
+from mdsvc.operating.remote.server import Server, segment
+from mdsvc.policy import unknown_keys as keys
+from mdsvc.policy.flavor import Flavor, Image
+from mdsvc.policy.unknown_keys import UnknownKeys
+from mdsvc.topology import Host
+
+
+class RemoteInstances:
+    """That half of the ``Operator`` of a server. Unknown keys that are errors here are found here:
+    the server goes by its own setting.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def list_instances(self, host: str | None = None) -> Sequence[PlacedInstance]:
+        if host is None:
+            return list(self._server.pages("/instances", PlacedInstance))
+        self._server.ask("GET", f"/hosts/{segment(host)}")  # whether there is one
+        return list(self._server.pages("/instances", PlacedInstance, host=host))
+
+    def get_instance(self, uuid: str) -> PlacedInstance:
+        return self._guest(self._server.ask("GET", _path(uuid)))
+
+    def get_instance_with_host(self, uuid: str) -> tuple[PlacedInstance, Host]:
+        """Read again where it has moved in between, so that they are of one moment."""
+        while True:
+            guest = self.get_instance(uuid)
+            answer = self._server.ask("GET", f"/hosts/{segment(guest.host)}")
+            if self.get_instance(uuid).generation == guest.generation:
+                return guest, self._server.value(answer, Host)
+
+    def create_instance(
+        self, instance: Instance, host: str | None, unknown_keys: UnknownKeys
+    ) -> PlacedInstance:
+        keys.check(instance.flavor, instance.image, unknown_keys)
+        query = "" if host is None else f"?host={segment(host)}"
+        answer = self._server.ask("POST", f"/instances{query}", instance)
+        if answer.status == 200:  # the same is stored already: there that is no error
+            raise already_stored(instance)
+        return self._guest(answer)
+
+    def resize_instance(
+        self, uuid: str, flavor: Flavor, image: Image | None, unknown_keys: UnknownKeys
+    ) -> PlacedInstance:
+        keys.check(flavor, image, unknown_keys)
+        body = {"flavor": flavor, **({} if image is None else {"image": image})}
+        return self._guest(self._server.ask("POST", f"{_path(uuid)}/resize", body))
+
+    def migrate_instance(self, uuid: str, host: str | None) -> PlacedInstance:
+        return self._guest(self._server.ask("POST", f"{_path(uuid)}/migrate", {"host": host}))
+
+    def rebuild_instance(
+        self,
+        uuid: str,
+        image: Image | None,
+        user_data: Content | UnsetType | None,
+        unknown_keys: UnknownKeys,
+    ) -> PlacedInstance:
+        if image is not None and unknown_keys == "error":
+            keys.check(self.get_instance(uuid).flavor, image, unknown_keys)
+        body = {
+            **({} if image is None else {"image": image}),
+            **({} if user_data is UNSET else {"user_data": user_data}),
+        }
+        return self._guest(self._server.ask("POST", f"{_path(uuid)}/rebuild", body))
+
+    def delete_instance(self, uuid: str) -> None:
+        self._server.ask("DELETE", _path(uuid))
+
+    def get_password(self, uuid: str) -> bytes:
+        return self._server.ask("GET", f"{_path(uuid)}/password").body
+
+    def clear_password(self, uuid: str) -> None:
+        self._server.ask("DELETE", f"{_path(uuid)}/password")
+
+    def _guest(self, answer: Answer) -> PlacedInstance:
+        return self._server.value(answer, PlacedInstance)
+
+
+def _path(uuid: str) -> str:
+    return f"/instances/{segment(uuid)}"
