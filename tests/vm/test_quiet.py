@@ -64,7 +64,7 @@ def isolated(guest: Guest) -> Iterator[Guest]:
 def watch(isolated: Guest) -> Iterator[Background]:
     """The service, at work."""
     running = isolated.spawn(f"exec mdguest watch --source file:{LAYOUT} --interval 15")
-    until(lambda: "watching" in running.output or "layout" in running.output)
+    until(lambda: isolated.code("pgrep -f '[m]dguest watch'") == 0)
     yield running
     assert running.stop() == 0, running.output
 
