@@ -1,11 +1,11 @@
 # What can be done here; `make` alone lists it. ARGS goes to pytest: make test ARGS="-k matrix"
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-tests demo guest test test-vm test-fast coverage lint bench lock clean
+.PHONY: help setup setup-dev setup-tests demo guest package test test-vm test-fast coverage lint bench lock clean
 MAKEFLAGS += --no-print-directory
 
 # A file's tests stay together, so that what they share is started once.
 PYTEST := .venv/bin/pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
-SLOW := cloudinit nova libvirt vm guest/packaging guest/consumers demo crash cli reference \
+SLOW := cloudinit nova libvirt vm guest/packaging guest/consumers packaging demo crash cli reference \
 	setup/test_a_month_ahead.py test_server.py test_fill_and_drain.py stores/test_processes.py
 # Of the quick ones, those that are not quick enough to be run all the time.
 THOROUGH := books guest/measure guest/test_kill.py guest/test_planner.py guest/render/test_system.py \
@@ -35,6 +35,9 @@ demo: setup ## see it work: a guest learns which of its CPUs are dedicated
 
 guest: setup ## build the guest tool: dist/mdguest.pyz, and its Debian package
 	@scripts/guest
+
+package: setup ## build a Debian package of the server, with all that it needs: dist/mdsvc_*.deb
+	@scripts/package
 
 # Without ARGS the quick ones come first, and hold the coverage that pyproject.toml asks for.
 test: setup-tests ## run every test but the longest ones in virtual machines

@@ -22,14 +22,17 @@ from mdsvc.store import GuestStore, Store
 from mdsvc.store.opening import open_store
 from mdsvc.store.recent import RecentReads
 from mdsvc.versions import Options
+from mdsvc.waiting import Waiting
 
 __all__ = ["document_options", "guest_app", "open_store", "operator_app"]
 
 
-def guest_app(store: GuestStore, settings: Settings) -> web.Application:
+def guest_app(store: GuestStore, settings: Settings, waiting: Waiting) -> web.Application:
     """What guests talk to: one handler for every path, as slashes are tolerated anywhere."""
     guests = Guests(
         store=RecentReads(store),
+        unkept=store,
+        waiting=waiting,
         identity=_identity(settings),
         documents=Documents(document_options(settings)),
         longest_wait=settings.longest_wait,

@@ -18,24 +18,30 @@ from mdsvc.documents import JSON, TEXT, Answer, Documents, Path
 from mdsvc.errors import BadInput, Conflict, NotFound
 from mdsvc.identity import Identity
 from mdsvc.instance import PlacedInstance
+from mdsvc.listening.connections import watched
 from mdsvc.problems import RETRY_SECONDS, log_fault, statuses
 from mdsvc.store import GuestStore
 from mdsvc.versions import BY_NAME
+from mdsvc.waiting import Waiting
 
 _MAX_PASSWORD = 1020
 """Bytes; four fields of 255, as Nova keeps it."""
 
 _BODY_SECONDS = 10
-_POLL_SECONDS = 0.5
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Guests:
-    """What answering guests needs: one value, made where the program is put together."""
+    """What answering guests needs: one value, made where the program is put together.
+
+    ``store`` may give what was read a moment ago; ``unkept`` is the one behind it, which does not.
+    """
 
     store: GuestStore
+    unkept: GuestStore
+    waiting: Waiting
     identity: Identity
     documents: Documents
     longest_wait: int
@@ -121,15 +127,15 @@ async def _changed(call: _Call, answer: Answer) -> Answer:
     """
     last = call.request.query.get("last_etag", answer.etag).removeprefix("W/").strip('"')
     deadline = asyncio.get_running_loop().time() + _timeout(call)
-    while answer.etag == last:
-        left = deadline - asyncio.get_running_loop().time()
-        if left <= 0 or call.request.transport is None:  # time is up, or the guest has hung up
-            break
-        await asyncio.sleep(min(_POLL_SECONDS, left))
-        guest = await call.guests.store.get_instance(call.guest.uuid)
-        if guest is None:
-            raise NotFound(f"instance {call.guest.uuid} is gone")
-        answer = _find(call._replace(guest=guest))
+    with (
+        call.guests.waiting.on("instance", call.guest.uuid) as parked,
+        watched(call.request, parked.end),
+    ):
+        while answer.etag == last and await parked.woken(deadline):
+            guest = await call.guests.unkept.get_instance(call.guest.uuid)
+            if guest is None:
+                raise NotFound(f"instance {call.guest.uuid} is gone")
+            answer = _find(call._replace(guest=guest))
     return answer
 
 
@@ -179,7 +185,7 @@ async def _bounded_body(request: web.Request) -> bytes:
                 body += chunk
     except TimeoutError:
         raise BadInput(f"password: expected the whole body within {_BODY_SECONDS} s") from None
-    except web.RequestPayloadError as error:
+    except (web.RequestPayloadError, ConnectionError) as error:
         raise BadInput(f"password: expected a body that can be read: {error}") from None
     if not 0 < len(body) <= _MAX_PASSWORD:
         raise BadInput(f"password: expected 1 to {_MAX_PASSWORD} bytes")

@@ -8,13 +8,14 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiohttp import web
 
 from mdsvc.app import guest_app, open_store, operator_app
 from mdsvc.errors import BadInput
+from mdsvc.listening.activation import GUEST, OPERATOR, inherited
 from mdsvc.listening.connections import Runner
 from mdsvc.listening.sockets import (
     Listen,
@@ -27,6 +28,8 @@ from mdsvc.listening.sockets import (
 from mdsvc.listening.tls import Tls
 from mdsvc.settings import Settings
 from mdsvc.store import Store
+from mdsvc.store.following import Follower
+from mdsvc.waiting import Waiting
 
 _IDLE_SECONDS = 15
 """How long a silent connection, or one with a slow header, is kept."""
@@ -46,10 +49,11 @@ async def serve(settings: Settings, ready: Callable[[list[str]], None]) -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
+    given = inherited()
     async with AsyncExitStack() as stack:
         store = await open_store(settings.store)
         stack.push_async_callback(store.close)
-        lines = await stack.enter_async_context(listeners(settings, store))
+        lines = await stack.enter_async_context(listeners(settings, store, given))
         ready(lines)
         _notify("READY=1")
         await stop.wait()
@@ -57,32 +61,50 @@ async def serve(settings: Settings, ready: Callable[[list[str]], None]) -> None:
 
 
 @asynccontextmanager
-async def listeners(settings: Settings, store: Store) -> AsyncIterator[list[str]]:
-    """The guests' listeners and the operator's, answering; gives a line for each."""
-    lines = []
+async def listeners(
+    settings: Settings, store: Store, given: Mapping[str, Sequence[socket.socket]] | None = None
+) -> AsyncIterator[list[str]]:
+    """The guests' listeners and the operator's, answering; gives a line for each.
+
+    Where sockets are ``given``, by who is expected there, the settings for these are not looked at.
+    """
+    given = given or {}
     async with AsyncExitStack() as stack:
-        guests = await _runner(stack, guest_app(store, settings))
-        for text in settings.guest:
-            sock = _listen(stack, parse_listen(text, mode=_GUEST_MODE), settings.netns)
-            lines.append(f"guests: {await _site(guests, sock)} ({settings.identity})")
-        lines.append(f"operator: {await _operator(stack, settings, store)}")
+        follower, waiting = Follower(store, settings.poll_seconds), Waiting()
+        follower.tell(waiting)
+        await stack.enter_async_context(follower.running())
+        runner = await _runner(stack, guest_app(store, settings, waiting))
+        guests = given.get(GUEST) or _guest_sockets(stack, settings)
+        operators = given.get(OPERATOR) or [_listen(stack, parse_listen(settings.operator))]
+        lines = [
+            *[f"guests: {await _site(runner, sock)} ({settings.identity})" for sock in guests],
+            *[f"operator: {await _operator(stack, settings, store, s)}" for s in operators],
+        ]
+        stack.callback(waiting.close)
         yield lines
 
 
-async def _operator(stack: AsyncExitStack, settings: Settings, store: Store) -> str:
+def _guest_sockets(stack: AsyncExitStack, settings: Settings) -> list[socket.socket]:
+    return [
+        _listen(stack, parse_listen(text, mode=_GUEST_MODE), settings.netns)
+        for text in settings.guest
+    ]
+
+
+async def _operator(
+    stack: AsyncExitStack, settings: Settings, store: Store, sock: socket.socket
+) -> str:
     """Where the operator's listener is. Raises BadInput where it would be open to others."""
     tls = _tls(settings)
-    sock = _listen(stack, parse_listen(settings.operator))
     if not is_local(sock):
-        await _check_guarded(settings, store)
+        await _check_guarded(settings, store, sock)
     runner = await _runner(stack, operator_app(store, settings, is_local=is_local(sock)))
-    if tls:
-        _reload_on_sighup(stack, tls)
+    _reload_on_sighup(stack, tls)
     return await _site(runner, sock, tls.context if tls else None)
 
 
-async def _check_guarded(settings: Settings, store: Store) -> None:
-    where = f"operator: {settings.operator} can be reached from other machines"
+async def _check_guarded(settings: Settings, store: Store, sock: socket.socket) -> None:
+    where = f"operator: {Listen(*sock.getsockname()[:2])} can be reached from other machines"
     if not await store.bearers():
         expected = "expected a token to exist; make one: mdsvc token create NAME"
         raise BadInput(f"{where}: {expected}; or listen on 127.0.0.1 or unix:/PATH")
@@ -98,8 +120,13 @@ def _tls(settings: Settings) -> Tls | None:
     return Tls(settings.tls_certificate, settings.tls_key)
 
 
-def _reload_on_sighup(stack: AsyncExitStack, tls: Tls) -> None:
+def _reload_on_sighup(stack: AsyncExitStack, tls: Tls | None) -> None:
+    """Read the certificate anew; where there is none, SIGHUP ends nothing all the same."""
+
     def reload() -> None:
+        if tls is None:
+            _log.info("SIGHUP: there is no certificate to be read anew")
+            return
         try:
             tls.reload()
             _log.info("SIGHUP: the certificate is read anew")

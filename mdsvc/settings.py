@@ -15,6 +15,7 @@ from mdsvc.forms import check_plain, explain
 from mdsvc.instance import VersionList
 from mdsvc.listening.sockets import parse_listen
 from mdsvc.policy.unknown_keys import UnknownKeys
+from mdsvc.store.feed import POLL_SECONDS
 from mdsvc.versions import CpusFormat
 
 
@@ -36,6 +37,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     vendor_data: Path | None = None
     unknown_keys: UnknownKeys = "warn"
     wait_seconds: Annotated[int, msgspec.Meta(ge=0, le=25)] | None = None
+    poll_seconds: Annotated[float, msgspec.Meta(ge=0.01, le=60)] = POLL_SECONDS
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     def __post_init__(self) -> None:

@@ -30,6 +30,7 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "vendor_data": ("/a", "/b", "/c"),
     "unknown_keys": ("error", "warn", "error"),
     "wait_seconds": ("1", "2", "3"),
+    "poll_seconds": ("1.5", "2.5", "3.5"),
     "log_level": ("debug", "error", "warning"),
 }
 """Of each setting three values: for the file, the environment and the flag."""
@@ -68,7 +69,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
 @pytest.mark.parametrize("field", SAMPLES)
 def test_flags_win_over_the_environment_and_that_over_the_file(field: str, tmp_path: Path) -> None:
     in_file, in_environ, in_flag = SAMPLES[field]
-    number = field == "wait_seconds"
+    number = field in ("wait_seconds", "poll_seconds")
     config = toml(tmp_path, f"{field} = {in_file}" if number else f"{field} = '{in_file}'")
     environ = {f"MDSVC_{field.upper()}": in_environ}
     flags: dict[str, Any] = {field: (in_flag,) if field in LISTS else in_flag}
@@ -122,6 +123,7 @@ def test_neutron_identity_needs_a_secret() -> None:
         ("version_list", "", "expected one of newest, nova"),
         ("log_level", "loud", "expected one of debug, error, info, warning"),
         ("wait_seconds", "26", "expected a whole number from 0 to 25, got the text '26'"),
+        ("poll_seconds", "0", "expected a number from 0.01 to 60, got the text '0'"),
         ("wait_seconds", "-1", "expected a whole number from 0 to 25, got the text '-1'"),
         ("wait_seconds", "9" * 5000, "expected a whole number from 0 to 25, got the text '999"),
         ("wait_seconds", "1.5", "expected a whole number from 0 to 25, got the text"),

@@ -23,6 +23,7 @@ COMMANDS = {
     "doctor": "Replay real guests' boots against a metadata service, and say what each learns "
     "of its CPUs.",
     "fit": "Answer what-if questions: JSON lines in, one JSON line out for each.",
+    "hook": "Follow the guests of a plain libvirt host as they start and end.",
     "host": "Register hosts, and see what is used of them.",
     "instance": "Place guests, and see where they are.",
     "serve": "Run the server until SIGTERM.",

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import click
 
-from mdsvc.names import canonical_uuid
 from mdsvc.terminal.console import examples, json_option, settings, show
 
 _EXAMPLE = "1f1c2a0e-6a56-4c1c-9a35-0d7f3c7b6f52"
@@ -36,6 +33,8 @@ def command(
     --instance and --project requests are signed with MDSVC_SHARED_SECRET. Nothing is changed.
     Exit code 0 where all clients work, 3 where one does not.
     """
+    import asyncio
+
     from mdsvc import doctor
     from mdsvc.terminal.boots import boots_table
 
@@ -52,6 +51,7 @@ def command(
 
 def _signed(instance: str | None, project: str | None, secrets: tuple[str, ...]) -> dict[str, str]:
     from mdsvc.identity.neutron import signed
+    from mdsvc.names import canonical_uuid
 
     if (instance is None) is not (project is None):
         raise click.UsageError("expected --instance and --project together")

@@ -14,6 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from mdsvc.control import in_transaction
+from mdsvc.control.fleet import look_at_fleet
 from mdsvc.control.known import known_host
 from mdsvc.errors import BadInput, Conflict
 from mdsvc.forms import from_builtins, to_builtins
@@ -23,6 +24,7 @@ from mdsvc.placing.as_it_runs import AsItRuns, as_it_runs, places
 from mdsvc.placing.standing import Resident
 from mdsvc.placing.standing.breaches import breaches
 from mdsvc.placing.usage import place, remove
+from mdsvc.policy.flavor import request
 from mdsvc.running import RunningGuest
 from mdsvc.store import Store, Transaction
 from mdsvc.topology import Host
@@ -110,6 +112,8 @@ class _Import:
         changed = {e.instance.uuid: e.instance for e in known if e.outcome != "unchanged"}
         residents = {g.uuid: g for g in await self._tx.list_instances(self._host.name)} | changed
         self._check(list(residents.values()))
+        for new in (each.instance for each in known if each.outcome == "imported"):
+            await look_at_fleet(self._tx, request(new.flavor, new.image))
         if self._wrong:
             raise Conflict(f"host {self._host.name}: nothing is imported: {'; '.join(self._wrong)}")
         if changed:

@@ -1,4 +1,5 @@
-"""Connections: what is no HTTP gets one answer, and one line in the log at debug.
+"""Connections: what is no HTTP gets one answer, and one line in the log at debug; and whoever works
+for long on a request can be told that nobody waits for the answer.
 
 Whoever can connect can send such bytes without end, so they must not fill the operator's log, as
 aiohttp's own tracebacks at ``error`` would. A fault of the program's own still is one there.
@@ -7,6 +8,8 @@ aiohttp's own tracebacks at ``error`` would. A fault of the program's own still 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -27,7 +30,17 @@ _log = logging.getLogger(__name__)
 class _Connection(web.RequestHandler):
     """One connection. Nothing of what was sent is reflected."""
 
-    __slots__ = ()
+    __slots__ = ("when_lost",)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.when_lost: Callable[[], None] | None = None  # one request is worked on at a time
+
+    @override
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        if self.when_lost:
+            self.when_lost()
 
     @override
     def handle_error(
@@ -59,6 +72,20 @@ class _Connection(web.RequestHandler):
             _tell(error, None)
         else:
             super().log_exception(*args, **kw)
+
+
+@contextmanager
+def watched(request: web.BaseRequest, when_lost: Callable[[], None]) -> Iterator[None]:
+    """Within the block, call it once the peer has hung up, or did so before."""
+    connection = request.protocol
+    assert isinstance(connection, _Connection), "the server is run by a Runner"
+    if request.transport is None:
+        when_lost()
+    connection.when_lost = when_lost
+    try:
+        yield
+    finally:
+        connection.when_lost = None
 
 
 def _tell(error: BaseException, peer: str | None) -> None:

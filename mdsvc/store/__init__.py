@@ -1,7 +1,8 @@
 """What the parts of the program need of a store, and nothing more.
 
 The guest side only reads (``GuestStore``). The operator side reads hosts and guests together in a
-``Snapshot``, and changes them together in a ``Transaction`` (``Store``).
+``Snapshot``, and changes them together in a ``Transaction`` (``Store``). Who keeps something of
+the store follows its changes (``feed``).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Protocol
 
 from mdsvc.bearer import Bearer
 from mdsvc.instance import PlacedInstance
+from mdsvc.store.feed import Feed
 from mdsvc.topology import Host
 
 
@@ -110,8 +112,8 @@ class TokenStore(Protocol):
         """Store when a token was used; nothing where it is gone."""
 
 
-class Store(GuestStore, TokenStore, Protocol):
-    """All sides of one store."""
+class Store(GuestStore, TokenStore, Feed, Protocol):
+    """All sides of one store, and its changes."""
 
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
         """Hosts and guests as they are now, for as long as the block lasts."""

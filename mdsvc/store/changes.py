@@ -8,11 +8,12 @@ before, and the revisions are also the order in which changes happened.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 from mdsvc.instance import PlacedInstance
+from mdsvc.store.feed import Kind
 from mdsvc.topology import Host
 
 T = TypeVar("T")
@@ -55,7 +56,7 @@ class Reading(Protocol):
         """The revision at which a host was last added, or changed its service version."""
 
 
-Key = tuple[Literal["host", "instance"], str]
+Key = tuple[Kind, str]
 
 
 class Put(NamedTuple, Generic[T]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from mdsvc.errors import NotFound
 from mdsvc.instance import PlacedInstance
 from mdsvc.store import Stale
 from mdsvc.store.changes import Changes, Put, Stored, addresses
+from mdsvc.store.feed import PAGE, Bell, Change, ChangePage, new_floor
 from mdsvc.store.transaction import BufferedTransaction, ReadSnapshot
 from mdsvc.topology import Host
 
@@ -24,8 +26,10 @@ class Tables(msgspec.Struct, frozen=True):
     instances: dict[str, Stored[PlacedInstance]] = {}
     addresses: dict[tuple[str, str], str] = {}
     passwords: dict[str, bytes] = {}
+    removals: tuple[Change, ...] = ()
     revision: int = 0
     fleet: int = 0
+    floor: int = 0
 
     def next(self) -> Tables:
         """A copy, to be changed, at the next revision."""
@@ -34,9 +38,20 @@ class Tables(msgspec.Struct, frozen=True):
             dict(self.instances),
             dict(self.addresses),
             dict(self.passwords),
+            self.removals,
             self.revision + 1,
             self.fleet,
+            self.floor,
         )
+
+    def changes(self, after: int) -> list[Change]:
+        """All that has changed since a revision, in order."""
+        changes = chain(
+            (Change(at, "host", name, at) for name, (at, _) in self.hosts.items()),
+            (Change(at, "instance", u, g.generation) for u, (at, g) in self.instances.items()),
+            self.removals,
+        )
+        return sorted(change for change in changes if change.revision > after)
 
 
 class MemoryReading:
@@ -85,6 +100,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._tables = Tables()
+        self._bell = Bell()
         self._bearers: dict[str, Bearer] = {}
 
     async def get_instance(self, uuid: str) -> PlacedInstance | None:
@@ -133,6 +149,25 @@ class MemoryStore:
         yield transaction
         if changes := transaction.changes():
             self._tables = _changed(self._tables, changes)
+            self._bell.ring()
+
+    async def position(self) -> int:
+        return self._tables.revision
+
+    async def changes(self, after: int, limit: int = PAGE) -> ChangePage:
+        tables = self._tables
+        if not tables.floor <= after <= tables.revision:
+            return ChangePage(tables.revision, reset=True)
+        changes = tables.changes(after)
+        if len(changes) <= limit:
+            return ChangePage(tables.revision, changes)
+        last = changes[limit - 1].revision
+        return ChangePage(last, [change for change in changes if change.revision <= last])
+
+    @asynccontextmanager
+    async def hurried(self, hurry: Callable[[], None]) -> AsyncIterator[None]:
+        with self._bell.heard_by(hurry):
+            yield
 
     async def bearers(self) -> Sequence[Bearer]:
         return [bearer for _, bearer in sorted(self._bearers.items())]
@@ -183,7 +218,7 @@ def _changed(before: Tables, changes: Changes) -> Tables:
     _add_addresses(tables, changes)
     _remove_hosts(tables, changes)
     fleet = tables.revision if changes.moves_fleet else tables.fleet
-    return msgspec.structs.replace(tables, fleet=fleet)
+    return msgspec.structs.replace(_with_removals(tables, changes), fleet=fleet)
 
 
 def _remove_hosts(tables: Tables, changes: Changes) -> None:
@@ -191,6 +226,17 @@ def _remove_hosts(tables: Tables, changes: Changes) -> None:
         _remove(tables.hosts, name, revision)
     if not {stored.value.host for stored in tables.instances.values()} <= tables.hosts.keys():
         raise Stale("a guest's host is gone")
+
+
+def _with_removals(tables: Tables, changes: Changes) -> Tables:
+    """The tables that remember what was removed, and forget what was long ago."""
+    gone = [
+        *(Change(tables.revision, "instance", uuid, None) for uuid in changes.removed_instances),
+        *(Change(tables.revision, "host", name, None) for name in changes.removed_hosts),
+    ]
+    floor = new_floor(tables.revision) or tables.floor
+    kept = (change for change in tables.removals if change.revision > floor)
+    return msgspec.structs.replace(tables, removals=(*kept, *gone), floor=floor)
 
 
 def _check(table: dict[str, Any], key: str, revision: int | None) -> None:

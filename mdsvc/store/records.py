@@ -1,7 +1,7 @@
 """Guests and hosts as the bytes that are stored: msgpack that carries its form's version.
 
-A record is ``{"form": N, "value": VALUE}``. An older form is read by upgrading it step by step to
-the current one; a change of what stands in ``VALUE`` is a new form and one more step here.
+A record is ``{"form": N, "value": VALUE}``. An older form is read by upgrading it step by step. A
+change of what stands in ``VALUE`` is a new form here: a field that was added, or one more step.
 """
 
 from __future__ import annotations
@@ -31,35 +31,54 @@ class BadRecord(MdsvcError):
 class Kind(msgspec.Struct, Generic[T], frozen=True, eq=False):
     """What is kept in records: a value's type, and how each older form becomes the next one.
 
-    ``newer`` are fields that some programs of the same form do not know yet, with the value at
-    which they say nothing. Then they are left out, so that these programs go on reading the record;
-    one in which they say something, these must not read as if it were not there.
+    A form of ``upgrades`` says things otherwise than the one before; all records are written so.
+    A form of ``added`` only has more fields: each with the value at which it says nothing, so that
+    it is left out, and a record has the oldest form that can say all that it does. So programs that
+    do not know the field go on reading all records in which it is not used; and it is used once
+    all programs know it (``store.sql.forms``).
     """
 
     name: str
     type: type[T]
     upgrades: Mapping[int, Upgrade] = {}
-    newer: Mapping[str, object] = {}
+    added: Mapping[int, Mapping[str, object]] = {}
+
+    @property
+    def oldest_written(self) -> int:
+        """The form of records that use nothing which was added: the last upgrade leads to it."""
+        return max(self.upgrades, default=0) + 1
 
     @property
     def form(self) -> int:
-        """The current form: the one that the last upgrade leads to."""
-        return max(self.upgrades, default=0) + 1
+        """The newest form."""
+        return max(self.added, default=self.oldest_written)
 
 
 def pack(kind: Kind[T], key: str, value: T) -> bytes:
-    """The record of a value, in the current form. Raises BadInput where msgpack cannot hold it."""
-    form = to_builtins(value)
-    for field, silent in kind.newer.items():
-        if form[field] == silent:
-            del form[field]
+    """The record of a value. Raises BadInput where msgpack cannot hold it."""
+    form, fields = kind.oldest_written, to_builtins(value)
+    for newer, added in kind.added.items():
+        for field, silent in added.items():
+            if fields[field] == silent:
+                del fields[field]
+            else:
+                form = max(form, newer)
     try:
-        record = msgpack.packb({"form": kind.form, "value": form})
+        record = msgpack.packb({"form": form, "value": fields})
     except (OverflowError, ValueError, RecursionError) as error:
         expected = "expected whole numbers of at most 64 bits and text in UTF-8"
         raise BadInput(f"{kind.name} {key}: {expected} ({error})") from None
     assert isinstance(record, bytes)
     return record
+
+
+_START = b"\x82\xa4form"
+
+
+def form_of(record: bytes) -> int | None:
+    """The form of a record, at a glance; None for what does not begin as records do here."""
+    form = record[len(_START)] if record.startswith(_START) and len(record) > len(_START) else 0
+    return form if 1 <= form < 128 else None
 
 
 def unpack(kind: Kind[T], key: str, record: bytes) -> T:
@@ -70,7 +89,7 @@ def unpack(kind: Kind[T], key: str, record: bytes) -> T:
         known = ", ".join(map(str, range(1, kind.form + 1)))
         raise BadRecord(f"{where} is of form {form}; expected one that is known here: {known}")
     try:
-        for step in range(form, kind.form):
+        for step in range(form, kind.oldest_written):
             value = kind.upgrades[step](value)
         return from_store(value, kind.type)
     except (BadInput, KeyError, TypeError, ValueError) as error:
@@ -94,21 +113,31 @@ def _told(error: Exception) -> str:
 
 
 def _dedicated_into_pcpuset(guest: Value) -> Value:
-    """Form 1 → 2 (R19, R20): a guest's dedicated vCPUs leave their cell's ``cpuset``.
+    """Form 1 → 2 (R19, R20): the layout's dedicated vCPUs leave their cell's ``cpuset``."""
+    return {**guest, "layout": with_pcpusets(guest["layout"])}
+
+
+def with_pcpusets(layout: Value) -> Value:
+    """A layout whose cells have one ``cpuset`` for all vCPUs, with the dedicated ones apart: all of
+    a dedicated guest's, and none of others'. A cell that has a ``pcpuset`` stays as it is.
 
     The guest's own sets are what its cells add up to.
     """
-    layout = guest["layout"]
     dedicated = layout["cpu_policy"] == "dedicated"
-    cells = [
-        {**cell, "cpuset": "", "pcpuset": cell["cpuset"]} if dedicated else {**cell, "pcpuset": ""}
-        for cell in layout["cells"]
-    ]
+    cells = [_with_pcpuset(cell, dedicated) for cell in layout["cells"]]
     sets = {
         "dedicated_cpus": _union(cell["pcpuset"] for cell in cells),
         "shared_cpus": _union(cell["cpuset"] for cell in cells),
     }
-    return {**guest, "layout": {**layout, **sets, "cells": cells}}
+    return {**layout, **sets, "cells": cells}
+
+
+def _with_pcpuset(cell: Value, dedicated: bool) -> Value:
+    if cell.get("pcpuset"):
+        return cell
+    return (
+        {**cell, "cpuset": "", "pcpuset": cell["cpuset"]} if dedicated else {**cell, "pcpuset": ""}
+    )
 
 
 def _union(sets: Iterable[str]) -> str:
@@ -119,4 +148,4 @@ def _union(sets: Iterable[str]) -> str:
 
 
 GUEST = Kind("guest", PlacedInstance, {1: _dedicated_into_pcpuset})
-HOST = Kind("host", Host, newer={"draining": False})
+HOST = Kind("host", Host, added={2: {"draining": False}})

@@ -109,6 +109,16 @@ def unknown_keys() -> UnknownKeys:
     return settings({"unknown_keys": strict}, only=("unknown_keys",)).unknown_keys
 
 
+def _store_url() -> str:
+    """That of the flag, the environment or the default; but who has set a server alone has not
+    meant the default. Raises UsageError.
+    """
+    named = remembered("store") or os.environ.get("MDSVC_STORE") or os.environ.get("MDSVC_CONFIG")
+    if os.environ.get("MDSVC_SERVER") and not named:
+        raise click.UsageError("expected --store: this works on the store, not over MDSVC_SERVER")
+    return settings({}).store
+
+
 def use(use_case: Callable[[Store], Awaitable[T]]) -> T:
     """Run a use case on the store of the flag, the environment or the default."""
     import asyncio
@@ -116,7 +126,7 @@ def use(use_case: Callable[[Store], Awaitable[T]]) -> T:
     from mdsvc.store.opening import open_store
 
     async def run() -> T:
-        store = await open_store(settings({}).store)
+        store = await open_store(_store_url())
         try:
             return await use_case(store)
         finally:
@@ -130,7 +140,7 @@ def use_url(use_case: Callable[[str], Awaitable[T]]) -> T:
     import asyncio
 
     async def run() -> T:
-        return await use_case(settings({}).store)
+        return await use_case(_store_url())
 
     return asyncio.run(run())
 

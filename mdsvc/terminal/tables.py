@@ -37,7 +37,7 @@ def hosts_table(hosts: Sequence[Host]) -> Printable:
     if not hosts:
         return Printable("no hosts; `mdsvc host add FILE` registers one")
     states = {host.name: ", ".join(_states(host)) for host in hosts}
-    has_state = ["state"] if any(states.values()) else []
+    has_state = ["state!"] if any(states.values()) else []
     names = ("host", ">cells", ">dedicated free", ">shared used", ">memory used", ">service")
     table = columns(*names, *has_state)
     for host in hosts:

@@ -60,7 +60,7 @@ async def test_a_newer_service_version_changes_nothing_else() -> None:
 
 async def test_a_host_that_is_not_there_is_registered() -> None:
     store = MemoryStore()
-    assert await replace_host(store, host()) == Replaced(host())
+    assert await replace_host(store, host()) == Replaced(host(), is_new=True)
     assert await list_hosts(store) == [host()]
 
 
@@ -204,7 +204,7 @@ async def test_sets_that_are_not_given_are_kept(
 async def test_a_machine_that_is_not_registered_is_as_it_was_found() -> None:
     store = MemoryStore()
     new, shared, dedicated = found()
-    assert await replace_found_host(store, new, shared, dedicated) == Replaced(new)
+    assert await replace_found_host(store, new, shared, dedicated) == Replaced(new, is_new=True)
     assert str(new.cpu_shared_set) == "0-7"
 
 

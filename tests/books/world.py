@@ -9,7 +9,8 @@ from typing import Any
 from mdsvc.cpuset import CpuSet
 from mdsvc.errors import BadInput
 from mdsvc.forms import from_builtins, to_builtins
-from mdsvc.instance import Instance
+from mdsvc.instance import Address, Instance
+from mdsvc.policy.flavor import Image
 from mdsvc.topology import Host
 
 Json = dict[str, Any]
@@ -99,6 +100,28 @@ def random_instance(random: Random, number: int) -> Instance:
         "flavor": {"vcpus": vcpus, "memory_mb": 8 * random.randint(1, 40), "extra_specs": specs},
     }
     return from_builtins(form, Instance)
+
+
+def random_image(random: Random) -> Image:
+    """What a guest boots, which may change what it asks of its CPUs, or contradict its flavor."""
+    properties = random.choice(
+        [
+            {},
+            {},
+            {"os_distro": random.choice(["debian", "fedora"])},
+            {"hw_cpu_thread_policy": random.choice(["isolate", "prefer"])},
+            {"hw_emulator_threads_policy": "share"},
+            {"hw_mem_page_size": "small"},
+            {"hw_cpu_policy": random.choice(["dedicated", "mixed", "shared"])},
+        ]
+    )
+    return Image(properties=properties)
+
+
+def random_addresses(random: Random) -> tuple[Address, ...]:
+    """None, one or two of a few, so that guests want the same ones."""
+    last = random.sample(range(1, 6), random.choice([0, 1, 1, 2]))
+    return tuple(Address(network="n", ip=f"10.0.0.{number}") for number in sorted(last))
 
 
 # ---- changes of a host ----

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,9 +42,9 @@ class Done:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This process' environment, without any setting of `mdsvc`."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("MDSVC_")}
-    return {**kept, **more}
+    """This process' environment, without any setting of `mdsvc` and without a width."""
+    ours = {name for name in os.environ if name.startswith("MDSVC_")} | {"COLUMNS"}
+    return {**{name: os.environ[name] for name in os.environ.keys() - ours}, **more}
 
 
 def encoded(document: object) -> bytes:
@@ -52,19 +53,26 @@ def encoded(document: object) -> bytes:
 
 
 class Mdsvc:
-    """Runs the command on one store, in this process: faithful, and quick."""
+    """Runs the command on one store, in this process: faithful, and quick.
 
-    def __init__(self, patch: pytest.MonkeyPatch, url: str) -> None:
+    With a ``server``, which is started by the first command, the store is the server's alone.
+    """
+
+    def __init__(
+        self, patch: pytest.MonkeyPatch, url: str, server: Callable[[], str] | None = None
+    ) -> None:
         self._patch = patch
+        self._server = server
         self.url = url
-        for name in os.environ:
-            if name.startswith("MDSVC_"):
-                patch.delenv(name)
+        for name in os.environ.keys() - environment().keys():
+            patch.delenv(name)
         patch.setenv("MDSVC_STORE", url)
 
     def __call__(self, *args: str, stdin: object = b"") -> Done:
         streams = {name: _stream(data) for name, data in _given(encoded(stdin)).items()}
         with self._patch.context() as patch:
+            if self._server:
+                patch.setenv("MDSVC_SERVER", self._server())
             patch.setattr(sys, "argv", ["mdsvc", *args])
             for name, stream in streams.items():
                 patch.setattr(sys, name, stream)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.cli.command import Mdsvc
+from tests.cli.serving import Serving
 from tests.cli.values import guest, host
 
 Dump = Callable[[], str]
@@ -21,10 +24,36 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "store.db"
 
 
+EVERYWHERE = {
+    f"test_{name}.py" for name in ("hosts", "instances", "life", "password", "refused", "replace")
+}
+"""Whose commands are run twice: in the store, and with a server that has it."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "where" in metafunc.fixturenames and Path(metafunc.module.__file__).name in EVERYWHERE:
+        metafunc.parametrize("where", ["store", "server"], indirect=True)
+
+
 @pytest.fixture
-def mdsvc(monkeypatch: pytest.MonkeyPatch, file: Path) -> Mdsvc:
+def where(request: pytest.FixtureRequest) -> str:
+    """Where commands find hosts and guests."""
+    return getattr(request, "param", "store")
+
+
+@pytest.fixture
+def mdsvc(monkeypatch: pytest.MonkeyPatch, file: Path, where: str) -> Iterator[Mdsvc]:
     """The command on a store that does not exist yet."""
-    return Mdsvc(monkeypatch, f"sqlite:///{file}")
+    url = f"sqlite:///{file}"
+    with ExitStack() as stack:
+
+        @cache
+        def server() -> str:
+            serving = Serving(url)
+            stack.callback(serving.stop)
+            return serving.url
+
+        yield Mdsvc(monkeypatch, url, server if where == "server" else None)
 
 
 @pytest.fixture(scope="session")

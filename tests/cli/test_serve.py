@@ -13,6 +13,7 @@ from mdsvc.errors import BadInput
 from mdsvc.settings import Settings
 from mdsvc.store.memory import MemoryStore
 from mdsvc.store.sql.schema import VERSION
+from mdsvc.waiting import Waiting
 from tests.cli.command import Done, Mdsvc, process
 
 GUEST, OPERATOR = ("--guest", "127.0.0.1:0"), ("--operator", "127.0.0.1:0")
@@ -90,7 +91,7 @@ def test_bad_vendor_data_is_refused(tmp_path: Path, data: bytes | None, names: s
     if data is not None:
         path.write_bytes(data)
     with pytest.raises(BadInput, match=names) as error:
-        guest_app(MemoryStore(), Settings(vendor_data=path))
+        guest_app(MemoryStore(), Settings(vendor_data=path), Waiting())
     assert str(error.value).startswith(f"vendor_data: {path}: ")
 
 

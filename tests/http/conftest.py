@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
 import pytest
-from pytest_aiohttp import AiohttpServer
+from aiohttp import web
 
 from mdsvc.app import guest_app
+from mdsvc.listening.connections import Runner
 from mdsvc.settings import Settings
 from mdsvc.store import GuestStore, recent
+from mdsvc.waiting import Waiting
 from tests.http.fakes import FakeStore
 from tests.http.guests import rich
 from tests.http.wire import Wire
@@ -23,13 +26,23 @@ class Serve(Protocol):
 
 
 @pytest.fixture
-def serve(aiohttp_server: AiohttpServer, monkeypatch: pytest.MonkeyPatch) -> Serve:
+async def serve(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Serve]:
     """Without a store, the rich guest's, which has the address that the test asks from."""
     monkeypatch.setattr(recent, "SECONDS", 0)  # what a test changes is to be seen at once
+    async with AsyncExitStack() as stack:
 
-    async def start(store: GuestStore | None = None, **settings: Any) -> Wire:
-        server = await aiohttp_server(guest_app(store or FakeStore(rich()), Settings(**settings)))
-        assert server.port
-        return Wire(server.port)
+        async def start(store: GuestStore | None = None, **settings: Any) -> Wire:
+            return Wire(await served(stack, store or FakeStore(rich()), Settings(**settings)))
 
-    return start
+        yield start
+
+
+async def served(stack: AsyncExitStack, store: GuestStore, settings: Settings) -> int:
+    """The port of a guests' server that runs as long as the stack; a fake store wakes who waits."""
+    waiting = store.waiting if isinstance(store, FakeStore) else Waiting()
+    runner = Runner(guest_app(store, settings, waiting), shutdown_timeout=1)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    port: int = runner.addresses[0][1]
+    return port

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 from mdsvc.instance import PlacedInstance
+from mdsvc.store.feed import Change
+from mdsvc.waiting import Waiting
 
 
 class FakeStore:
-    """Guests in a dict; a test changes one by ``put``."""
+    """Guests in a dict; a test changes one by ``put``, and ``waiting`` is told."""
 
     def __init__(self, *guests: PlacedInstance) -> None:
         self.guests = {guest.uuid: guest for guest in guests}
         self.passwords: dict[str, bytes] = {}
+        self.waiting = Waiting()
 
     def put(self, guest: PlacedInstance) -> None:
         self.guests[guest.uuid] = guest
+        self.waiting.changed([Change(1, "instance", guest.uuid, guest.generation)])
+
+    def remove(self, uuid: str) -> None:
+        del self.guests[uuid]
+        self.waiting.changed([Change(1, "instance", uuid, None)])
 
     async def get_instance(self, uuid: str) -> PlacedInstance | None:
         return self.guests.get(uuid)
@@ -35,6 +44,14 @@ class FakeStore:
             return False
         self.passwords[uuid] = password
         return True
+
+    async def position(self) -> int:
+        """It has no feed of its own."""
+        return 0
+
+    @asynccontextmanager
+    async def hurried(self, _hurry: Callable[[], None]) -> AsyncIterator[None]:
+        yield
 
 
 class SealedStore:

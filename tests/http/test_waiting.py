@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import pytest
 from msgspec.structs import replace
 from typing_extensions import override
 
-from mdsvc import handlers
 from mdsvc.instance import PlacedInstance
+from mdsvc.store import recent
 from tests.http.conftest import Serve
 from tests.http.fakes import FakeStore
 from tests.http.guests import rich
 from tests.http.signing import SECRET, signed
-from tests.http.wire import Reply, Wire
+from tests.http.wire import Wire
 
 LATEST = "/openstack/latest/meta_data.json"
 OWN = "/mdsvc/v1/layout"
@@ -27,20 +28,23 @@ DOCUMENTS = (
     "/openstack/latest/network_data.json",
     OWN,
 )
+T = TypeVar("T")
+
 AT_ONCE = 3
 """Seconds; the longest wait is 25."""
-
-
-@pytest.fixture(autouse=True)
-def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handlers, "_POLL_SECONDS", 0.01)
 
 
 def waiting(path: str, **query: str) -> str:
     return f"{path}?wait_for_change=true" + "".join(f"&{k}={v}" for k, v in query.items())
 
 
-async def at_once(reply: Awaitable[Reply]) -> Reply:
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110  # whatever it is about
+            await asyncio.sleep(0.005)
+
+
+async def at_once(reply: Awaitable[T]) -> T:
     async with asyncio.timeout(AT_ONCE):
         return await reply
 
@@ -97,6 +101,19 @@ async def test_who_knows_the_state_is_held_until_it_changes(serve: Serve, form: 
 async def test_who_has_hung_up_is_not_waited_for(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
+    store = FakeStore(rich())
+    ask = await serve(store)
+    for _ in range(3):
+        _, writer = await asyncio.open_connection("127.0.0.1", ask.port)
+        writer.write(f"GET {waiting(LATEST)} HTTP/1.1\r\nHost: metadata\r\n\r\n".encode())
+        await until(lambda: len(store.waiting) == 1)
+        writer.close()
+        await writer.wait_closed()
+        await until(lambda: len(store.waiting) == 0)
+    assert not caplog.records
+
+
+async def test_who_waits_costs_the_store_nothing_until_something_changes(serve: Serve) -> None:
     class CountingStore(FakeStore):
         reads = 0
 
@@ -107,18 +124,56 @@ async def test_who_has_hung_up_is_not_waited_for(
 
     store = CountingStore(rich())
     ask = await serve(store)
-    _, writer = await asyncio.open_connection("127.0.0.1", ask.port)
-    writer.write(f"GET {waiting(LATEST)} HTTP/1.1\r\nHost: metadata\r\n\r\n".encode())
+    held = [asyncio.create_task(ask(waiting(LATEST))) for _ in range(20)]
+    await until(lambda: len(store.waiting) == 20)
     await asyncio.sleep(0.1)
     before = store.reads
-    assert before > 1, "it is looked at while the guest waits"
-    writer.close()
-    await writer.wait_closed()
-    await asyncio.sleep(0.05)
-    after = store.reads
+    await asyncio.sleep(1)
+    assert store.reads == before
+    store.put(replace(rich(), name="renamed", generation=4))
+    replies = await at_once(asyncio.gather(*held))
+    assert {reply.json["name"] for reply in replies} == {"renamed"}
+    assert store.reads == before + 20
+
+
+async def test_what_changes_between_the_first_look_and_the_wait_is_not_missed(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first look may be at what was read a moment ago."""
+    store = FakeStore(rich())
+    ask = await serve(store)
+    monkeypatch.setattr(recent, "SECONDS", 3600)
+    last = await etag(ask, LATEST)
+    store.put(replace(rich(), name="renamed", generation=4))
+    assert await etag(ask, LATEST) == last, "the test is about what is kept"
+    reply = await at_once(ask(waiting(LATEST, last_etag=last)))
+    assert reply.json["name"] == "renamed"
+
+
+async def test_a_server_that_ends_lets_everybody_go_with_what_there_is(serve: Serve) -> None:
+    store = FakeStore(rich())
+    ask = await serve(store)
+    last = await etag(ask, LATEST)
+    held = asyncio.create_task(ask(waiting(LATEST)))
+    await until(lambda: len(store.waiting) == 1)
+    store.waiting.close()
+    assert (await at_once(held)).json["etag"] == last
+    assert (await at_once(ask(waiting(LATEST)))).json["etag"] == last
+
+
+async def test_a_reset_is_looked_at_and_waited_on(serve: Serve) -> None:
+    store = FakeStore(rich())
+    ask = await serve(store)
+    last = await etag(ask, LATEST)
+    held = asyncio.create_task(ask(waiting(LATEST)))
+    await until(lambda: len(store.waiting) == 1)
+    store.waiting.reset()
     await asyncio.sleep(0.1)
-    assert store.reads == after, "and no longer"
-    assert not caplog.records
+    assert not held.done(), "nothing has changed"
+    store.guests[rich().uuid] = replace(rich(), name="renamed", generation=4)
+    store.waiting.cut_off()
+    store.waiting.reset()
+    assert (await at_once(held)).json["etag"] != last
 
 
 async def test_a_change_of_something_else_is_no_change(serve: Serve) -> None:
@@ -139,7 +194,7 @@ async def test_a_guest_that_goes_while_it_waits_is_404(serve: Serve) -> None:
     ask = await serve(store)
     held = asyncio.create_task(ask(waiting(LATEST, last_etag=await etag(ask, LATEST))))
     await asyncio.sleep(0.05)
-    store.guests.clear()
+    store.remove(rich().uuid)
     assert (await at_once(held)).status == 404
 
 

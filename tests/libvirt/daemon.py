@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from mdsvc.hook.notes import script_text
+
 QEMUS = ("x86_64", "aarch64", "ppc64", "s390x")
 PROGRAMS = (
     *("libvirtd", "virsh", "virt-xml-validate", "xmllint"),
@@ -34,13 +36,17 @@ class Libvirtd:
     """A libvirtd that runs, as `virsh` sees it."""
 
     def __init__(self, directory: Path) -> None:
+        self.spool = directory / "spool"
         self._socket = directory / "run/libvirt/libvirt-sock"
+
+    @property
+    def uri(self) -> str:
+        return f"qemu+unix:///system?socket={self._socket}"
 
     def virsh(self, *commands: str) -> subprocess.CompletedProcess[str]:
         """Run these commands one after the other, up to the first that fails."""
-        uri = f"qemu+unix:///system?socket={self._socket}"
         return subprocess.run(
-            ["virsh", "--quiet", "--connect", uri, "; ".join(commands)],
+            ["virsh", "--quiet", "--connect", self.uri, "; ".join(commands)],
             capture_output=True,
             text=True,
             timeout=120,
@@ -56,13 +62,14 @@ class Libvirtd:
 
 @contextmanager
 def libvirtd() -> Iterator[Libvirtd]:
-    """Start one, and end it with all that it started."""
+    """Start one with mdsvc's hook, and end it with all that it started."""
     require_programs()
     if os.geteuid():
         pytest.fail("expected root: libvirtd starts guests as another user", pytrace=False)
     # not tmp_path, which can be too long for the name of a socket
     with tempfile.TemporaryDirectory(prefix="libvirtd-", dir="/tmp") as name:
         directory = Path(name)
+        _install_hook(directory)
         with (directory / "messages").open("wb") as messages:
             process = subprocess.Popen(
                 [*_IN_NAMESPACES, SCRIPT, name], stdin=subprocess.DEVNULL, stderr=messages
@@ -72,6 +79,14 @@ def libvirtd() -> Iterator[Libvirtd]:
         finally:
             process.kill()
             process.wait()
+
+
+def _install_hook(directory: Path) -> None:
+    """It is in /etc/libvirt there; the spool is outside of what is hidden."""
+    file = directory / "etc/hooks/qemu.d/mdsvc"
+    file.parent.mkdir(parents=True)
+    file.write_text(script_text(directory / "spool"))
+    file.chmod(0o755)
 
 
 _IN_NAMESPACES = (

@@ -154,6 +154,40 @@ async def test_a_password_that_is_cleared_can_be_stored_again(store: Store) -> N
     assert await store.password(uuid(1)) == b"second"
 
 
+async def test_a_password_is_forgotten_with_the_change_of_its_guest_alone(store: Store) -> None:
+    await fill(store, host(), guest(1), guest(2))
+    for number in (1, 2):
+        await store.set_password(uuid(number), b"of the old life")
+    async with store.transaction() as tx:
+        stored = await tx.get_instance(uuid(1))
+        assert stored
+        await tx.forget_password(uuid(1))
+        await tx.update_instance(changed(stored, user_data="new"))
+    assert await store.password(uuid(1)) is None
+    assert await store.password(uuid(2)) == b"of the old life"
+    assert await store.set_password(uuid(1), b"of the new life")
+
+
+async def test_a_change_that_fails_forgets_no_password(store: Store) -> None:
+    await fill(store, host(), guest(1))
+    await store.set_password(uuid(1), b"of the old life")
+
+    async def overtaken() -> None:
+        async with store.transaction() as tx:
+            stored = await tx.get_instance(uuid(1))
+            assert stored
+            await tx.forget_password(uuid(1))
+            await tx.update_instance(changed(stored, user_data="new"))
+            async with store.transaction() as another:
+                theirs = await another.get_instance(uuid(1))
+                assert theirs
+                await another.update_instance(changed(theirs, name="theirs"))
+
+    with pytest.raises(Stale):
+        await overtaken()
+    assert await store.password(uuid(1)) == b"of the old life"
+
+
 async def test_a_password_is_only_for_known_guests(store: Store) -> None:
     with pytest.raises(NotFound, match=f"instance {uuid(1)}: no such instance is stored"):
         await store.set_password(uuid(1), b"secret")

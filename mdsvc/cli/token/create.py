@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from mdsvc.control.tokens import create_token
 from mdsvc.terminal.console import examples, json_option, show_bytes, store_option, tell, use
 
 
@@ -23,6 +22,8 @@ def command(name: str, read_only: bool) -> None:
 
     What is stored is only its SHA-256.
     """
+    from mdsvc.control.tokens import create_token
+
     issued = use(lambda s: create_token(s, name, read_only))
     show_bytes(issued.token.encode(), issued)
     tell("this is shown once; send it as Authorization: Bearer TOKEN")

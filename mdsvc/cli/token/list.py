@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import click
 
-from mdsvc.control.tokens import list_tokens
+from mdsvc import terminal
 from mdsvc.terminal.console import examples, json_option, show, store_option, use
-from mdsvc.terminal.tables import tokens_table
 
 
 @click.command(epilog=examples("mdsvc token list", "mdsvc token list --json"))
@@ -14,5 +13,7 @@ from mdsvc.terminal.tables import tokens_table
 @json_option
 def command() -> None:
     """List the tokens, and when each was last used."""
+    from mdsvc.control.tokens import list_tokens
+
     tokens = use(list_tokens)
-    show(tokens, tokens_table(tokens))
+    show(tokens, lambda: terminal.tables.tokens_table(tokens))

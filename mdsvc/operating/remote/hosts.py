@@ -1,19 +1,25 @@
-"""The use cases of hosts, asked of a server."""
+"""The use cases of hosts, asked of a server.
+
+What changes something needs rules of ``control``, which is built on asyncio: imported where needed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from mdsvc.control.draining import Drained, Left, hardest_first, left_behind
-from mdsvc.control.hosts import Replaced, already_registered, found_again
 from mdsvc.cpuset import CpuSet
 from mdsvc.errors import Conflict, InvalidRequest, NotFound, Refused
 from mdsvc.forms import to_builtins
 from mdsvc.instance import PlacedInstance
 from mdsvc.operating.remote.server import Changed, Server, segment
 from mdsvc.topology import Host
+
+if TYPE_CHECKING:
+    from mdsvc.control.draining import Drained, Left
+    from mdsvc.control.hosts import Replaced
 
 _TRIES = 20
 """How often a host is looked at again that somebody else has described anew meanwhile."""
@@ -35,6 +41,8 @@ class RemoteHosts:
         return host, self._guests(name)
 
     def add_host(self, host: Host) -> Host:
+        from mdsvc.control.hosts import already_registered
+
         answer = self._server.ask("POST", "/hosts", host)
         if answer.status == 200:  # the same is registered already: there that is no error
             raise already_registered(host)
@@ -47,6 +55,8 @@ class RemoteHosts:
     def replace_found_host(
         self, found: Host, shared: CpuSet | None, dedicated: CpuSet | None
     ) -> Replaced:
+        from mdsvc.control.hosts import found_again
+
         for _ in range(_TRIES):
             try:
                 registered, etag = self._host(found.name)
@@ -66,6 +76,8 @@ class RemoteHosts:
         return self._server.value(answer, Host)
 
     def move_guests(self, name: str, progress: Callable[[int, int], None]) -> Drained:
+        from mdsvc.control.draining import Drained, hardest_first, left_behind
+
         self.drain_host(name, draining=True)
         guests = sorted(self._guests(name), key=hardest_first)
         moved: list[PlacedInstance] = []
@@ -100,6 +112,8 @@ class RemoteHosts:
 
     def _replace(self, name: str, said: object, if_match: str | None = None) -> Replaced:
         """Its guests are read before and after: which were renewed, no answer says."""
+        from mdsvc.control.hosts import Replaced
+
         before = {guest.uuid: guest for guest in self._residents(name)}
         answer = self._server.ask("PUT", _path(name), said, if_match)
         host = self._server.value(answer, Host)

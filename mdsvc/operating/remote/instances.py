@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from msgspec import UNSET, UnsetType
 
-from mdsvc.control.instances import already_stored
 from mdsvc.instance import Content, Instance, PlacedInstance
 from mdsvc.operating.remote.connection import Answer
 from mdsvc.operating.remote.server import Server, segment
@@ -44,6 +43,8 @@ class RemoteInstances:
     def create_instance(
         self, instance: Instance, host: str | None, unknown_keys: UnknownKeys
     ) -> PlacedInstance:
+        from mdsvc.control.instances import already_stored
+
         keys.check(instance.flavor, instance.image, unknown_keys)
         query = "" if host is None else f"?host={segment(host)}"
         answer = self._server.ask("POST", f"/instances{query}", instance)
@@ -68,8 +69,7 @@ class RemoteInstances:
         user_data: Content | UnsetType | None,
         unknown_keys: UnknownKeys,
     ) -> PlacedInstance:
-        if image is not None and unknown_keys == "error":
-            keys.check(self.get_instance(uuid).flavor, image, unknown_keys)
+        keys.check(None, image, unknown_keys)
         body = {
             **({} if image is None else {"image": image}),
             **({} if user_data is UNSET else {"user_data": user_data}),

@@ -141,5 +141,8 @@ _ERRORS: Mapping[str, Callable[[_Problem], MdsvcError]] = {
 
 
 def segment(name: str) -> str:
-    """A name as one part of a path; dots too, which alone would lead elsewhere."""
-    return quote(name, safe="").replace(".", "%2E")
+    """A name as one part of a path; dots too, which alone would lead elsewhere. Raises BadInput."""
+    try:
+        return quote(name, safe="").replace(".", "%2E")
+    except UnicodeEncodeError:
+        raise BadInput(f"expected text in UTF-8, got {name!r}") from None

@@ -4,7 +4,7 @@ end of a transaction.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,7 +13,8 @@ from sqlalchemy.exc import IntegrityError
 
 from mdsvc.errors import NotFound
 from mdsvc.instance import PlacedInstance
-from mdsvc.store.sql import versions
+from mdsvc.store.feed import PAGE, Bell, ChangePage
+from mdsvc.store.sql import feed, versions
 from mdsvc.store.sql.engines import Engines
 from mdsvc.store.sql.errors import translated
 from mdsvc.store.sql.reading import GUEST_OF_UUID, SqlReading, caches
@@ -41,6 +42,7 @@ class SqlStore(SqlTokens):
     def __init__(self, engines: Engines) -> None:
         super().__init__(engines)
         self._kept = caches()
+        self._bell = Bell()
 
     # ---- guests ----
 
@@ -95,6 +97,26 @@ class SqlStore(SqlTokens):
             with translated():
                 async with self._engines.writes.begin() as connection:
                     await write(connection, packed)
+            self._bell.ring()
+
+    # ---- changes ----
+
+    async def position(self) -> int:
+        [row] = await self._read(feed.POSITION)
+        revision: int = row.value
+        return revision
+
+    async def changes(self, after: int, limit: int = PAGE) -> ChangePage:
+        with translated():
+            async with self._engines.snapshots.begin() as connection:
+                return await feed.page(connection, after, limit)
+
+    @asynccontextmanager
+    async def hurried(self, hurry: Callable[[], None]) -> AsyncIterator[None]:
+        with self._bell.heard_by(hurry):
+            yield
+
+    # ---- all of it ----
 
     async def list_hosts(self, after: str | None, limit: int) -> Sequence[Host]:
         async with self._reading() as reading:

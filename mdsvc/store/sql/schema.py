@@ -16,10 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateTable
 
 from mdsvc.errors import BadInput
+from mdsvc.store.sql import forms
 from mdsvc.store.sql.engines import EXPECTED, Engines
-from mdsvc.store.sql.tables import ALEMBIC, FLEET, META, METADATA, REVISION, SCHEMA
+from mdsvc.store.sql.tables import ALEMBIC, FLEET, FLOOR, META, METADATA, REVISION, SCHEMA
 
-VERSION = 3
+VERSION = 4
 """Of the tables: the number of the last migration. What stands in a record has one of its own."""
 
 _SCHEMA = select(META.c.value).where(META.c.name == SCHEMA)
@@ -105,7 +106,7 @@ def make(connection: Connection) -> None:
         for index in sorted(table.indexes, key=lambda index: str(index.name)):
             if index.name not in there:
                 index.create(connection)
-    rows = {SCHEMA: VERSION, REVISION: 0, FLEET: 0}
+    rows = {SCHEMA: VERSION, REVISION: 0, FLEET: 0, FLOOR: 0, **forms.newest()}
     connection.execute(insert(META), [{"name": n, "value": v} for n, v in rows.items()])
     connection.execute(insert(ALEMBIC), {"version_num": migration(VERSION)})
 

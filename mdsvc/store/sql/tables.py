@@ -20,9 +20,10 @@ from sqlalchemy import (
 
 from mdsvc.store.sql.columns import BYTES, text
 
-SCHEMA, REVISION, FLEET = "schema", "revision", "fleet"
-"""The rows of ``meta``: the version of the tables; the revision that was taken last; and the one
-at which a host was last added, or changed its service version."""
+SCHEMA, REVISION, FLEET, FLOOR = "schema", "revision", "fleet", "floor"
+"""The rows of ``meta``: the version of the tables; the revision that was taken last; the one at
+which a host was last added, or changed its service version; and the one from which on all that was
+removed is in ``removals``."""
 
 
 METADATA = MetaData()
@@ -64,6 +65,13 @@ ADDRESSES = Table(
     Column("ip", text(64), primary_key=True),  # first, so that the key finds it on any network
     Column("network", text(255), primary_key=True),
     Column("uuid", ForeignKey(_UUID, ondelete="CASCADE"), nullable=False, index=True),
+)
+REMOVALS = Table(
+    "removals",
+    METADATA,
+    Column("revision", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", text(16), primary_key=True),
+    Column("name", text(255), primary_key=True),  # or the UUID
 )
 TOKENS = Table(
     "tokens",

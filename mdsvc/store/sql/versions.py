@@ -13,7 +13,7 @@ import msgspec
 
 from mdsvc.errors import BadInput, MdsvcError, Unavailable
 from mdsvc.store import Stale
-from mdsvc.store.sql import schema, sqlite, urls
+from mdsvc.store.sql import forms, schema, sqlite, urls
 from mdsvc.store.sql.engines import WAIT_SECONDS, Engines
 from mdsvc.store.sql.errors import translated
 
@@ -68,8 +68,10 @@ async def current(url: str) -> Current:
     return Current(version, schema.VERSION, version == schema.VERSION, command)
 
 
-async def upgrade(url: str, told: Callable[[int, str], None]) -> Upgraded:
+async def upgrade(url: str, told: Callable[[int, str], None], records: bool = False) -> Upgraded:
     """Bring the tables up to date, or make them; ``told`` is given each migration that begins.
+    With ``records``, these may use all that is known here: the programs are all upgraded. Those
+    that use one file are so together.
 
     Raises as ``opened`` does.
     """
@@ -79,6 +81,8 @@ async def upgrade(url: str, told: Callable[[int, str], None]) -> Upgraded:
         before = await _patiently(lambda: schema.version_of(engines))
         while await _patiently(lambda: upgrade_one(engines, told)):
             pass
+        if records or engines.writes.dialect.name == "sqlite":
+            await _patiently(lambda: forms.raise_all(engines))
     return Upgraded(before, schema.VERSION)
 
 

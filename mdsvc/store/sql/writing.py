@@ -26,14 +26,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from mdsvc.instance import PlacedInstance
 from mdsvc.store import Stale
 from mdsvc.store.changes import Changes, Put, addresses
-from mdsvc.store.records import GUEST, HOST, pack
+from mdsvc.store.feed import new_floor
+from mdsvc.store.records import GUEST, HOST, Kind, form_of, pack
+from mdsvc.store.sql import forms
 from mdsvc.store.sql.tables import (
     ADDRESSES,
     FLEET,
+    FLOOR,
     HOSTS,
     INSTANCES,
     META,
     PASSWORDS,
+    REMOVALS,
     REVISION,
 )
 from mdsvc.topology import Host
@@ -61,6 +65,8 @@ _REMOVE = {
     kind: delete(table).where(_KEYS[kind] == _KEY, table.c.revision == _READ)
     for kind, table in _TABLES.items()
 }
+_ADD_REMOVAL = insert(REMOVALS)
+_FORGET_REMOVALS = delete(REMOVALS).where(REMOVALS.c.revision <= _READ)
 _ADD_ADDRESS = insert(ADDRESSES)
 _REMOVE_ADDRESSES = delete(ADDRESSES).where(ADDRESSES.c.uuid == _KEY)
 _FORGET_PASSWORD = delete(PASSWORDS).where(PASSWORDS.c.uuid == _KEY)
@@ -100,6 +106,8 @@ class _Write:
 
     async def all(self, packed: Packed) -> None:
         changes = packed.changes
+        await self._check_forms(HOST, packed.hosts)
+        await self._check_forms(GUEST, packed.guests)
         await self._run(_NEXT_REVISION)
         self._revision = (await self._run(_META, a_key=REVISION)).scalar_one()
         await self._check(changes)
@@ -112,6 +120,9 @@ class _Write:
         await self._remove("host", changes.removed_hosts)
         if changes.moves_fleet:
             await self._run(_SET_META, a_key=FLEET, value=self._revision)
+        if floor := new_floor(self._revision):
+            await self._run(_SET_META, a_key=FLOOR, value=floor)
+            await self._run(_FORGET_REMOVALS, revision_read=floor)
 
     async def _check(self, changes: Changes) -> None:
         """What is only read, and so named by no write."""
@@ -120,6 +131,10 @@ class _Write:
                 raise Stale(f"{kind} {key} has changed since it was read")
         if changes.fleet not in (None, (await self._run(_META, a_key=FLEET)).scalar_one()):
             raise Stale("the fleet has changed since it was read")
+
+    async def _check_forms(self, kind: Kind[T], rows: Mapping[str, Row]) -> None:
+        for key, row in rows.items():
+            await forms.check(self._connection, kind, key, form_of(row["record"]) or kind.form)
 
     async def _put(self, kind: str, puts: Mapping[str, Put[T]], rows: Mapping[str, Row]) -> None:
         for key, put in puts.items():
@@ -132,6 +147,7 @@ class _Write:
     async def _remove(self, kind: str, removed: Mapping[str, int]) -> None:
         for key, revision in removed.items():
             await self._replace(_REMOVE[kind], kind, key, revision, {})
+            await self._run(_ADD_REMOVAL, revision=self._revision, kind=kind, name=key)
 
     async def _replace(self, statement: Any, kind: str, key: str, revision: int, row: Row) -> None:
         done = await self._run(statement, a_key=key, revision_read=revision, **row)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -15,12 +16,10 @@ from mdguest.layout import Layout
 from mdguest.sources import metadata
 from mdguest.sources.patience import Patience
 from mdguest.system import System
-from pytest_aiohttp import AiohttpServer
 
-from mdsvc import handlers
-from mdsvc.app import guest_app
 from mdsvc.settings import Settings
 from mdsvc.store import recent
+from tests.http.conftest import served
 from tests.http.fakes import FakeStore
 from tests.http.guests import poor
 
@@ -36,16 +35,15 @@ def mixed(specs: dict[str, str], **fields: Any) -> Any:
 
 
 @pytest.fixture
-def serve(aiohttp_server: AiohttpServer, monkeypatch: pytest.MonkeyPatch) -> Serve:
+async def serve(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Serve]:
     """Starts mdsvc; gives ``--source``."""
     monkeypatch.setattr(recent, "SECONDS", 0)
-    monkeypatch.setattr(handlers, "_POLL_SECONDS", 0.01)
+    async with AsyncExitStack() as stack:
 
-    async def it(store: FakeStore, **settings: Any) -> str:
-        server = await aiohttp_server(guest_app(store, Settings(**settings)))
-        return f"metadata:http://127.0.0.1:{server.port}"
+        async def it(store: FakeStore, **settings: Any) -> str:
+            return f"metadata:http://127.0.0.1:{await served(stack, store, Settings(**settings))}"
 
-    return it
+        yield it
 
 
 async def read(choice: str) -> Layout:
@@ -133,14 +131,12 @@ async def test_a_guest_that_goes_meanwhile_is_told_nothing(serve: Serve) -> None
     before = await read(await serve(store))
     waiting = asyncio.create_task(wait(before, 25))
     await asyncio.sleep(0.1)
-    store.guests.clear()
+    store.remove(poor().uuid)
     async with asyncio.timeout(3):
         assert await waiting == Layout(None, before.source)
 
 
-async def test_a_server_that_goes_meanwhile_is_unreachable(
-    serve: Serve, aiohttp_server: AiohttpServer
-) -> None:
+async def test_a_server_that_goes_meanwhile_is_unreachable(serve: Serve) -> None:
     before = await read(await serve(FakeStore(mixed(MIXED))))
     gone = Layout(before.dedicated, "metadata:http://127.0.0.1:1", before.etag)
     with pytest.raises(Unreachable):

@@ -1,0 +1,92 @@
+"""Requests that wait until something changes: parked by its key, and woken by the follower."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from mdsvc.store.feed import Change, Kind
+
+
+class Parked:
+    """One request. Whoever is woken reads what is there now, and may wait once more.
+
+    It is woken at first: what it knows may have been read before it was parked.
+    """
+
+    def __init__(self) -> None:
+        self._woken = asyncio.Event()
+        self._woken.set()
+        self._is_over = False
+
+    def wake(self) -> None:
+        """What it waits for may have changed."""
+        self._woken.set()
+
+    def end(self) -> None:
+        """Nobody waits any more."""
+        self._is_over = True
+        self._woken.set()
+
+    async def woken(self, deadline: float) -> bool:
+        """Wait until there may be a change, also one since the last time; False once nobody is to
+        wait any more, or the event loop's clock has passed the deadline.
+        """
+        if asyncio.get_running_loop().time() >= deadline:
+            return False
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._woken.wait()
+        except TimeoutError:
+            return False
+        if not self._is_over:
+            self._woken.clear()
+        return not self._is_over
+
+
+class Waiting:
+    """All that wait in this process; a ``Listener`` of its follower."""
+
+    def __init__(self) -> None:
+        self._parked: dict[tuple[Kind, str], set[Parked]] = {}
+        self._is_closed = False
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parked.values()))
+
+    @contextmanager
+    def on(self, kind: Kind, key: str) -> Iterator[Parked]:
+        """Park for changes of one thing, within the block."""
+        parked = Parked()
+        if self._is_closed:
+            parked.end()
+        here = self._parked.setdefault((kind, key), set())
+        here.add(parked)
+        try:
+            yield parked
+        finally:
+            here.discard(parked)
+            if not here and self._parked.get((kind, key)) is here:
+                del self._parked[kind, key]
+
+    def changed(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            for parked in self._parked.get((change.kind, change.key), ()):
+                parked.wake()
+
+    def reset(self) -> None:
+        for parked in self._all():
+            parked.wake()
+
+    def cut_off(self) -> None:
+        """They wait on: what has changed meanwhile is told later."""
+
+    def close(self) -> None:
+        """Let everybody go, and hold nobody from now on."""
+        self._is_closed = True
+        for parked in self._all():
+            parked.end()
+
+    def _all(self) -> list[Parked]:
+        return [parked for here in self._parked.values() for parked in here]

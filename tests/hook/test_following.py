@@ -1,0 +1,177 @@
+"""What the hook has noted is carried out: guests in and out of the store."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from mdsvc.control.adoption import Terms, import_guests
+from mdsvc.control.hosts import add_host, get_host
+from mdsvc.control.instances import list_instances
+from mdsvc.discovery.domains import guest_from_domain
+from mdsvc.errors import NotFound
+from mdsvc.hook.following import Following, follow
+from mdsvc.store import Store
+from mdsvc.store.memory import MemoryStore
+from tests.audit.fleets import domain
+from tests.strategies import grid, host_of
+
+HOST = host_of(grid(2, 4, threads=2, shared=1))
+
+
+class Spool:
+    """A host whose hook leaves notes, and what has been told of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.what = Following(folder / "spool", "h1", folder / "networks")
+        self.what.spool.mkdir()
+        self.told: list[str] = []
+        self._numbers = count()
+
+    def note(self, operation: str, xml: str, name: str = "a") -> None:
+        header = json.dumps({"guest": name, "operation": operation})
+        path = self.what.spool / f"{next(self._numbers):020}-1.note"
+        path.write_text(f"{header}\n{xml}")
+
+    async def run(self, store: Store) -> list[str]:
+        """What is told of this round."""
+        self.told.clear()
+        await follow(store, self.what, self.told.append, for_ever=False)
+        return list(self.told)
+
+    @property
+    def left(self) -> list[str]:
+        return sorted(str(p.relative_to(self.what.spool)) for p in self.what.spool.rglob("*.*"))
+
+
+async def named(store: Store) -> list[str]:
+    return sorted(guest.name for guest in await list_instances(store))
+
+
+def story(tell: Callable[[Store, Spool], Awaitable[None]], folder: Path) -> None:
+    async def main() -> None:
+        store = MemoryStore()
+        await add_host(store, HOST)
+        await tell(store, Spool(folder))
+
+    asyncio.run(main())
+
+
+def test_guests_come_as_they_start_and_go_as_they_end(tmp_path: Path) -> None:
+    async def tell(store: Store, spool: Spool) -> None:
+        for operation in ("prepare", "start", "started"):
+            spool.note(operation, domain("a", "2"))
+        spool.note("started", domain("b", "3"), "b")
+        assert [text.split(" (")[0] for text in await spool.run(store)] == [
+            "imported a",
+            "imported b",
+        ]
+        assert await named(store) == ["a", "b"]
+        for operation in ("stopped", "release"):
+            spool.note(operation, domain("a", "2"))
+        assert [text.split(" (")[0] for text in await spool.run(store)] == ["removed a"]
+        assert (await named(store), spool.left) == (["b"], [])
+
+    story(tell, tmp_path)
+
+
+def test_a_guest_that_starts_otherwise_than_before_is_as_it_runs(tmp_path: Path) -> None:
+    async def tell(store: Store, spool: Spool) -> None:
+        spool.note("started", domain("a", "2"))
+        await spool.run(store)
+        spool.note("started", domain("a", "4"))
+        assert "updated a" in (await spool.run(store))[0]
+        host, _ = await get_host(store, "h1")
+        assert str(host.cells[0].pinned) == "4"
+
+    story(tell, tmp_path)
+
+
+def test_a_conflict_is_told_once_and_waits_until_there_is_room(tmp_path: Path) -> None:
+    async def tell(store: Store, spool: Spool) -> None:
+        spool.note("started", domain("a", "2"))
+        spool.note("started", domain("b", "2"), "b")
+        told = await spool.run(store)
+        assert "b (started): host h1: nothing is imported" in told[1]
+        assert await named(store) == ["a"]
+        assert await spool.run(store) == []
+        spool.note("release", domain("a", "2"))
+        told = await spool.run(store)
+        assert [text.split(" (")[0] for text in told] == ["removed a", "imported b"]
+        assert (await named(store), spool.left) == (["b"], [])
+
+    story(tell, tmp_path)
+
+
+def test_a_guest_that_was_refused_and_has_ended_waits_no_more(tmp_path: Path) -> None:
+    async def tell(store: Store, spool: Spool) -> None:
+        spool.note("started", domain("a", "", emulator=None))
+        assert "may run on every pCPU" in (await spool.run(store))[0]
+        spool.note("release", domain("a", "", emulator=None))
+        await spool.run(store)
+        assert [left for left in spool.left if left.endswith(".note")] == []
+
+    story(tell, tmp_path)
+
+
+def test_what_is_no_domain_is_told_and_does_not_hold_up_the_next(tmp_path: Path) -> None:
+    async def tell(store: Store, spool: Spool) -> None:
+        spool.note("started", "<network/>")
+        spool.note("started", "")
+        spool.note("started", domain("b", "3"), "b")
+        told = await spool.run(store)
+        assert "expected <domain>" in told[0]
+        assert await named(store) == ["b"]
+        assert await spool.run(store) == []
+
+    story(tell, tmp_path)
+
+
+def test_guests_of_other_projects_stay_when_they_end(tmp_path: Path) -> None:
+    """They were placed by somebody, with user data and keys, and may start again."""
+
+    async def tell(store: Store, spool: Spool) -> None:
+        guests = [guest_from_domain(domain("a", "2"))]
+        await import_guests(store, guests, "h1", Terms("mine"))
+        spool.note("started", domain("a", "2"))
+        spool.note("release", domain("a", "2"))
+        assert await spool.run(store) == []
+        assert await named(store) == ["a"]
+
+    story(tell, tmp_path)
+
+
+def test_addresses_are_those_that_the_networks_keep(tmp_path: Path) -> None:
+    async def tell(store: Store, spool: Spool) -> None:
+        spool.what.networks.mkdir()
+        (spool.what.networks / "odd.xml").write_text("no XML")
+        (spool.what.networks / "default.xml").write_text(
+            "<network><name>default</name><ip><dhcp>"
+            "<host mac='52:54:00:aa:00:01' ip='192.168.122.11'/></dhcp></ip></network>"
+        )
+        interface = (
+            "<devices><interface type='network'><mac address='52:54:00:aa:00:01'/>"
+            "<source network='default'/></interface></devices></domain>"
+        )
+        spool.note("started", domain("a", "2").replace("</domain>", interface))
+        await spool.run(store)
+        assert await store.find("192.168.122.11", "default")
+
+    story(tell, tmp_path)
+
+
+def test_without_the_host_nothing_is_lost(tmp_path: Path) -> None:
+    async def main() -> None:
+        spool = Spool(tmp_path)
+        spool.note("started", domain("a", "2"))
+        with pytest.raises(NotFound):
+            await spool.run(MemoryStore())
+        assert len(spool.left) == 1
+
+    asyncio.run(main())
