@@ -1,6 +1,6 @@
 # What can be done here; `make` alone lists it. ARGS goes to pytest: make test ARGS="-k matrix"
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-tests demo guest package test test-vm test-fast coverage lint bench lock clean
+.PHONY: help setup setup-dev setup-tests demo guest package test test-vm test-stores test-fast coverage lint bench lock clean
 MAKEFLAGS += --no-print-directory
 
 # A file's tests stay together, so that what they share is started once.
@@ -11,6 +11,8 @@ SLOW := cloudinit nova libvirt vm guest/packaging guest/consumers packaging demo
 THOROUGH := books guest/measure guest/test_kill.py guest/test_planner.py guest/render/test_system.py \
 	http/test_old_names.py stores/test_concurrency.py stores/test_records.py stores/test_sql.py \
 	test_assignment.py test_demand.py test_reasons.py test_sockets.py
+# Those that need database servers, which only `make test` has; each of their files starts its own.
+SERVERS := -m servers tests/stores
 # Of the tests in virtual machines, those that take too long for every change: make test-vm.
 LONG := $(foreach name,containers dataplane fence killed kubernetes machine package \
 	watch,vm/test_$(name).py)
@@ -42,16 +44,20 @@ package: setup ## build a Debian package of the server, with all that it needs: 
 # Without ARGS the quick ones come first, and hold the coverage that pyproject.toml asks for.
 test: setup-tests ## run every test but the longest ones in virtual machines
 	@$(if $(ARGS),,$(MAKE) coverage)
-	@$(PYTEST) $(LONG:%=--ignore=tests/%) $(if $(ARGS),$(ARGS),$(SLOW:%=tests/%))
+	@$(PYTEST) $(LONG:%=--ignore=tests/%) $(if $(ARGS),$(ARGS),-m 'not servers' $(SLOW:%=tests/%))
+	@$(if $(ARGS),,$(PYTEST) $(SERVERS))
+
+test-stores: setup-tests ## run the tests of the stores, the long ones of servers that fail too
+	@MDSVC_STORES_LONG=1 $(PYTEST) tests/stores $(ARGS)
 
 test-vm: setup-tests ## run all tests in virtual machines; MDGUEST_SUITES="bookworm trixie sid"
 	@MDGUEST_WATCH_SECONDS=$${MDGUEST_WATCH_SECONDS:-600} $(PYTEST) tests/vm $(ARGS)
 
 test-fast: setup-dev ## run the quick tests, in less than a minute
-	@$(PYTEST) $(patsubst %,--ignore=tests/%,$(SLOW) $(THOROUGH)) $(ARGS)
+	@$(PYTEST) $(patsubst %,--ignore=tests/%,$(SLOW) $(THOROUGH)) -m 'not servers' $(ARGS)
 
 coverage: setup-dev ## run all but the slow tests, and list the lines and branches that none reached
-	@$(PYTEST) $(SLOW:%=--ignore=tests/%) --cov $(ARGS)
+	@$(PYTEST) $(SLOW:%=--ignore=tests/%) -m 'not servers' --cov $(ARGS)
 
 lint: setup-dev ## check style, types and layers
 	@.venv/bin/ruff check --quiet

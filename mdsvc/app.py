@@ -19,6 +19,7 @@ from mdsvc.identity.address import AddressIdentity
 from mdsvc.identity.neutron import NeutronIdentity
 from mdsvc.settings import Settings
 from mdsvc.store import GuestStore, Store
+from mdsvc.store.following import Follower
 from mdsvc.store.opening import open_store
 from mdsvc.store.recent import RecentReads
 from mdsvc.versions import Options
@@ -43,10 +44,13 @@ def guest_app(store: GuestStore, settings: Settings, waiting: Waiting) -> web.Ap
     return app
 
 
-def operator_app(store: Store, settings: Settings, *, is_local: bool) -> web.Application:
+def operator_app(
+    store: Store, settings: Settings, follower: Follower, *, is_local: bool
+) -> web.Application:
     """What operators and their monitoring talk to. ``is_local``: only this machine reaches it."""
     access = Access(store, is_local)
-    return api.application(store, access, settings.unknown_keys, settings.operator_names)
+    backend = api.Backend(store, follower, access, api.ROUTES, settings.unknown_keys)
+    return api.application(backend, settings.operator_names)
 
 
 def _identity(settings: Settings) -> Identity:

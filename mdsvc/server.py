@@ -70,16 +70,19 @@ async def listeners(
     """
     given = given or {}
     async with AsyncExitStack() as stack:
+        guests = given.get(GUEST) or _guest_sockets(stack, settings)
+        operators = given.get(OPERATOR) or [_listen(stack, parse_listen(settings.operator))]
         follower, waiting = Follower(store, settings.poll_seconds), Waiting()
         follower.tell(waiting)
         await stack.enter_async_context(follower.running())
         runner = await _runner(stack, guest_app(store, settings, waiting))
-        guests = given.get(GUEST) or _guest_sockets(stack, settings)
-        operators = given.get(OPERATOR) or [_listen(stack, parse_listen(settings.operator))]
-        lines = [
-            *[f"guests: {await _site(runner, sock)} ({settings.identity})" for sock in guests],
-            *[f"operator: {await _operator(stack, settings, store, s)}" for s in operators],
-        ]
+        lines = [f"guests: {await _site(runner, sock)} ({settings.identity})" for sock in guests]
+        context = _tls(stack, settings)
+        for sock in operators:
+            if not is_local(sock):
+                await _check_guarded(settings, store, sock)
+            app = operator_app(store, settings, follower, is_local=is_local(sock))
+            lines.append(f"operator: {await _site(await _runner(stack, app), sock, context)}")
         stack.callback(waiting.close)
         yield lines
 
@@ -91,19 +94,8 @@ def _guest_sockets(stack: AsyncExitStack, settings: Settings) -> list[socket.soc
     ]
 
 
-async def _operator(
-    stack: AsyncExitStack, settings: Settings, store: Store, sock: socket.socket
-) -> str:
-    """Where the operator's listener is. Raises BadInput where it would be open to others."""
-    tls = _tls(settings)
-    if not is_local(sock):
-        await _check_guarded(settings, store, sock)
-    runner = await _runner(stack, operator_app(store, settings, is_local=is_local(sock)))
-    _reload_on_sighup(stack, tls)
-    return await _site(runner, sock, tls.context if tls else None)
-
-
 async def _check_guarded(settings: Settings, store: Store, sock: socket.socket) -> None:
+    """Raises BadInput where the operator's listener would be open to others."""
     where = f"operator: {Listen(*sock.getsockname()[:2])} can be reached from other machines"
     if not await store.bearers():
         expected = "expected a token to exist; make one: mdsvc token create NAME"
@@ -112,12 +104,14 @@ async def _check_guarded(settings: Settings, store: Store, sock: socket.socket) 
         _log.warning("%s, and tokens reach it unencrypted: there is no tls_certificate", where)
 
 
-def _tls(settings: Settings) -> Tls | None:
-    if settings.tls_certificate is None:
-        if settings.tls_key:
-            raise BadInput("tls_certificate: expected a certificate, as there is a tls_key")
-        return None
-    return Tls(settings.tls_certificate, settings.tls_key)
+def _tls(stack: AsyncExitStack, settings: Settings) -> ssl.SSLContext | None:
+    """For the operator's listeners; None where they speak none."""
+    if settings.tls_key and not settings.tls_certificate:
+        raise BadInput("tls_certificate: expected a certificate, as there is a tls_key")
+    certificate = settings.tls_certificate
+    tls = Tls(certificate, settings.tls_key) if certificate else None
+    _reload_on_sighup(stack, tls)
+    return tls.context if tls else None
 
 
 def _reload_on_sighup(stack: AsyncExitStack, tls: Tls | None) -> None:
@@ -142,6 +136,7 @@ def _listen(
     stack: AsyncExitStack, where: Listen | UnixListen, netns: str | None = None
 ) -> socket.socket:
     sock = listen(where, netns)
+    stack.callback(sock.close)  # also where it is never answered at, as another cannot be had
     stack.enter_context(removed_in_the_end(sock))
     return sock
 

@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 import msgspec
 
@@ -23,6 +24,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Everything that can be set. The ports are Nova's metadata port and the next one."""
 
     store: str = "sqlite:///mdsvc.db"
+    store_password: str | None = None
+    store_password_file: Path | None = None
     guest: tuple[str, ...] = ("127.0.0.1:8775",)
     operator: str = "127.0.0.1:8776"
     operator_names: tuple[str, ...] = ()
@@ -46,6 +49,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
                 parse_listen(text, field)
         if self.identity == "neutron" and not self.shared_secret:
             raise ValueError("shared_secret: expected a secret, as identity is neutron")
+        if self.store_password is not None and self.store_password_file is not None:
+            raise ValueError("store_password: expected it here or in store_password_file, not both")
         if "" in self.shared_secret:
             raise ValueError("shared_secret: expected no empty secret")
 
@@ -87,7 +92,27 @@ def load(
             sources[field], values[field] = f"--{field.replace('_', '-')}", value
     unread = set(ALL_SETTINGS).difference(only)
     read = {field: value for field, value in values.items() if field not in unread}
-    return _convert(read, sources)
+    return _with_password(_convert(read, sources), sources)
+
+
+def _with_password(settings: Settings, sources: Mapping[str, str]) -> Settings:
+    """The password goes into the store's URL, if that asks for a server and has none itself."""
+    login = re.match(r"([a-z]+://[^:@/?]+)@", settings.store)
+    if login is None:
+        return settings
+    password = settings.store_password
+    if file := settings.store_password_file:
+        source = sources["store_password_file"]
+        try:
+            password = file.read_text().rstrip("\r\n")
+        except OSError as error:
+            raise BadInput(f"{source}: {file}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise BadInput(f"{source}: {file}: expected text in UTF-8") from None
+    if password is None:
+        return settings
+    url = f"{login[1]}:{quote(password, safe='')}{settings.store[login.end() - 1 :]}"
+    return msgspec.structs.replace(settings, store=url, store_password=None)
 
 
 def _convert(values: Mapping[str, Any], sources: Mapping[str, str]) -> Settings:

@@ -17,6 +17,8 @@ from tests.strategies import ODD_TEXTS, QUICK
 
 SAMPLES: dict[str, tuple[str, str, str]] = {
     "store": ("sqlite:///a.db", "sqlite:////b.db", "postgresql://c"),
+    "store_password": ("a", "b", "c"),
+    "store_password_file": ("/a", "/b", "/c"),
     "guest": ("10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"),
     "operator": ("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"),
     "operator_names": ("a", "b", "c"),
@@ -264,3 +266,44 @@ def test_bytes_that_are_no_text_are_bad_input(text: str) -> None:
         load(None, {"MDSVC_LOG_LEVEL": text}, {})
     with pytest.raises(BadInput, match=r"^--shared-secret\[0\]: expected text without "):
         load(None, {}, {"shared_secret": (text,)})
+
+
+# ---- the password of the store ----
+
+SERVER = "mysql://ops@h1:3306,h2/db?sslmode=require"
+
+
+def test_a_password_goes_into_the_url_of_a_server(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("p@ss/w:rd \n")
+    environ = {"MDSVC_STORE": SERVER}
+    expected = "mysql://ops:p%40ss%2Fw%3Ard%20@h1:3306,h2/db?sslmode=require"
+    for more in (
+        {"MDSVC_STORE_PASSWORD": "p@ss/w:rd "},
+        {"MDSVC_STORE_PASSWORD_FILE": str(file)},
+    ):
+        assert load(None, environ | more, {}).store == expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["sqlite:///a.db", "sqlite:///a@b.db", "memory://", "mysql://ops:own@h1/db", "mysql://h/db"],
+)
+def test_another_url_is_left_as_it_is(url: str) -> None:
+    assert load(None, {"MDSVC_STORE": url, "MDSVC_STORE_PASSWORD": "secret"}, {}).store == url
+
+
+def test_a_password_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    environ = {"MDSVC_STORE": SERVER, "MDSVC_STORE_PASSWORD_FILE": str(tmp_path / "none")}
+    with pytest.raises(BadInput, match=r"^MDSVC_STORE_PASSWORD_FILE: .*none: No such file"):
+        load(None, environ, {})
+    (tmp_path / "none").write_bytes(b"\xff")
+    with pytest.raises(BadInput, match=r"^MDSVC_STORE_PASSWORD_FILE: .*: expected text in UTF-8"):
+        load(None, environ, {})
+
+
+def test_one_password_is_enough() -> None:
+    environ = {"MDSVC_STORE_PASSWORD_FILE": "/a", "MDSVC_STORE_PASSWORD": "secret"}
+    with pytest.raises(BadInput, match="not both") as error:
+        load(None, environ, {})
+    assert "secret" not in str(error.value)

@@ -10,42 +10,42 @@ from typing import Any
 
 from aiohttp import web
 
-from mdsvc.access import Access
 from mdsvc.access.addressed import check_host
-from mdsvc.api.boundary import CALLER, boundary, prepare
+from mdsvc.api.boundary import CALLER, boundary, meet_expectation, prepare
 from mdsvc.api.dispatch import serve
 from mdsvc.api.route import Backend
 from mdsvc.api.routes import ROUTES
-from mdsvc.policy.unknown_keys import UnknownKeys
-from mdsvc.store import Store
+from mdsvc.api.streams import Streams
 
-__all__ = ["ROUTES", "application"]
+__all__ = ["ROUTES", "Backend", "application"]
 
 
-def application(
-    store: Store, access: Access, unknown_keys: UnknownKeys = "warn", names: Collection[str] = ()
-) -> web.Application:
-    """The table on this store. ``names`` are what the listener is called beside its address."""
-    backend = Backend(store, ROUTES, unknown_keys)
-    app = web.Application(middlewares=[boundary, _door(access, names)])
-    for route in ROUTES:
-        handler = partial(serve, backend, route)
+def application(backend: Backend, names: Collection[str] = ()) -> web.Application:
+    """Its routes. ``names`` are what the listener is called beside its address."""
+    streams = Streams()
+    app = web.Application(middlewares=[boundary, _door(backend, names)])
+    for route in backend.routes:
+        handler = partial(serve, backend, streams, route)
         resource = app.router.add_resource(route.path)
-        resource.add_route(route.method, handler)
+        resource.add_route(route.method, handler, expect_handler=meet_expectation)
         if route.method == "GET":
             resource.add_route("HEAD", handler)
     app.on_response_prepare.append(prepare)
 
-    async def close(_app: web.Application) -> None:
-        await access.close()
+    async def end(_app: web.Application) -> None:
+        await streams.end()
 
+    async def close(_app: web.Application) -> None:
+        await backend.access.close()
+
+    app.on_shutdown.append(end)
     app.on_cleanup.append(close)
     return app
 
 
-def _door(access: Access, names: Collection[str]) -> Any:
+def _door(backend: Backend, names: Collection[str]) -> Any:
     """Who may ask, of what is there. Probes always may."""
-    is_open = {route.path for route in ROUTES if route.is_open}
+    is_open = {route.path for route in backend.routes if route.is_open}
 
     @web.middleware
     async def door(
@@ -55,7 +55,7 @@ def _door(access: Access, names: Collection[str]) -> Any:
         if is_there and request.path not in is_open:
             address = request.transport and request.transport.get_extra_info("sockname")
             check_host(request.headers.get("Host"), address, names)
-            request[CALLER] = await access.caller(request.headers)
+            request[CALLER] = await backend.access.caller(request.headers)
         return await handler(request)
 
     return door

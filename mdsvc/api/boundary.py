@@ -10,11 +10,11 @@ import re
 from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from mdsvc.access import Caller
 from mdsvc.errors import BadInput, MethodNotAllowed, NotFound, TooLarge, Unidentified
-from mdsvc.forms import to_json
+from mdsvc.forms import shown, to_json
 from mdsvc.logs import one_line
 from mdsvc.problems import RETRY_SECONDS, log_fault, problem
 
@@ -64,11 +64,21 @@ async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse
     return response
 
 
+async def meet_expectation(request: web.Request) -> web.StreamResponse | None:
+    """Called before all else where a request has an ``Expect`` header (RFC 9110, 10.1.1)."""
+    if request.headers["Expect"].lower() == "100-continue":
+        if request.version >= HttpVersion11:
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0  # of the answer itself nothing is sent yet
+        return None
+    return refused(request, BadInput("Expect: expected 100-continue, or no such header"))
+
+
 def _ours(request: web.Request, refusal: web.HTTPException) -> Exception:
     """What aiohttp refuses by itself, as an error of ours."""
     match refusal:
         case web.HTTPNotFound():
-            return NotFound(f"there is no {request.path}")
+            return NotFound(f"there is no {shown(request.path)}")
         case web.HTTPMethodNotAllowed():
             return MethodNotAllowed(sorted(refusal.allowed_methods))
         case web.HTTPRequestEntityTooLarge():

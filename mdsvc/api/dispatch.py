@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import re
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from urllib.parse import quote
 
 from aiohttp import web
 
 from mdsvc.api.bodies import read_body
 from mdsvc.api.boundary import CALLER
-from mdsvc.api.etags import IfMatch
 from mdsvc.api.route import Answer, Backend, Call, Route
+from mdsvc.api.streams import Streams
 from mdsvc.errors import BadInput, NotFound, Unavailable
-from mdsvc.forms import check_plain, from_texts, to_json
+from mdsvc.forms import check_plain, from_texts, shown, to_json
 
 _SECONDS = 20
 """For how long an answer may take: well beyond what a busy store takes to say that it is busy."""
@@ -22,7 +24,9 @@ _WORTH_COMPRESSING = 1024
 """Bytes."""
 
 
-async def serve(backend: Backend, route: Route, request: web.Request) -> web.StreamResponse:
+async def serve(
+    backend: Backend, streams: Streams, route: Route, request: web.Request
+) -> web.StreamResponse:
     """One request that was let in. Raises whatever is wrong with it."""
     caller = request.get(CALLER)
     if caller and not route.reads:
@@ -32,7 +36,7 @@ async def serve(backend: Backend, route: Route, request: web.Request) -> web.Str
         path=_path(request),
         query=from_texts(_query(request), route.query),
         body=route.read(await read_body(request)) if route.body else None,
-        if_match=IfMatch.parse(request.headers.get("If-Match")),
+        headers=request.headers,
     )
     try:
         async with asyncio.timeout(_SECONDS):
@@ -41,6 +45,9 @@ async def serve(backend: Backend, route: Route, request: web.Request) -> web.Str
         raise Unavailable(
             f"no answer within {_SECONDS} s; what was asked for may yet be done, or not"
         ) from None
+    if isinstance(answer.body, AsyncIterator):
+        check = partial(backend.access.caller, request.headers)
+        return await streams.send(request, route.kind, answer.body, check)
     return _response(request, route, answer)
 
 
@@ -50,7 +57,7 @@ def _path(request: web.Request) -> Mapping[str, str]:
     try:
         check_plain(names)
     except BadInput:
-        raise NotFound(f"there is no {request.path}") from None
+        raise NotFound(f"there is no {shown(request.path)}") from None
     return names
 
 
@@ -82,10 +89,13 @@ def _response(request: web.Request, route: Route, answer: Answer) -> web.Respons
     return response
 
 
+_NEVER = re.compile(r"\s*q=0(?:\.0*)?\s*")
+
+
 def _takes_gzip(request: web.Request) -> bool:
     """RFC 9110, 12.5.3: a coding that is listed, and not with the weight 0."""
     for listed in request.headers.get("Accept-Encoding", "").lower().split(","):
         coding, _, weight = listed.partition(";")
         if coding.strip() in ("gzip", "*"):
-            return weight.replace(" ", "").rstrip("0").rstrip(".") != "q="
+            return not _NEVER.fullmatch(weight)
     return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -91,8 +91,8 @@ def _operation(route: Route, by_type: dict[Any, Json]) -> Json:
         "responses": {**_answers(route, by_type), **_errors(route, by_type)},
         "security": [] if route.is_open else [{"token": []}],
     }
-    if route.takes_if_match:
-        operation["parameters"].append(_IF_MATCH)
+    if route.header:
+        operation["parameters"].append(_HEADERS[route.header])
     if route.body:
         media: Json = {"schema": by_type[route.body]}
         if route.example is not None:
@@ -101,12 +101,18 @@ def _operation(route: Route, by_type: dict[Any, Json]) -> Json:
     return operation
 
 
-_IF_MATCH: Json = {
-    "name": "If-Match",
-    "in": "header",
-    "required": False,
-    "description": "the ETag that was read; the change is refused where it is another by now",
-    "schema": {"type": "string"},
+def _header(name: str, description: str, **schema: str) -> Json:
+    schema = {"type": "string", **schema}
+    return {"name": name, "in": "header", "description": description, "schema": schema}
+
+
+_HEADERS: Mapping[str, Json] = {
+    "If-Match": _header(
+        "If-Match", "the ETag that was read; the change is refused where it is another by now"
+    ),
+    "Last-Event-ID": _header(
+        "Last-Event-ID", "the id of the last event that came", pattern="^[0-9]{0,18}$"
+    ),
 }
 
 

@@ -7,22 +7,27 @@ from typing import Any, Literal
 
 import msgspec
 
+from mdsvc.access import Access
 from mdsvc.api.etags import IfMatch
 from mdsvc.errors import Code
 from mdsvc.forms import Form, from_json
 from mdsvc.policy.unknown_keys import UnknownKeys
 from mdsvc.store import Store
+from mdsvc.store.following import Follower
 
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
 BYTES = "text/plain"
 XML = "application/xml"
+EVENTS = "text/event-stream"
 
 
 class Backend(msgspec.Struct, frozen=True):
     """What answering operators needs: one value, made where the program is put together."""
 
     store: Store
+    follower: Follower
+    access: Access
     routes: tuple[Route, ...]
     unknown_keys: UnknownKeys = "warn"
 
@@ -34,7 +39,12 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     path: Mapping[str, str]
     query: Any
     body: Any
-    if_match: IfMatch
+    headers: Mapping[str, str]
+
+    @property
+    def if_match(self) -> IfMatch:
+        """What whoever changes something has read."""
+        return IfMatch.parse(self.headers.get("If-Match"))
 
     @property
     def store(self) -> Store:
@@ -43,7 +53,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What a handler says. ``body`` is a value with a JSON form, or bytes as they are."""
+    """What a handler says. ``body`` is a value with a JSON form, bytes as they are, or parts of
+    bytes without end.
+    """
 
     body: object = None
     status: int = 200
@@ -61,7 +73,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     ``body`` is the type of the request's body, which ``reader`` reads where another rule holds for
     it than elsewhere. ``answers`` are the types of the answers by status: several as a tuple, None
     where there is no body. ``errors`` are the codes of this route's own, beside those that every
-    route has. ``reads``: it changes nothing. ``is_open``: it needs no token.
+    route has. ``reads``: it changes nothing. ``is_open``: it needs no token. ``header``:
+    what it looks at beside.
     """
 
     method: Literal["GET", "POST", "PUT", "DELETE"]
@@ -73,7 +86,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     query: type[Form] = NoQuery
     errors: tuple[Code, ...] = ()
     kind: str = JSON
-    takes_if_match: bool = False
+    header: Literal["If-Match", "Last-Event-ID"] | None = None
     reads: bool = False
     is_open: bool = False
     example: Any = None

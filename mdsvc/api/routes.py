@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from mdsvc.api import fit, hosts, instances, openapi, probes
+from mdsvc.api import events, fit, hosts, instances, openapi, probes
 from mdsvc.api.examples import FIT, HOST, INSTANCE, MIGRATE, REBUILD, RESIZE
 from mdsvc.api.pages import HostsQuery, InstancesQuery
-from mdsvc.api.route import BYTES, XML, Route
+from mdsvc.api.route import BYTES, EVENTS, XML, Route
 from mdsvc.instance import Instance, PlacedInstance
 from mdsvc.placing.what_if import Fits, OpenQuestion, Refusal
 from mdsvc.topology import Host, described
@@ -72,7 +72,7 @@ ROUTES: tuple[Route, ...] = (
         reader=described,
         answers={200: Host, 201: Host},
         errors=("not_found", "conflict", "precondition_failed"),
-        takes_if_match=True,
+        header="If-Match",
         example=HOST,
     ),
     Route(
@@ -81,7 +81,7 @@ ROUTES: tuple[Route, ...] = (
         handler=hosts.delete_host,
         answers={204: None},
         errors=("not_found", "conflict", "precondition_failed"),
-        takes_if_match=True,
+        header="If-Match",
     ),
     Route(
         method="PUT",
@@ -131,7 +131,7 @@ ROUTES: tuple[Route, ...] = (
         body=Instance,
         answers={200: PlacedInstance},
         errors=("not_found", "conflict", "precondition_failed"),
-        takes_if_match=True,
+        header="If-Match",
         example=INSTANCE,
     ),
     Route(
@@ -140,7 +140,7 @@ ROUTES: tuple[Route, ...] = (
         handler=instances.delete_instance,
         answers={204: None},
         errors=("not_found", "conflict", "precondition_failed"),
-        takes_if_match=True,
+        header="If-Match",
     ),
     Route(
         method="POST",
@@ -194,7 +194,16 @@ ROUTES: tuple[Route, ...] = (
         kind=XML,
         reads=True,
     ),
-    # ---- what-if ----
+    # ---- what-if, events ----
+    Route(
+        method="GET",
+        path="/v1/events",
+        handler=events.follow_events,
+        answers={200: bytes},
+        kind=EVENTS,
+        header="Last-Event-ID",
+        reads=True,
+    ),
     Route(
         method="POST",
         path="/v1/fit",

@@ -60,7 +60,8 @@ store_option = click.option(
     metavar="URL",
     expose_value=False,
     callback=remember,
-    help="Where hosts and guests are kept: sqlite:///relative.db or sqlite:////absolute.db. "
+    help="Where hosts and guests are kept: sqlite:///relative.db, sqlite:////absolute.db, "
+    "postgresql://USER@HOST:PORT/DB or mysql://USER@HOST1:PORT1,HOST2:PORT2/DB. "
     "[env: MDSVC_STORE; default: sqlite:///mdsvc.db]",
 )
 json_option = click.option(

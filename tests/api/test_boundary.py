@@ -16,6 +16,7 @@ from mdsvc.app import operator_app
 from mdsvc.errors import DoesNotFit, InvalidRequest, MdsvcError, NotFound, Reason, Unavailable
 from mdsvc.settings import Settings
 from mdsvc.store import Stale
+from mdsvc.store.following import Follower
 from mdsvc.store.memory import MemoryStore
 from tests.http.test_faults import faults_told
 from tests.http.wire import Reply, Wire
@@ -42,7 +43,8 @@ async def operator(aiohttp_server: AiohttpServer, monkeypatch: pytest.MonkeyPatc
 
     route = Route(method="GET", path="/broken/{fault}", handler=broken, answers={200: None})
     monkeypatch.setattr(api, "ROUTES", (*api.ROUTES, route))
-    server = await aiohttp_server(operator_app(MemoryStore(), Settings(), is_local=True))
+    store = MemoryStore()
+    server = await aiohttp_server(operator_app(store, Settings(), Follower(store), is_local=True))
     assert server.port
     return Wire(server.port, "127.0.0.1")
 

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from mdsvc.access import Access
-from mdsvc.api import application
+from mdsvc.app import operator_app
+from mdsvc.settings import Settings
+from mdsvc.store.following import Follower
 from mdsvc.store.opening import open_store
 
 T = TypeVar("T")
@@ -37,7 +38,8 @@ class Serving:
 
     async def _start(self, url: str, socket: Path | None) -> str:
         self._store = await open_store(url)
-        self._runner = web.AppRunner(application(self._store, Access(self._store, True)))
+        app = operator_app(self._store, Settings(), Follower(self._store), is_local=True)
+        self._runner = web.AppRunner(app)
         await self._runner.setup()
         if socket is not None:
             await web.UnixSite(self._runner, str(socket)).start()

@@ -14,6 +14,7 @@ from mdsvc.instance import Address
 from mdsvc.store import Stale, Store, Transaction
 from mdsvc.topology import Host
 
+from .conftest import SERVERS
 from .values import changed, count_up, fill, floating, guest, host, run, uuid
 
 UseCase = Callable[[Transaction], Awaitable[object]]
@@ -348,7 +349,7 @@ async def test_what_changes_no_rule_over_the_fleet_is_in_nobodys_way(store: Stor
 # ---- snapshots ----
 
 
-@pytest.mark.parametrize("open_store", ["memory", "sqlite"], indirect=True)
+@pytest.mark.parametrize("place", ["memory", "sqlite", *SERVERS], indirect=True)
 async def test_a_snapshot_has_hosts_and_guests_of_one_moment(store: Store) -> None:
     await fill(store, host(), guest(1, ("net-a", "10.0.0.5")))
     async with store.snapshot() as snapshot:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from mdsvc.errors import BadInput
-from mdsvc.store.sql import open_sql
+from mdsvc.store.sql import engines, open_sql
 from mdsvc.store.sql.schema import VERSION
 
 from .values import fill, host
 
-EXPECTED = "expected sqlite:///relative.db or sqlite:////absolute.db"
+EXPECTED = f"expected {engines.EXPECTED}"
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ async def test_a_path_may_be_relative_or_absolute(here: Path, url: str) -> None:
         ("", EXPECTED),
         ("store.db", EXPECTED),
         ("/var/lib/store.db", EXPECTED),
-        ("http://[", EXPECTED),
+        ("http://[", "expected hosts as NAME:PORT or [IPv6]:PORT"),
         ("oracle://db/mdsvc", f"oracle is not known; {EXPECTED}"),
         ("sqlite", EXPECTED),
         ("sqlite:", EXPECTED),

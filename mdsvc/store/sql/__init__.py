@@ -4,23 +4,24 @@ end of a transaction.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from sqlalchemy import BindParameter, bindparam, delete, insert, select
-from sqlalchemy.exc import IntegrityError
 
-from mdsvc.errors import NotFound
+from mdsvc.errors import NotFound, Unavailable
 from mdsvc.instance import PlacedInstance
+from mdsvc.store import Stale
 from mdsvc.store.feed import PAGE, Bell, ChangePage
 from mdsvc.store.sql import feed, versions
+from mdsvc.store.sql.committing import Writer
 from mdsvc.store.sql.engines import Engines
-from mdsvc.store.sql.errors import translated
+from mdsvc.store.sql.errors import ConnectionLost, translated
 from mdsvc.store.sql.reading import GUEST_OF_UUID, SqlReading, caches
-from mdsvc.store.sql.tables import ADDRESSES, META, PASSWORDS
+from mdsvc.store.sql.tables import ADDRESSES, META, PASSWORDS, SCHEMA
 from mdsvc.store.sql.tokens import SqlTokens
-from mdsvc.store.sql.writing import Packed, write
+from mdsvc.store.sql.writing import Packed
 from mdsvc.store.transaction import BufferedTransaction, ReadSnapshot
 from mdsvc.topology import Host
 
@@ -33,7 +34,7 @@ _FIND_ON = _FIND.where(ADDRESSES.c.network == _NETWORK)
 _PASSWORD = select(PASSWORDS.c.password).where(PASSWORDS.c.uuid == _UUID)
 _ADD_PASSWORD = insert(PASSWORDS)
 _CLEAR_PASSWORD = delete(PASSWORDS).where(PASSWORDS.c.uuid == _UUID)
-_VERSION = select(META.c.value)
+_VERSION = select(META.c.value).where(META.c.name == SCHEMA)
 
 
 class SqlStore(SqlTokens):
@@ -41,6 +42,7 @@ class SqlStore(SqlTokens):
 
     def __init__(self, engines: Engines) -> None:
         super().__init__(engines)
+        self._writer = Writer(engines)
         self._kept = caches()
         self._bell = Bell()
 
@@ -62,16 +64,21 @@ class SqlStore(SqlTokens):
         return rows[0].password if rows else None
 
     async def set_password(self, uuid: str, password: bytes) -> bool:
-        """Of two at the same time, the primary key lets one win. Raises NotFound."""
-        values = {"uuid": uuid, "password": password}
-        with translated():
-            try:
+        """Of two at the same time, the primary key lets one win. Raises NotFound.
+
+        Where it is not known whether it was stored, it was if it is there.
+        """
+        try:
+            with translated():
                 async with self._engines.writes.begin() as connection:
-                    await connection.execute(_ADD_PASSWORD, values)
-            except IntegrityError:
-                if await self.password(uuid) is None:
-                    raise NotFound(f"instance {uuid}: no such instance is stored") from None
-                return False
+                    await connection.execute(_ADD_PASSWORD, {"uuid": uuid, "password": password})
+        except (Stale, ConnectionLost) as error:
+            stored = await self.password(uuid)
+            if stored is None and await self.get_instance(uuid) is None:
+                raise NotFound(f"instance {uuid}: no such instance is stored") from None
+            if stored is None:
+                raise Unavailable(f"the store is busy: {error}") from error
+            return isinstance(error, ConnectionLost) and stored == password
         return True
 
     async def clear_password(self, uuid: str) -> bool:
@@ -95,8 +102,7 @@ class SqlStore(SqlTokens):
         if changes := transaction.changes():
             packed = Packed(changes)
             with translated():
-                async with self._engines.writes.begin() as connection:
-                    await write(connection, packed)
+                await self._writer.carry_out(packed)
             self._bell.ring()
 
     # ---- changes ----
@@ -142,7 +148,13 @@ class SqlStore(SqlTokens):
                 yield SqlReading(connection, self._kept)
 
     async def _read(self, statement: Any, **values: str) -> Sequence[Any]:
-        """What one query finds."""
+        """What one query finds; once more where a connection was no good any more."""
+        try:
+            return await self._read_once(statement, values)
+        except ConnectionLost:
+            return await self._read_once(statement, values)
+
+    async def _read_once(self, statement: Any, values: Mapping[str, str]) -> Sequence[Any]:
         with translated():
             async with self._engines.reads.connect() as connection:
                 return (await connection.execute(statement, values)).all()

@@ -6,7 +6,10 @@ from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-EXPECTED = "sqlite:///relative.db or sqlite:////absolute.db"
+EXPECTED = (
+    "sqlite:///relative.db, sqlite:////absolute.db, postgresql://USER@HOST:PORT/DB"
+    " or mysql://USER@HOST1:PORT1,HOST2:PORT2/DB"
+)
 
 WAIT_SECONDS = 2
 """For how long anybody waits for a connection, and then for a lock, before it is told that the
@@ -17,17 +20,20 @@ class Engines(NamedTuple):
     """``reads`` answers one query at a time, of the last commit. ``snapshots`` runs transactions
     that only read, and see the store as it was at their first query: no writer waits for them.
     ``writes`` runs short transactions; at its first statement or before, each waits for the others.
+    ``tables`` changes tables, which may take its time.
 
-    ``exclusive`` are statements around a change of the tables that keep others from one meanwhile,
-    where the beginning of a transaction does not.
+    ``lock`` keeps others from changing tables meanwhile, where the beginning of a transaction does
+    not; and ``unlock`` lets them again, where its end does not.
     """
 
     reads: AsyncEngine
     snapshots: AsyncEngine
     writes: AsyncEngine
-    exclusive: tuple[str, str] | None = None
+    tables: AsyncEngine
+    lock: str | None = None
+    unlock: str | None = None
 
     async def dispose(self) -> None:
         """Close every connection."""
-        for engine in (self.reads, self.snapshots, self.writes):
+        for engine in (self.reads, self.snapshots, self.writes, self.tables):
             await engine.dispose()

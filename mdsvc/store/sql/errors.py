@@ -11,13 +11,22 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from mdsvc.errors import BadInput, MdsvcError, Unavailable
 from mdsvc.store import Stale
 
-_LOST = frozenset({"SQLITE_BUSY_SNAPSHOT", "40001", "40P01", 1020, 1050, 1060, 1061, 1213})
+_LOST = frozenset({"SQLITE_BUSY_SNAPSHOT", "40001", "40P01", "0A000", 1020, 1050, 1060, 1061, 1213})
 """How SQLite, PostgreSQL and MariaDB say that another transaction was first; also where it was one
-that made or upgraded the tables (1050, 1060, 1061).
+that made or upgraded the tables (0A000, 1050, 1060, 1061).
 """
 
-_UNAVAILABLE = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED", "55P03", 1047, 1205})
-"""How they say that a lock was waited for in vain, or that a node is not ready (Galera)."""
+_UNAVAILABLE = frozenset(
+    {"SQLITE_BUSY", "SQLITE_LOCKED", "55P03", "53300", "57014", 1040, 1205, 1969}
+)
+"""How they say that a lock was waited for in vain, or that they have too much to do."""
+
+_NOT_TEXT = frozenset({"22021", "22P05"})
+"""How PostgreSQL says that it can have no NUL in text, or that it is not set to UTF-8."""
+
+
+class ConnectionLost(Unavailable):
+    """The connection went while it was used."""
 
 
 @contextmanager
@@ -33,21 +42,31 @@ def translated() -> Iterator[None]:
         raise Unavailable("the store is busy: no connection was free in time") from error
     except DBAPIError as error:
         raise _translated(error) from error
+    except OSError as error:  # a TimeoutError is one
+        raise ConnectionLost(f"the store does not answer: {_reason(error)}") from error
     except UnicodeEncodeError as error:
         raise BadInput(f"expected text in UTF-8, got {error.object!r}") from None
 
 
 def _translated(error: DBAPIError) -> Stale | MdsvcError:
-    codes = _codes(error.orig)
-    if not _LOST.isdisjoint(codes):
+    what = codes(error.orig)
+    if error.connection_invalidated:
+        return ConnectionLost(f"the store does not answer: {error.orig}")
+    if not _LOST.isdisjoint(what):
         return Stale(str(error.orig))
-    if not _UNAVAILABLE.isdisjoint(codes):
+    if not _UNAVAILABLE.isdisjoint(what):
         return Unavailable(f"the store is busy: {error.orig}")
+    if not _NOT_TEXT.isdisjoint(what):
+        return BadInput("expected text in UTF-8 without NUL, and a database of the encoding UTF8")
     return MdsvcError(f"the store does not work: {error.orig}")
 
 
-def _codes(error: BaseException | None) -> set[object]:
+def codes(error: BaseException | None) -> set[object]:
     """The error's names, the extended one and the one that it extends, and its numbers."""
     name = str(getattr(error, "sqlite_errorname", ""))
     first = tuple(getattr(error, "args", ()))[:1]
     return {name, "_".join(name.split("_")[:2]), getattr(error, "sqlstate", None), *first}
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error) or "no answer in time"

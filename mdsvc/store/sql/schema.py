@@ -76,19 +76,15 @@ def version_there(connection: Connection) -> int | None:
 @asynccontextmanager
 async def changing(engines: Engines) -> AsyncIterator[AsyncConnection]:
     """A transaction that changes tables. Others that would wait until it has ended."""
-    async with engines.writes.connect() as connection:
-        if engines.exclusive is None:
-            async with connection.begin():
-                yield connection
-            return
-        lock, unlock = engines.exclusive
+    async with engines.tables.connect() as connection:
         try:
             async with connection.begin():
-                await connection.exec_driver_sql(lock)
+                if engines.lock:
+                    await connection.exec_driver_sql(engines.lock)
                 yield connection
         finally:
-            if not connection.invalidated:
-                await connection.exec_driver_sql(unlock)
+            if engines.unlock and not connection.invalidated:
+                await connection.exec_driver_sql(engines.unlock)
                 await connection.commit()
 
 

@@ -11,18 +11,22 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from mdsvc.errors import BadInput
-from mdsvc.store.sql.engines import EXPECTED, WAIT_SECONDS, Engines
+from mdsvc.store.sql.engines import WAIT_SECONDS, Engines
+from mdsvc.store.sql.urls import DatabaseUrl
+
+EXPECTED = "sqlite:///relative.db or sqlite:////absolute.db"
 
 READERS = 4
 """Connections, each a thread, that answer guests at the same time; and as many snapshots."""
 
 
-def engines(url: URL) -> Engines:
+def engines(url: DatabaseUrl) -> Engines:
     """The engines of a SQLite file. Raises BadInput."""
     _check_file(url)
     options: dict[str, Any] = {
-        "url": url.set(drivername="sqlite+aiosqlite"),
+        "url": URL.create("sqlite+aiosqlite", database=url.database),
         "connect_args": {"timeout": WAIT_SECONDS},
+        "hide_parameters": True,
         "max_overflow": 0,
         "pool_timeout": WAIT_SECONDS,
     }
@@ -41,19 +45,13 @@ def engines(url: URL) -> Engines:
     event.listen(writes.sync_engine, "connect", _prepare_writer)
     event.listen(writes.sync_engine, "begin", _begin)
     event.listen(writes.sync_engine, "invalidate", _release)
-    return Engines(reads, snapshots, writes)
+    return Engines(reads, snapshots, writes, tables=writes)
 
 
-def is_missing(url: str) -> bool:
-    """Is this the URL of a file that is not there yet?"""
-    name = url.removeprefix("sqlite:///")
-    return name not in (url, "") and not Path(name).exists() and Path(name).parent.is_dir()
-
-
-def _check_file(url: URL) -> None:
+def _check_file(url: DatabaseUrl) -> None:
     """Say what is wrong with the path; SQLite only says that it cannot open the file."""
-    name = url.database or ""
-    if url.host or url.query or "\0" in name or name in ("", ":memory:"):
+    name = url.database
+    if url.hosts or url.options or "\0" in name or name in ("", ":memory:"):
         raise BadInput(f"expected the path of a file: {EXPECTED}")
     path = Path(name)
     if not path.parent.is_dir():

@@ -1,39 +1,102 @@
-"""A database's URL: to its engines, and as it may be shown."""
+"""A database's URL: read, and as it may be shown.
+
+``SCHEME://USER:PASSWORD@HOST1:PORT1,HOST2:PORT2/DATABASE?OPTION=VALUE``; without hosts, the path
+of a file. No message repeats a password, nor a part of one that stands where something else should.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote
 
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
+import msgspec
+from typing_extensions import override
 
 from mdsvc.errors import BadInput
-from mdsvc.store.sql import sqlite
-from mdsvc.store.sql.engines import EXPECTED, Engines
+from mdsvc.store.sql.engines import EXPECTED
 
-_ENGINES: dict[str, Callable[[URL], Engines]] = {"sqlite": sqlite.engines}
-"""By the scheme of the URL: another database is a file beside ``sqlite``, and a row here."""
+_URL = re.compile(r"(?P<scheme>[a-z]+)://(?P<authority>[^/?]*)(?P<path>[^?]*)(?:\?(?P<query>.*))?")
+_HOST = re.compile(r"(?:\[(?P<ipv6>[\w:.%]+)\]|(?P<name>[^:\[\]@\s]+))(?::(?P<port>[0-9]{1,5}))?")
 
 
-def connect(url: str) -> Engines:
-    """The engines of a URL. Raises BadInput; whether the database answers shows later."""
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        raise BadInput(f"expected {EXPECTED}") from None
-    engines = _ENGINES.get(parsed.drivername)
-    if engines is None:
-        raise BadInput(f"{parsed.drivername} is not known; expected {EXPECTED}")
-    return engines(parsed)
+class Host(msgspec.Struct, frozen=True):
+    """A server; the port is None where the URL has none."""
+
+    name: str
+    port: int | None
+
+    @override
+    def __str__(self) -> str:
+        name = f"[{self.name}]" if ":" in self.name else self.name
+        return name if self.port is None else f"{name}:{self.port}"
+
+
+class DatabaseUrl(msgspec.Struct, frozen=True):
+    """The parts of a URL, percent signs resolved but for those of a file's path. ``database`` is
+    what follows the first slash of the path.
+    """
+
+    scheme: str
+    user: str | None
+    password: str | None
+    hosts: tuple[Host, ...]
+    database: str
+    options: Mapping[str, str]
+
+    @override
+    def __repr__(self) -> str:
+        return f"{self.scheme}://{','.join(map(str, self.hosts))}/{self.database}"
+
+
+def parse(url: str) -> DatabaseUrl:
+    """The parts of a URL. Raises BadInput."""
+    parts = _URL.fullmatch(url)
+    if parts is None:
+        raise BadInput(f"expected {EXPECTED}")
+    if "@" in parts["path"] and parts["authority"]:
+        raise BadInput("expected a / in the user or the password as %2F, a ? as %3F")
+    login, at, servers = parts["authority"].rpartition("@")
+    user, colon, password = login.partition(":")
+    database = parts["path"].removeprefix("/")
+    return DatabaseUrl(
+        scheme=parts["scheme"],
+        user=unquote(user) if at and user else None,
+        password=unquote(password) if colon else None,
+        hosts=tuple(_host(server) for server in servers.split(",")) if servers else (),
+        database=database if parts["scheme"] == "sqlite" else unquote(database),
+        options=_options(parts["query"]),
+    )
+
+
+def _host(server: str) -> Host:
+    parts = _HOST.fullmatch(server)
+    if parts is None or not 0 < int(parts["port"] or 1) < 65536:
+        raise BadInput("expected hosts as NAME:PORT or [IPv6]:PORT, with commas between them")
+    name, port = parts["ipv6"] or unquote(parts["name"]), parts["port"]
+    return Host(name, int(port) if port else None)
+
+
+def _options(query: str | None) -> Mapping[str, str]:
+    pairs = parse_qsl(query or "", keep_blank_values=True)
+    options = dict(pairs)
+    if len(options) < len(pairs):
+        raise BadInput("expected each option of the URL once")
+    return options
 
 
 def without_password(url: str) -> str:
     """The URL as it may stand in a command."""
-    parsed = make_url(url)
-    return str(parsed.set(password=None)) if parsed.password is not None else url
+    return re.sub(r"(//[^:@/]*):.*@", r"\1@", url)
 
 
 def shown(url: str) -> str:
     """The URL as it may appear in messages: without the user and the password."""
     return re.sub(r"//.*@", "//***@", url)
+
+
+def is_missing(url: str) -> bool:
+    """Is this the URL of a file that is not there yet?"""
+    parsed = parse(url)
+    return parsed.scheme == "sqlite" and not Path(parsed.database).exists()

@@ -13,7 +13,7 @@ import msgspec
 
 from mdsvc.errors import BadInput, MdsvcError, Unavailable
 from mdsvc.store import Stale
-from mdsvc.store.sql import forms, schema, sqlite, urls
+from mdsvc.store.sql import connecting, forms, schema, urls
 from mdsvc.store.sql.engines import WAIT_SECONDS, Engines
 from mdsvc.store.sql.errors import translated
 
@@ -48,7 +48,7 @@ async def opened(url: str) -> Engines:
     it is locked for too long.
     """
     with _about(url):
-        engines = urls.connect(url)
+        engines = connecting.connect(url)
         try:
             await _patiently(lambda: schema.prepare(engines))
         except BaseException:
@@ -60,7 +60,7 @@ async def opened(url: str) -> Engines:
 async def current(url: str) -> Current:
     """Of which version the tables are. Changes and makes nothing. Raises as ``opened`` does."""
     version = None
-    if not sqlite.is_missing(url):
+    if not urls.is_missing(url):
         async with _connected(url) as engines:
             version = await _patiently(lambda: schema.version_of(engines))
     older = version is not None and version < schema.VERSION
@@ -89,7 +89,7 @@ async def upgrade(url: str, told: Callable[[int, str], None], records: bool = Fa
 @asynccontextmanager
 async def _connected(url: str) -> AsyncIterator[Engines]:
     with _about(url):
-        engines = urls.connect(url)
+        engines = connecting.connect(url)
         try:
             yield engines
         finally:

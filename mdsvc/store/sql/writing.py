@@ -92,24 +92,31 @@ def _guest(guest: PlacedInstance) -> Row:
     return {"host": guest.host, "generation": guest.generation, "record": record}
 
 
-async def write(connection: AsyncConnection, packed: Packed) -> None:
-    """Check what was read, and write. Raises Stale."""
-    await _Write(connection).all(packed)
+async def write(connection: AsyncConnection, packed: Packed) -> int:
+    """Check what was read, and write, at the revision that is given back. Raises Stale."""
+    revision = await next_revision(connection)
+    await _Write(connection, revision).all(packed)
+    return revision
+
+
+async def next_revision(connection: AsyncConnection) -> int:
+    """Take the store's next revision: others wait for theirs until this transaction is over."""
+    await connection.execute(_NEXT_REVISION)
+    revision: int = (await connection.execute(_META, {"a_key": REVISION})).scalar_one()
+    return revision
 
 
 class _Write:
     """The statements of one transaction."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, revision: int) -> None:
         self._connection = connection
-        self._revision = 0
+        self._revision = revision
 
     async def all(self, packed: Packed) -> None:
         changes = packed.changes
         await self._check_forms(HOST, packed.hosts)
         await self._check_forms(GUEST, packed.guests)
-        await self._run(_NEXT_REVISION)
-        self._revision = (await self._run(_META, a_key=REVISION)).scalar_one()
         await self._check(changes)
         await self._remove("instance", changes.removed_instances)
         for uuid in changes.forgotten_passwords:

@@ -1,0 +1,74 @@
+"""PostgreSQL, by asyncpg."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+import asyncpg
+from asyncpg import exceptions
+
+from mdsvc.errors import MdsvcError
+from mdsvc.store.sql.engines import WAIT_SECONDS, Engines
+from mdsvc.store.sql.hosts import NotNow
+from mdsvc.store.sql.servers import Server, Session
+from mdsvc.store.sql.servers import engines as engines_of
+from mdsvc.store.sql.urls import DatabaseUrl, Host
+
+PORT = 5432
+
+_GONE = frozenset({"25006", "57P01", "57P02", "57P03"})
+"""It has become a copy that only reads, is being shut down, has crashed, or is starting."""
+
+_REFUSED = (
+    exceptions.InvalidAuthorizationSpecificationError,
+    exceptions.InvalidCatalogNameError,
+)
+"""No such user, password or database: on every server."""
+
+_TABLES_LOCK = 0x6D64737663  # "mdsvc"
+
+_WRITER = {
+    "lock_timeout": f"{WAIT_SECONDS}s",
+    # Who stops in the middle, with the lock, must not stop all others.
+    "idle_in_transaction_session_timeout": "10s",
+}
+
+
+def engines(url: DatabaseUrl) -> Engines:
+    """The engines of a PostgreSQL database. Raises BadInput."""
+    server = Server(
+        driver="postgresql+asyncpg",
+        connect=_connect,
+        gone=_GONE,
+        snapshot="SET TRANSACTION READ ONLY",
+        lock=f"SELECT pg_advisory_xact_lock({_TABLES_LOCK})",
+        unlock=None,
+    )
+    return engines_of(url, server)
+
+
+async def _connect(
+    url: DatabaseUrl, host: Host, tls: ssl.SSLContext | None, session: Session
+) -> Any:
+    """Raises NotNow, and MdsvcError where it would be the same on another server."""
+    settings = {"application_name": "mdsvc", "client_encoding": "utf8"}
+    try:
+        connection = await asyncpg.connect(
+            host=host.name,
+            port=host.port or PORT,
+            user=url.user,
+            password=url.password,
+            database=url.database,
+            ssl=tls or False,
+            command_timeout=session.seconds,
+            server_settings=settings | (_WRITER if session.writes else {}),
+        )
+    except _REFUSED as error:
+        raise MdsvcError(f"{host}: {error}") from None
+    except (exceptions.PostgresError, exceptions.InterfaceError) as error:
+        raise NotNow(str(error) or type(error).__name__) from None
+    if await connection.fetchval("SELECT pg_is_in_recovery()"):
+        await connection.close()
+        raise NotNow("it is a copy that only reads")
+    return connection
