@@ -11,7 +11,7 @@ import pytest
 from tests.vm.machine import Background, Machine
 from tests.vm.tool import LAYOUT, Guest, until
 
-SECONDS = float(os.environ.get("MDGUEST_WATCH_SECONDS", "20"))
+SECONDS = float(os.environ.get("MDGUEST_WATCH_SECONDS", "12"))
 """How long each; ``make test-vm`` takes ten minutes."""
 BOX = "/var/box"
 MAKE_BOX = f"""
