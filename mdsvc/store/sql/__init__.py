@@ -19,9 +19,9 @@ from mdsvc.store.sql.committing import Writer
 from mdsvc.store.sql.engines import Engines
 from mdsvc.store.sql.errors import ConnectionLost, translated
 from mdsvc.store.sql.reading import GUEST_OF_UUID, SqlReading, caches
-from mdsvc.store.sql.tables import ADDRESSES, META, PASSWORDS, SCHEMA
+from mdsvc.store.sql.tables import ADDRESSES, PASSWORDS
 from mdsvc.store.sql.tokens import SqlTokens
-from mdsvc.store.sql.writing import Packed
+from mdsvc.store.sql.writing import NEXT_REVISION, Packed
 from mdsvc.store.transaction import BufferedTransaction, ReadSnapshot
 from mdsvc.topology import Host
 
@@ -34,7 +34,6 @@ _FIND_ON = _FIND.where(ADDRESSES.c.network == _NETWORK)
 _PASSWORD = select(PASSWORDS.c.password).where(PASSWORDS.c.uuid == _UUID)
 _ADD_PASSWORD = insert(PASSWORDS)
 _CLEAR_PASSWORD = delete(PASSWORDS).where(PASSWORDS.c.uuid == _UUID)
-_VERSION = select(META.c.value).where(META.c.name == SCHEMA)
 
 
 class SqlStore(SqlTokens):
@@ -136,7 +135,11 @@ class SqlStore(SqlTokens):
             return [stored.value for stored in guests]
 
     async def ready(self) -> None:
-        await self._read(_VERSION)
+        """What a write begins with, undone: so it is seen that one would come through."""
+        with translated():
+            async with self._engines.writes.connect() as connection:
+                await connection.execute(NEXT_REVISION)
+                await connection.rollback()
 
     async def close(self) -> None:
         await self._engines.dispose()
