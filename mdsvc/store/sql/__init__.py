@@ -4,6 +4,7 @@ end of a transaction.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -118,8 +119,15 @@ class SqlStore(SqlTokens):
 
     @asynccontextmanager
     async def hurried(self, hurry: Callable[[], None]) -> AsyncIterator[None]:
-        with self._bell.heard_by(hurry):
-            yield
+        listen = self._engines.listen
+        listening = asyncio.create_task(listen(hurry)) if listen else None
+        try:
+            with self._bell.heard_by(hurry):
+                yield
+        finally:
+            if listening:
+                listening.cancel()
+                await asyncio.wait([listening])
 
     # ---- all of it ----
 
