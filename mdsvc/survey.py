@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,9 @@ from mdsvc.discovery.sysfs import local_host
 from mdsvc.discovery.virsh import Virsh
 from mdsvc.errors import BadInput
 from mdsvc.forms import from_builtins, from_json
+from mdsvc.nova.clouds import Cloud, cloud
+from mdsvc.nova.keystone import CloudSession
+from mdsvc.nova.servers import Server, servers
 from mdsvc.running import RunningGuest
 from mdsvc.topology import Host
 
@@ -160,6 +164,25 @@ def guest_from_file(file: Path) -> RunningGuest:
         raise BadInput(f"{file}: {error.strerror}") from None
     except BadInput as error:
         raise BadInput(f"{file}: {error}") from None
+
+
+def from_cloud(name: str, hosts: Sequence[Facts], environ: Mapping[str, str]) -> list[Facts]:
+    """The guests of an OpenStack cloud, by its entry in clouds.yaml, on their hosts. Of these more
+    is known where they are given.
+    """
+    by_name = {facts.name: facts for facts in hosts}
+    guests: dict[str, list[RunningGuest]] = {}
+    for server in asyncio.run(_servers(cloud(name, environ))):
+        guests.setdefault(server.host, []).append(server.guest)
+    return [
+        replace(by_name.get(host, Facts(name=host)), guests=tuple(there))
+        for host, there in sorted(guests.items())
+    ]
+
+
+async def _servers(entry: Cloud) -> list[Server]:
+    async with CloudSession(entry) as session:
+        return await servers(session)
 
 
 def from_libvirt(uri: str, hosts: Sequence[Facts]) -> list[Facts]:

@@ -66,8 +66,8 @@ def _apply(system: System, settings: Settings, arguments: Parsed) -> int:
     say = _say if arguments.verbose else _silent
     outcome = control.apply_layout(system, found, settings, say, careful=arguments.careful)
     made = outcome.plan
-    for claim in made.claims:
-        _say(f"warning: {claim.line}")
+    for line in (*made.lacking_lines, *(claim.line for claim in made.claims)):
+        _say(f"warning: {line}")
     changed = f"{len(outcome.done)} changes" if outcome.done else "nothing had to change"
     what = f"CPU {made.dedicated} isolated" if made.mode else "no CPU is isolated"
     notes = "".join(f"\nnote: {note}" for note in made.notes)
@@ -188,7 +188,7 @@ def _render(system: System, settings: Settings, arguments: Parsed) -> int:
 def _doctor(system: System, settings: Settings, arguments: Parsed) -> int:
     from mdguest import text
     from mdguest.doctor import abilities
-    from mdguest.status import displaced
+    from mdguest.status import displaced, exempt
 
     seen = _look(system, settings, arguments)
     found = abilities(system, seen.facts, seen.asked)
@@ -197,6 +197,7 @@ def _doctor(system: System, settings: Settings, arguments: Parsed) -> int:
     document = {
         "abilities": [ability._asdict() for ability in found],
         "refused": seen.refused,
+        "exempt": exempt(seen.plan),
         "displaced": displaced(seen.plan),
         "notes": list(seen.plan.notes),
         "reboot": list(seen.plan.reboot),

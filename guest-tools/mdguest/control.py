@@ -77,6 +77,7 @@ def applied(settings: Settings, remembered: state.State) -> Settings:
         "kept": None if remembered.refused else remembered.mode,
         "partition": "root" if remembered.partition == "root" else "isolated",
         "housekeeping": remembered.housekeeping,
+        "exempt": remembered.exempt,
     }
     kept = {name: value for name, value in then.items() if name not in settings.flags}
     return replace(settings, **kept)  # type: ignore[arg-type]  # by name
@@ -85,7 +86,7 @@ def applied(settings: Settings, remembered: state.State) -> Settings:
 def view(system: System, asked: CpuSet, settings: Settings) -> View:
     """Look, and change nothing."""
     journal, remembered = Journal(system), state.load(system)
-    facts = observe(system, journal.originals, FILES)
+    facts = observe(system, journal.originals, FILES, settings.exempted())
     made = plan(asked, facts, settings, memory(journal, remembered))
     return View(remembered, asked, facts, made, problems(made, facts, remembered))
 
@@ -96,7 +97,7 @@ def look(system: System, asked: CpuSet, settings: Settings) -> View:
         return view(system, asked, settings)
     except (BadInput, Refused) as trouble:
         problem = Problem(f"CPU {asked}", "not isolated", "isolated", str(trouble))
-        seen = view(system, EMPTY, settings)
+        seen = view(system, EMPTY, replace(settings, exempt=""))
         return replace(seen, asked=asked, problems=[problem], refused=str(trouble))
 
 
@@ -174,7 +175,8 @@ def undo(system: System, settings: Settings, say: Say) -> Outcome:
     with system.locked(CHANGES):
         old = state.load(system)
         then = {"dedicated": old.dedicated, "realtime": old.realtime, "undone": True}
-        outcome = apply(system, Layout(EMPTY, old.source), settings, say, Occasion(then))
+        nothing = Layout(EMPTY, old.source)
+        outcome = apply(system, nothing, replace(settings, exempt=""), say, Occasion(then))
     _raise_failures(outcome)
     return outcome
 
@@ -226,12 +228,13 @@ def split(
     if found.dedicated is None:
         raise Refused(f"{found.source} says nothing of dedicated CPUs: there is nothing to render")
     facts = observe(system)
-    cpus = divide(found.dedicated, facts, settings)
+    cpus = divide(found.dedicated, facts, settings, state.load(system).exempt)
     here = facts.systemd.kubelets if facts.systemd else ()
     return Split(
         dedicated=cpus.dedicated,
         housekeeping=cpus.housekeeping,
         numa=facts.numa,
+        exempt=cpus.exempt,
         partition=settings.partition,
         offline=cpus.dedicated - facts.online,
         realtime=found.realtime & cpus.dedicated,

@@ -39,7 +39,7 @@ def _cgroups(system: System, facts: Facts) -> list[Ability]:
         ),
         Ability(
             "affinities outlive cpuset changes",
-            _release(facts.kernel) >= (6, 2),
+            facts.release >= (6, 2),
             "Linux 6.2; otherwise mdguest restores them",
         ),
     ]
@@ -88,10 +88,3 @@ def _at_boot(name: str, cpus: CpuSet, wanted: CpuSet, otherwise: str) -> Ability
 
 
 TRACERS = "/sys/kernel/tracing/available_tracers"
-
-
-def _release(kernel: str) -> tuple[int, int]:
-    """``6.1.0-18-amd64`` → (6, 1); (0, 0) for what is no release."""
-    major, _, rest = kernel.partition(".")
-    minor = rest.partition(".")[0].partition("-")[0]
-    return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else (0, 0)

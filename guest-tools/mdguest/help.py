@@ -18,7 +18,7 @@ examples:
   mdguest undo                                  put everything back
 
 Settings: /etc/default/mdguest, then MDGUEST_SOURCE, MDGUEST_MODE, MDGUEST_PARTITION,
-MDGUEST_HOUSEKEEPING, MDGUEST_INTERVAL, MDGUEST_IGNORE, then flags.
+MDGUEST_HOUSEKEEPING, MDGUEST_EXEMPT, MDGUEST_INTERVAL, MDGUEST_IGNORE, then flags.
 Exit status: 0 done, 1 failed, 2 bad usage or input, 3 refused or not as it should be,
 4 not found."""
 
@@ -72,7 +72,13 @@ IGNORE = _flag(
     metavar="PATTERNS",
     help="units, cgroups or programs that may ask for dedicated CPUs in vain: docker-*.scope,qemu*",
 )
-LAYOUT = (SOURCE, MODE, PARTITION, HOUSEKEEPING, IGNORE)
+EXEMPT = _flag(
+    "--exempt",
+    metavar="SLICES",
+    help="slices with dedicated CPUs of their own, which neither the pool nor pods get: "
+    "'ovs.slice=2-3 fast.slice=5'",
+)
+LAYOUT = (SOURCE, MODE, PARTITION, HOUSEKEEPING, EXEMPT, IGNORE)
 
 COMMANDS = {
     "plan": Command(

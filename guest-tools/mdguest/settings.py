@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.errors import BadInput
+from mdguest.exemption import Exempt, parse
 
 if TYPE_CHECKING:
     from mdguest.system import System
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 FILE = "/etc/default/mdguest"
 MODES = ("partition", "kubernetes", "fence", "raw")
 PARTITIONS = ("isolated", "root")
-NAMES = ("source", "mode", "partition", "housekeeping", "interval", "ignore")
+NAMES = ("source", "mode", "partition", "housekeeping", "exempt", "interval", "ignore")
 """The settings, as flags; in capitals and after MDGUEST_, as variables."""
 
 
@@ -32,6 +33,8 @@ class Settings:
     housekeeping: str = "first"
     """What stays for the rest of the guest, come what may: ``first`` or ``last`` CPU if otherwise
     none would, or a CPU list that always stays."""
+    exempt: str = ""
+    """Slices with dedicated CPUs of their own: ``ovs.slice=2-3 fast.slice=5``."""
     interval: float = 60.0
     """Seconds between two looks at a source that cannot be waited on, at least 15."""
     ignore: str = ""
@@ -47,6 +50,14 @@ class Settings:
     def reserved(self) -> CpuSet:
         """The CPUs that stay for housekeeping always."""
         return EMPTY if self.housekeeping in KEEP_ONE else CpuSet.parse(self.housekeeping)
+
+    def exempted(self) -> Exempt:
+        """What ``exempt`` says."""
+        return parse(self.exempt)
+
+    def place(self, name: str) -> str:
+        """Where a setting was read, for messages: ``MDGUEST_EXEMPT in /etc/default/mdguest``."""
+        return self.where.get(name) or _variable(name)
 
     def ignored(self) -> tuple[str, ...]:
         """The patterns of ``ignore``."""
@@ -79,6 +90,10 @@ def _checked(settings: Settings, where: Mapping[str, str]) -> Settings:
         raise BadInput(f"{where['housekeeping']}: {error}; or first or last") from error
     if empty:
         raise BadInput(f"{where['housekeeping']}: expected first, last or a CPU list, like 0-1")
+    try:
+        settings.exempted()
+    except ValueError as error:
+        raise BadInput(f"{where['exempt']}: {error}") from error
     if not 15 <= settings.interval <= 86400:
         raise BadInput(f"{where['interval']}: expected 15 to 86400 seconds")
     return settings

@@ -28,6 +28,7 @@ def status(view: View) -> dict[str, Any]:
         "dedicated_cpus": str(view.asked),
         "isolated_cpus": str(made.dedicated & view.facts.online),
         "housekeeping_cpus": str(made.housekeeping),
+        "exempt": exempt(made),
         "source": state.source,
         "stale": state.stale or None,
         "mode": made.mode or None,
@@ -40,6 +41,11 @@ def status(view: View) -> dict[str, Any]:
         "notes": list(made.notes),
         "reboot": list(made.reboot),
     }
+
+
+def exempt(made: Plan) -> list[dict[str, str]]:
+    """Slices with dedicated CPUs of their own."""
+    return [{"slice": name, "cpus": str(cpus)} for name, cpus in made.exempt.items()]
 
 
 def displaced(made: Plan) -> list[dict[str, Any]]:
@@ -88,11 +94,12 @@ def guest(facts: Facts, made: Plan) -> dict[str, Any]:
 
 def _visitors(facts: Facts, made: Plan, *, kernel: bool) -> int:
     """How many tasks from outside the pool may run on the dedicated CPUs."""
-    pool = f"/{facts.pool.name}" if facts.pool else None
+    pools = [facts.pool.name] if facts.pool else []
+    inside = {*pools, *made.exempt}
     return sum(
         task.kernel == kernel
         and bool(task.cpus & made.dedicated)
-        and not (pool and task.group.startswith(pool))
+        and task.group.strip("/").partition("/")[0] not in inside
         for task in facts.tasks
     )
 
@@ -104,6 +111,7 @@ def plan_document(made: Plan, layout: Layout | None) -> dict[str, Any]:
         "because": made.because,
         "isolated_cpus": str(made.dedicated),
         "housekeeping_cpus": str(made.housekeeping),
+        "exempt": exempt(made),
         "steps": [_step(step) for step in made.changes],
         "right_already": len(made.steps) - len(made.changes),
         "displaced": displaced(made),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mdguest.exemption import listed
+
 if TYPE_CHECKING:
     from mdguest.isolation.plan import Plan
     from mdguest.isolation.steps import Step
@@ -26,13 +28,16 @@ def plan_text(document: dict[str, Any], made: Plan) -> str:
         lines += [
             f"isolate   CPU {made.dedicated}",
             f"leave     CPU {made.housekeeping}",
+            *(f"exempt    {line}" for line in listed(made.exempt)),
             f"mode      {made.mode} ({made.because})",
         ]
     else:
         lines.append(f"isolate   nothing: {made.because}")
     lines += ["", *_steps(made)]
     lines += _list("Gets shared CPUs instead", (claim.line for claim in made.claims))
-    lines += _list("Note", made.notes) + _list("Only a reboot would add", made.reboot)
+    lines += _list("Note", (*made.lacking_lines, *made.notes)) + _list(
+        "Only a reboot would add", made.reboot
+    )
     return "\n".join(lines)
 
 
@@ -79,6 +84,7 @@ def status_text(status: dict[str, Any]) -> str:
         "refused": "refused",
     }
     lines = columns([(title, str(status[key] or "-")) for key, title in names.items()])
+    lines += _list("Exempt", exempt_lines(status))
     held = [f"{subset['name']}: CPU {subset['cpus']}" for subset in status["subsets"]]
     lines += _list("Held", held) + _list("Problems", problem_lines(status))
     lines += _list("Has shared CPUs instead", displaced_lines(status))
@@ -90,8 +96,14 @@ def doctor_text(abilities: Sequence[Sequence[str]], document: dict[str, Any]) ->
     """What this guest can do; what is in the way; what a reboot would add."""
     refused = [document["refused"]] if document["refused"] else []
     lines = columns(abilities) + _list("Cannot be isolated here", refused)
+    lines += _list("Exempt", exempt_lines(document))
     lines += _list("Gets shared CPUs instead", displaced_lines(document))
     return "\n".join(lines + _list("Only a reboot would add", document["reboot"]))
+
+
+def exempt_lines(document: dict[str, Any]) -> list[str]:
+    """One line for each slice that has dedicated CPUs of its own."""
+    return [f"{one['slice']}: CPU {one['cpus']}" for one in document["exempt"]]
 
 
 def problem_lines(status: dict[str, Any]) -> list[str]:

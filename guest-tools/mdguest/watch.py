@@ -185,7 +185,8 @@ class Watch:
         self._say(f"layout: CPU {found.dedicated or 'none'} dedicated, says {found.source}")
         settings = control.applied(self._settings, remembered)
         outcome = control.apply_layout(self._system, found, settings, self._say, careful=True)
-        self._name(claim.line for claim in outcome.plan.claims)
+        made = outcome.plan
+        self._name((*made.lacking_lines, *(claim.line for claim in made.claims)))
         self._report()
 
     def _stale(self, trouble: Trouble) -> None:

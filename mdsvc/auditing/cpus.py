@@ -91,13 +91,13 @@ def dedicated_unpinned(facts: Facts) -> Iterator[Fault]:
         if loose:
             where = [guest.pcpus(vcpu) for vcpu in loose]
             known = union(pcpus for pcpus in where if pcpus)
-            float_over = "every pCPU of the host" if None in where else f"pCPUs {known}"
+            anywhere = "any pCPU of the host" if None in where or not known else f"pCPUs {known}"
             yield Fault(
                 guests=[guest],
                 cpus=facts.all_cpus if None in where else known,
                 detail=f"{facts.label(guest)} is to have dedicated CPUs, but its "
                 f"vCPU{_s(loose)} {loose} {_are(loose)} pinned to none: they float over "
-                f"{float_over}, and the guest is told that they are dedicated",
+                f"{anywhere}, and the guest is told that they are dedicated",
                 mend="pin each to a free pCPU of the dedicated set, or move the guest to a host "
                 "that has as many free",
             )

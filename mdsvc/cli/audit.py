@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -27,6 +28,7 @@ FOUND = 3
         "mdsvc audit --libvirt qemu:///system --nova-conf /etc/nova/nova.conf",
         "mdsvc audit --libvirt qemu+ssh://root@h1/system --host h1.json",
         "mdsvc audit --domains /run/libvirt/qemu --local --cmdline /proc/cmdline",
+        "mdsvc audit --cloud mycloud --host hosts.json",
         "mdsvc audit --domains dumps/ --host h1.json --pmd-mask 0x6 --json | jq .findings[].code",
     )
 )
@@ -37,6 +39,7 @@ FOUND = 3
     help="A folder of domain XML; or of folders of it, each named for its host.",
 )
 @click.option("--libvirt", metavar="URI", help="A libvirt, asked by `virsh --readonly`.")
+@click.option("--cloud", metavar="NAME", help="An OpenStack cloud, by its entry in clouds.yaml.")
 @click.option(
     "--host", "host_file", type=INPUT, metavar="FILE", help="The host, or a list, in JSON."
 )
@@ -48,25 +51,20 @@ FOUND = 3
 def command(
     domains: Path | None,
     libvirt: str | None,
+    cloud: str | None,
     host_file: Path | None,
-    local: bool,
-    **said: Path | str | None,
+    **said: Any,
 ) -> int:
     """Find what is wrong with the CPUs of a fleet that somebody else placed. Changes nothing.
 
     Each fault, worst first: who suffers, on which pCPUs, and what mends it. The exit code is 0
     where nothing is found, and 3 where something is.
     """
-    if (domains is None) is (libvirt is None):
-        raise click.UsageError("expected one of --domains DIR and --libvirt URI")
-    if host_file and local:
-        raise click.UsageError("expected one of --host and --local, not both")
+    if [domains, libvirt, cloud].count(None) != 2:
+        raise click.UsageError("expected one of --domains DIR, --libvirt URI and --cloud NAME")
+    hosts = _hosts(host_file, bool(said.pop("local")))
     given = _given(**said)
-    hosts = [survey.this_host()] if local else []
-    if host_file:
-        hosts = _read(host_file, survey.hosts_from_json)
-    fleet = _fleet(domains, libvirt, hosts)
-    fleet = [survey.with_given(facts, given) for facts in fleet]
+    fleet = [survey.with_given(facts, given) for facts in _fleet(domains, libvirt, cloud, hosts)]
     _tell_unknown(fleet)
     findings = audit(fleet)
     guests = sum(len(facts.guests) for facts in fleet)
@@ -99,11 +97,23 @@ def _read(file: Path, parse: Callable[[bytes], T]) -> T:
         raise error if message.startswith(f"{file}:") else BadInput(f"{file}: {message}") from None
 
 
-def _fleet(domains: Path | None, libvirt: str | None, hosts: Sequence[Facts]) -> list[Facts]:
+def _hosts(file: Path | None, local: bool) -> list[Facts]:
+    if file and local:
+        raise click.UsageError("expected one of --host and --local, not both")
+    if file:
+        return _read(file, survey.hosts_from_json)
+    return [survey.this_host()] if local else []
+
+
+def _fleet(
+    domains: Path | None, libvirt: str | None, cloud: str | None, hosts: Sequence[Facts]
+) -> list[Facts]:
     if domains is not None:
         return survey.from_folder(domains, hosts)
-    assert libvirt is not None, "one of the two is given"
-    return survey.from_libvirt(libvirt, hosts)
+    if libvirt is not None:
+        return survey.from_libvirt(libvirt, hosts)
+    assert cloud is not None, "one of the three is given"
+    return survey.from_cloud(cloud, hosts, os.environ)
 
 
 def _tell_unknown(fleet: Sequence[Facts]) -> None:

@@ -31,6 +31,10 @@ async def drain_host(store: Store, name: str, draining: bool = True) -> Host:
     return await in_transaction(store, use_case)
 
 
+MOST_REASONS = 100
+"""For each guest that is left. A large fleet has thousands; each host's nearest come first."""
+
+
 class Left(msgspec.Struct, frozen=True, kw_only=True):
     """A guest that could not be moved, and why."""
 
@@ -79,5 +83,7 @@ def hardest_first(guest: PlacedInstance) -> tuple[int, int, int, str]:
 
 
 def left_behind(guest: PlacedInstance, refusal: Refused | InvalidRequest) -> Left:
+    """The guest that was refused a place elsewhere, and why."""
     reasons = refusal.reasons if isinstance(refusal, DoesNotFit | CannotStay) else ()
-    return Left(uuid=guest.uuid, name=guest.name, message=str(refusal), reasons=reasons)
+    kept = reasons[:MOST_REASONS]
+    return Left(uuid=guest.uuid, name=guest.name, message=str(refusal), reasons=kept)

@@ -76,7 +76,7 @@ def test_a_file_that_is_no_domain_is_named(mdsvc: Mdsvc, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        ([], "expected one of --domains DIR and --libvirt URI"),
+        ([], "expected one of --domains DIR, --libvirt URI and --cloud NAME"),
         (["--domains", "nowhere"], "nowhere: No such file or directory"),
         (["--domains", ".", "--pmd-mask", "xyz"], "PMD mask: expected hexadecimal"),
         (["--domains", ".", "--host", "a", "--local"], "expected one of --host and --local"),

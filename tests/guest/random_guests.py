@@ -68,11 +68,13 @@ def cases(draw: st.DrawFn, kernels: tuple[str, ...] = KERNELS) -> Case:
     raw = draw(st.integers(0, 5)) == 0
     claims = [some(draw, online) for _ in range(draw(st.integers(0, 2)))]
     pinned = [some(draw, online) for _ in range(draw(st.integers(0, 3)))]
+    dedicated = some(draw, possible)
+    settings = draw(_settings(raw, present))
     return Case(
         kernel=draw(st.sampled_from(kernels)),
-        dedicated=str(some(draw, possible)),
+        dedicated=str(dedicated),
         then=str(some(draw, possible)),
-        settings=draw(_settings(raw, present)),
+        settings={**settings, "exempt": _exempt(draw, dedicated, settings["housekeeping"])},
         options={
             "cpus": str(present),
             "possible": str(possible),
@@ -88,6 +90,18 @@ def cases(draw: st.DrawFn, kernels: tuple[str, ...] = KERNELS) -> Case:
         affinities=[str(cpus) for cpus in pinned],
         pods=draw(st.integers(0, 4)) == 0,
     )
+
+
+def _exempt(draw: st.DrawFn, dedicated: CpuSet, housekeeping: str) -> str:
+    """No slice, or one or two: of cgroups that are there, or that nobody has heard of."""
+    free = dedicated - CpuSet.parse(housekeeping if housekeeping.isdecimal() else "")
+    texts = []
+    for name in ("ovs.slice", "custom0.slice")[: draw(st.sampled_from((0, 0, 1, 2)))]:
+        if free:
+            own = some(draw, free, 1, 3)
+            free = free - own
+            texts.append(f"{name}={own}")
+    return " ".join(texts)
 
 
 def _cores(cpus: CpuSet, width: int) -> list[CpuSet]:

@@ -58,6 +58,16 @@ def with_pods(kernel: str) -> FakeGuest:
     return made
 
 
+def with_ovs(kernel: str, **options: Any) -> FakeGuest:
+    """A data plane polls in a slice of its own, beside pods where there is a systemd."""
+    made = lean(kernel, **options)
+    if made.systemd:
+        made.systemd.add("ovs.slice")
+        made.systemd.add("ovs.service", "/ovs.slice")
+    made.spawn("pmd", "/ovs.slice/ovs.service", CpuSet.parse("2"))
+    return made
+
+
 def quiet(kernel: str) -> FakeGuest:
     """Nobody names a CPU, so that systemd takes the cpuset controller away once we are gone; no
     irqbalance, which the journal has to wait for.
@@ -83,8 +93,16 @@ def _scenes() -> dict[str, Scene]:
         scenes[f"fence {kernel}"] = Scene(make, "fence", {"mode": "fence"})
         scenes[f"kubernetes {kernel}"] = Scene(pods, "kubernetes", {})
         scenes[f"raw {kernel}"] = Scene(bare, "raw", {})
+    exempt = {"exempt": "ovs.slice=2"}
     return {
         **scenes,
+        "exempt, partition": Scene(lambda: with_ovs("6.1"), "partition", exempt),
+        "exempt, fence": Scene(lambda: with_ovs("6.12"), "fence", {**exempt, "mode": "fence"}),
+        "exempt, kubernetes": Scene(
+            lambda: with_ovs("6.12"), "kubernetes", {**exempt, "mode": "kubernetes"}
+        ),
+        "exempt, raw": Scene(lambda: with_ovs("7.2", systemd=None), "raw", exempt),
+        "exempt, not there": Scene(lambda: lean("7.2"), "partition", exempt),
         "quiet fence": Scene(lambda: quiet("6.1"), "fence", {"mode": "fence"}),
         "quiet partition": Scene(lambda: quiet("7.2"), "partition", {}),
         "old kernel": Scene(lambda: lean("5.15"), "fence", {}),

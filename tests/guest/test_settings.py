@@ -32,10 +32,17 @@ def test_the_file_may_have_comments_and_quotes() -> None:
     assert (found.source, found.mode) == ("file:/my layout", None)
 
 
+def test_slices_with_cpus_of_their_own_are_read_whatever_their_order() -> None:
+    machine = with_file('MDGUEST_EXEMPT="ovs.slice=2-3  fast.slice=5"\n')
+    found = {name: str(cpus) for name, cpus in load(machine, {}, {}).exempted().items()}
+    assert found == {"fast.slice": "5", "ovs.slice": "2-3"}
+
+
 BAD = {
     "mode": ("lace", "expected partition, kubernetes, fence or raw"),
     "partition": ("wall", "expected isolated or root"),
     "housekeeping": ("none", "or first or last"),
+    "exempt": ("ovs.slice", "expected slices with their CPUs, like ovs.slice=2-3"),
     "interval": ("soon", "expected a number of seconds"),
 }
 

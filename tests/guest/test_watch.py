@@ -16,7 +16,7 @@ from mdguest.layout import Layout
 from mdguest.settings import Settings
 
 from tests.guest.fake import FakeGuest, guest
-from tests.guest.use import problems, state_of, undo
+from tests.guest.use import isolate, problems, state_of, undo
 
 PARTITION = "/sys/fs/cgroup/dedicated.slice/cpuset.cpus.partition"
 SOURCE = "metadata:http://169.254.169.254"
@@ -162,6 +162,20 @@ def test_a_layout_of_another_guest_is_refused_once_and_changes_nothing(service: 
     service.run(service.hears("2-3"), service.hears("2-9"), service.hears("2-9"))
     assert sum("this guest has no CPU 4-9" in line for line in service.said) == 1
     assert problems(service.machine, "2-3") == []
+
+
+def test_a_layout_that_takes_a_cpu_of_an_exempt_slice_is_followed_and_named(
+    service: Service,
+) -> None:
+    isolate(service.machine, "1-3", exempt="ovs.slice=1-2")
+    service.run(service.hears("2-3"), quiet, quiet)
+    assert problems(service.machine, "2-3")[0].what == "ovs.slice"
+    named = [line for line in service.said if line.startswith("warning: ovs.slice")]
+    assert ["has not CPU 1" in line or "expected CPU 1-2" in line for line in named] == [True, True]
+    service.machine.set_property("ovs.slice", "AllowedCPUs=0-3")
+    service.run(quiet)
+    assert service.healed == 1
+    assert str(service.machine.tree.find("/ovs.slice").effective) == "2"
 
 
 def pauses(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
@@ -44,6 +45,8 @@ class Group:
     partition: str = ""
     """cpuset.cpus.partition: member, root or isolated, perhaps with ``invalid (reason)``."""
     populated: bool = False
+    active: bool = False
+    """Whether its unit is."""
     dropin: str | None = None
     """The text of the drop-in that set-property --runtime wrote for it; None where none is."""
 
@@ -169,6 +172,8 @@ class Facts:
     """The cgroups of Kubernetes' pods."""
     cpu_managers: tuple[CpuManager, ...] = ()
     pool: Group | None = None
+    slices: Mapping[str, Group] = field(default_factory=dict)
+    """By name, those that the settings exempt, whether or not they are there."""
     subsets: tuple[Group, ...] = ()
     """Directly below the pool: what ``run`` has given away, and services of the pool."""
     nested: tuple[Group, ...] = ()
@@ -190,6 +195,12 @@ class Facts:
     def of(self, what: type[T]) -> T | None:
         """What was seen of this, by its class; None where there is none."""
         return self.others.get(what)
+
+    @property
+    def release(self) -> tuple[int, int]:
+        """``6.1.0-18-amd64`` → (6, 1); (0, 0) for what is no release."""
+        found = re.match(r"(\d+)\.(\d+)", self.kernel)
+        return (int(found[1]), int(found[2])) if found else (0, 0)
 
     @property
     def open(self) -> CpuSet:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from mdguest import knobs
 from mdguest.cpuset import EMPTY, CpuSet
+from mdguest.exemption import shown
 from mdguest.facts import Knob
 from mdguest.isolation import state
 from mdguest.isolation.journal import Journal
@@ -62,6 +63,7 @@ def memory(journal: Journal, remembered: state.State) -> Memory:
     return Memory(
         originals=journal.originals,
         settling=journal.settling,
+        exempt=remembered.exempt,
         refused=remembered.refused,
         immovable=remembered.immovable,
         crowded=remembered.crowded,
@@ -74,7 +76,8 @@ def memory(journal: Journal, remembered: state.State) -> Memory:
 
 def planned(system: System, asked: CpuSet, settings: Settings, remembered: Memory) -> Plan:
     """The plan as of now."""
-    return plan(asked, observe(system, remembered.originals, FILES), settings, remembered)
+    facts = observe(system, remembered.originals, FILES, settings.exempted())
+    return plan(asked, facts, settings, remembered)
 
 
 class Goal(NamedTuple):
@@ -238,6 +241,7 @@ def _set_again(system: System, journal: Journal, outcome: Outcome) -> None:
 def _intent(layout: Layout, settings: Settings, first: Plan) -> Intent:
     """What is about to be."""
     mode = {"mode": first.mode} if first.mode else {}
+    exempt = {"exempt": shown(settings.exempted())} if first.mode else {}
     return {
         "dedicated": str(layout.dedicated or EMPTY),
         "realtime": str(layout.realtime),
@@ -246,6 +250,7 @@ def _intent(layout: Layout, settings: Settings, first: Plan) -> Intent:
         "asked_mode": settings.mode or "",
         "partition": settings.partition,
         "housekeeping": settings.housekeeping,
+        **exempt,
         "isolating": str(first.dedicated),
     }
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from mdguest.cpuset import CpuSet
+from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.facts import POOL, UNITS
 from mdguest.isolation.wants.groups import asked_of
-from mdguest.isolation.wants.scene import is_exempt
+from mdguest.isolation.wants.scene import is_exempt, own_cpus, top_of
 from mdguest.isolation.wants.tasks import chosen_by
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class Claim:
     threads: tuple[str, ...] = ()
     """``pmd-c03/id:7 (1234)``: those whose affinity it is."""
     running: bool = True
+    home: str = POOL
+    """The slice whose CPUs these are; empty where they are pods'."""
 
     @property
     def who(self) -> str:
@@ -50,25 +52,33 @@ class Claim:
         return f"{self.where}{threads}{f' and {more} more' if more > 0 else ''}"
 
     @property
+    def whose(self) -> str:
+        return {POOL: "the pool's", "": "the pods'"}.get(self.home, f"{self.home}'s")
+
+    @property
     def asked(self) -> str:
         return f"CPU {self.cpus} by {self.how}"
 
     @property
     def remedy(self) -> str:
         """The line that mends it."""
+        home = self.home or "NAME.slice"
+        exempt = "" if self.home else f", and MDGUEST_EXEMPT={home}={self.dedicated}"
         if _is_container(self.where):
-            return f"start the container with --cgroup-parent={POOL}"
+            return f"start the container with --cgroup-parent={home}{exempt}"
         if self.where.startswith("machine-") and not self.where.startswith("machine-qemu"):
-            return f"start it with systemd-nspawn --slice={POOL}"
+            return f"start it with systemd-nspawn --slice={home}{exempt}"
         if self.where.endswith(".service"):
-            return f"systemctl edit {self.where}: [Service] Slice={POOL}"
-        return "start it by mdguest run --cpus LIST -- COMMAND"
+            return f"systemctl edit {self.where}: [Service] Slice={home}{exempt}"
+        if home == POOL:
+            return "start it by mdguest run --cpus LIST -- COMMAND"
+        return f"start it by systemd-run --scope --slice={home} COMMAND{exempt}"
 
     @property
     def line(self) -> str:
         return (
-            f"{self.who}: asked for {self.asked}, and CPU {self.dedicated} is the pool's, so that "
-            f"it gets shared CPUs; to mend it: {self.remedy}"
+            f"{self.who}: asked for {self.asked}, and CPU {self.dedicated} is {self.whose}, "
+            f"so that it gets shared CPUs; to mend it: {self.remedy}"
         )
 
 
@@ -100,19 +110,32 @@ def _is_ignored(claim: Claim, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
 
 
-def _counts(cpus: CpuSet, scene: Scene) -> bool:
-    """Whether a set is a choice that takes dedicated CPUs."""
-    facts = scene.facts
-    return bool(cpus & scene.cpus.dedicated) and not facts.everything <= cpus
+def _taken(scene: Scene, cpus: CpuSet, path: str) -> CpuSet:
+    """What of a set that was chosen in this cgroup is dedicated to others; none where it was no
+    choice, or where the cgroup has CPUs of its own among these.
+    """
+    own = own_cpus(scene, path)
+    inside = is_exempt(scene, path) and top_of(path) not in scene.cpus.exempt
+    if inside or scene.facts.everything <= cpus or (own and own & cpus):
+        return EMPTY
+    return cpus & scene.cpus.dedicated
+
+
+def _home(scene: Scene, cpus: CpuSet) -> str:
+    """The slice whose CPUs these are; empty where they are pods'."""
+    pool = "" if scene.mode == "kubernetes" else POOL
+    exempt = scene.cpus.exempt.items()
+    return next((name for name, own in exempt if cpus <= own), pool)
 
 
 def _of_cgroups(scene: Scene) -> Iterator[Claim]:
     """cpusets of cgroups, at whatever depth, as they were before the isolation."""
     for group, path in _groups(scene.facts):
         cpus = asked_of(scene, group)
-        if _counts(cpus, scene) and not is_exempt(scene, path) and group.populated:
+        taken = EMPTY if path.strip("/") in scene.cpus.exempt else _taken(scene, cpus, path)
+        if taken and group.populated:
             how = "AllowedCPUs=" if path.endswith(UNITS) else "cpuset.cpus"
-            yield Claim(_where(path), how, cpus, cpus & scene.cpus.dedicated)
+            yield Claim(_where(path), how, cpus, taken, home=_home(scene, taken))
 
 
 def _groups(facts: Facts) -> Iterator[tuple[Group, str]]:
@@ -129,10 +152,10 @@ def _where(path: str) -> str:
 def _of_units(scene: Scene) -> Iterator[Claim]:
     """CPUAffinity= of units outside the pool: systemd fails to start such a one in a partition."""
     for unit in scene.facts.affine:
-        outside = unit.group != f"/{POOL}" and not unit.group.startswith(f"/{POOL}/")
-        if _counts(unit.cpus, scene) and outside and unit.slice != POOL:
-            dedicated = unit.cpus & scene.cpus.dedicated
-            yield Claim(unit.name, "CPUAffinity=", unit.cpus, dedicated, running=bool(unit.group))
+        taken = _taken(scene, unit.cpus, unit.group or f"/{unit.slice}")
+        if taken and POOL not in (top_of(unit.group), unit.slice):
+            home, runs = _home(scene, taken), bool(unit.group)
+            yield Claim(unit.name, "CPUAffinity=", unit.cpus, taken, running=runs, home=home)
 
 
 def _of_threads(scene: Scene) -> Iterator[Claim]:
@@ -142,15 +165,16 @@ def _of_threads(scene: Scene) -> Iterator[Claim]:
         for task in scene.facts.tasks
         if not task.kernel and (cpus := chosen_by(scene, task)) is not None
     }
-    places: dict[tuple[str, CpuSet], list[Task]] = {}
+    places: dict[tuple[str, CpuSet, CpuSet], list[Task]] = {}
     for task in scene.facts.tasks:
         cpus = chosen.get(task.tid)
         inherited = cpus is not None and chosen.get(task.parent) == cpus
-        if cpus is None or not _counts(cpus, scene) or is_exempt(scene, task.group):
+        taken = EMPTY if cpus is None else _taken(scene, cpus, task.group)
+        if cpus is None or not taken:
             continue
-        place = (_where(task.group), cpus)
+        place = (_where(task.group), cpus, taken)
         if not inherited or place in places:
             places.setdefault(place, []).append(task)
-    for (where, cpus), tasks in places.items():
+    for (where, cpus, taken), tasks in places.items():
         threads = tuple(f"{task.name} ({task.tid})" for task in tasks)
-        yield Claim(where, "affinity", cpus, cpus & scene.cpus.dedicated, threads)
+        yield Claim(where, "affinity", cpus, taken, threads, home=_home(scene, taken))

@@ -17,6 +17,8 @@ class Memory:
     """The first value of every knob that was changed."""
     settling: bool = False
     """An apply is under way: a task that has lost its affinity lost it by that."""
+    exempt: str = ""
+    """The slices that have dedicated CPUs of their own until now."""
     refused: str = ""
     """Why the kernel refused a partition of these CPUs."""
     immovable: Mapping[str, str] = field(default_factory=dict)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.errors import Refused
+from mdguest.exemption import Exempt, cpus_of
 from mdguest.facts import POOL, Knob
 from mdguest.facts.boot import BOOT_CPU
 from mdguest.isolation.claims import Claim, claims
@@ -30,6 +31,8 @@ STAND_INS = {"partition": "fence", "raw": "raw"}
 alone.
 """
 
+WHY_LACKING = "the layout does not dedicate it any more; correct MDGUEST_EXEMPT"
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -50,8 +53,23 @@ class Plan:
     gone: tuple[Knob, ...] = ()
     """Knobs that were changed, and are no longer there."""
 
+    exempt: Exempt = field(default_factory=dict)
+    """Slices with dedicated CPUs of their own."""
+
+    lacking: Exempt = field(default_factory=dict)
+    """What such slices should have, and the layout does not dedicate."""
+
     claims: tuple[Claim, ...] = ()
     """Who asked for these CPUs outside the pool, and does not get them."""
+
+    @property
+    def lacking_lines(self) -> list[str]:
+        return [f"{name} has not CPU {cpus}: {WHY_LACKING}" for name, cpus in self.lacking.items()]
+
+    @property
+    def pool(self) -> CpuSet:
+        """The dedicated CPUs that are the pool's, or the pods'."""
+        return self.dedicated - cpus_of(self.exempt)
 
     @property
     def changes(self) -> tuple[Step, ...]:
@@ -64,10 +82,13 @@ def plan(asked: CpuSet, facts: Facts, settings: Settings, memory: Memory) -> Pla
     Raises BadInput where the layout cannot be this guest's, Refused where the way would harm it.
     """
     if not asked:
-        return _nothing("no CPU is dedicated", facts, memory)
-    cpus = share(asked, facts, settings)
+        return replace(_nothing("no CPU is dedicated", facts, memory), lacking=settings.exempted())
+    cpus = share(asked, facts, settings, memory.exempt)
     if not cpus.dedicated:
-        return _nothing("no dedicated CPU is left to isolate", facts, memory, cpus.notes)
+        return replace(
+            _nothing("no dedicated CPU is left to isolate", facts, memory, cpus.notes),
+            lacking=cpus.lacking,
+        )
     mode, because = _mode(facts, settings, memory)
     before = tuple(Share(old, facts.open - old) for old in memory.isolated)
     scene = Scene(
@@ -94,6 +115,8 @@ def plan(asked: CpuSet, facts: Facts, settings: Settings, memory: Memory) -> Pla
         (*cpus.notes, *notes, *_notes(scene, memory)),
         tuple(_reboot(cpus, facts, memory)),
         _gone(facts, memory),
+        cpus.exempt,
+        cpus.lacking,
         claims(scene),
     )
 
@@ -102,7 +125,8 @@ def _check_neighbours(scene: Scene) -> None:
     """Somebody else's partition would be left without CPUs, or take the rest of the guest's."""
     for group in scene.facts.groups:
         theirs = (group.effective or EMPTY) & scene.cpus.dedicated
-        if group.is_partition and theirs and not is_exempt(scene, group.below):
+        ours = Knob("partition", f"{group.path}/cpuset.cpus.partition") in scene.originals
+        if group.is_partition and theirs and not ours and not is_exempt(scene, group.below):
             raise Refused(
                 f"CPU {theirs} cannot be isolated: it is in {group.name}, a cpuset partition of "
                 f"its own ({group.partition}); make that a member, or give it other CPUs, first"

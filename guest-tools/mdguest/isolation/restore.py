@@ -37,13 +37,13 @@ def restored(
     ended = {knob for knob in back if _has_ended(facts, knob)}
     back = [knob for knob in back if knob not in ended or (not wanted and knobs.of(knob).at_reload)]
     structure = [knob for knob in back if not knobs.of(knob).of_a_task and knob in facts.journalled]
-    notes = []
+    notes, now = [], facts.journalled
     kept = [knob for knob in structure if knob in OF_THE_POOL]
     if kept and facts.pool and facts.pool.populated:
         structure = [knob for knob in structure if knob not in OF_THE_POOL]
         name, again = facts.pool.name, "apply" if wanted else "undo"
         notes.append(f"programs still run in {name}; {again} again once they have ended removes it")
-    steps = [_back(knob, facts.journalled[knob], originals[knob]) for knob in structure]
+    steps = [_back(knob, now[knob], _was(facts, knob, originals[knob])) for knob in structure]
     unfinished = [
         step for step in steps if step.kind.at_reload or (step.needed and step.kind.moves_tasks)
     ]
@@ -60,6 +60,20 @@ def _has_ended(facts: Facts, knob: Knob) -> bool:
     if facts.systemd and facts.systemd.pool_active:
         running.add(POOL)
     return knobs.of(knob).unit(knob.target) not in ("", *running)
+
+
+def _was(facts: Facts, knob: Knob, was: str | None) -> str | None:
+    """What was found; but a slice in which programs run now is not taken from under them, and
+    before Linux 7 its cpuset cannot be emptied again: all CPUs are as good as none.
+    """
+    lived_in = [group for group in facts.groups if group.populated]
+    if knob in {Knob("unit", group.unit) for group in lived_in}:
+        return facts.journalled[knob]
+    if knob in {Knob("cgroup", group.path) for group in lived_in}:
+        return facts.journalled[knob]
+    cpusets = {Knob("list", f"{group.path}/cpuset.cpus") for group in lived_in}
+    emptied = not was and knob in cpusets and facts.release < (7, 0)
+    return str(facts.present) if emptied else was
 
 
 def _back(knob: Knob, now: str | None, was: str | None, name: str = "") -> Step:

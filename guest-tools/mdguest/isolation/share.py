@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mdguest.cpuset import CpuSet
 from mdguest.errors import BadInput, Refused
+from mdguest.exemption import Exempt, cpus_of, shown
 
 if TYPE_CHECKING:
     from mdguest.facts import Facts
@@ -20,19 +21,28 @@ class Share:
     dedicated: CpuSet
     housekeeping: CpuSet
     notes: tuple[str, ...] = ()
+    exempt: Exempt = field(default_factory=dict)
+    """Of the dedicated CPUs those that slices have for themselves."""
+    lacking: Exempt = field(default_factory=dict)
+    """What slices should have, and the layout has no longer."""
+
+    @property
+    def pool(self) -> CpuSet:
+        """What is left for the pool, or for pods."""
+        return self.dedicated - cpus_of(self.exempt)
 
     def cut(self, cpus: CpuSet) -> CpuSet:
         """What is left of a set for work that is not the pool's."""
         return cpus - self.dedicated or self.housekeeping
 
 
-def share(asked: CpuSet, facts: Facts, settings: Settings) -> Share:
+def share(asked: CpuSet, facts: Facts, settings: Settings, exempt_until_now: str = "") -> Share:
     """Divide the CPUs as the metadata ``asked``, for this boot.
 
     Raises BadInput as ``divide``, Refused where nothing would be left that can run the rest of
     the guest.
     """
-    cpus = divide(asked, facts, settings)
+    cpus = divide(asked, facts, settings, exempt_until_now)
     if not cpus.housekeeping:
         raise Refused(
             f"CPUs {cpus.dedicated} cannot be isolated: no other CPU is online, and the settings "
@@ -50,10 +60,12 @@ def share(asked: CpuSet, facts: Facts, settings: Settings) -> Share:
     return cpus
 
 
-def divide(asked: CpuSet, facts: Facts, settings: Settings) -> Share:
+def divide(asked: CpuSet, facts: Facts, settings: Settings, exempt_until_now: str = "") -> Share:
     """The same, whatever this boot's kernel command line says: it may be about to be corrected.
 
     Raises BadInput where the metadata, or the settings, name CPUs that this guest cannot have.
+    Where just these slices were exempt until now, it is the layout that has changed: each has what
+    is left of its CPUs.
     """
     impossible = asked - facts.possible
     if impossible:
@@ -66,18 +78,46 @@ def divide(asked: CpuSet, facts: Facts, settings: Settings) -> Share:
         raise BadInput(
             f"housekeeping {reserved}: this guest has no CPU {missing}, only {facts.possible}"
         )
+    exempt = settings.exempted()
+    if shown(exempt) != exempt_until_now:
+        _check_dedicated(exempt, asked, settings)
+    _check_housekeeping(exempt, settings)
     dedicated = (asked & facts.present) - reserved
     kept = dedicated & _kept(dedicated, facts, settings)
     dedicated = dedicated - kept
+    lacking = {name: lost for name, cpus in exempt.items() if (lost := cpus - asked | cpus & kept)}
+    there = {name: left for name, cpus in exempt.items() if (left := cpus & dedicated)}
     notes = tuple(_notes(asked, kept, facts, settings))
-    return Share(dedicated, facts.open - dedicated, notes)
+    return Share(dedicated, facts.open - dedicated, notes, there, lacking)
+
+
+def _check_dedicated(exempt: Exempt, asked: CpuSet, settings: Settings) -> None:
+    """Raise BadInput where a slice is to have CPUs that are not dedicated."""
+    for name, cpus in exempt.items():
+        if not cpus <= asked:
+            raise BadInput(
+                f"{settings.place('exempt')}: {name}={cpus}: CPU {cpus - asked} is not dedicated; "
+                f"expected some of CPU {asked}"
+            )
+
+
+def _check_housekeeping(exempt: Exempt, settings: Settings) -> None:
+    """Raise BadInput where a slice is to have CPUs that always stay for the rest of the guest."""
+    for name, cpus in exempt.items():
+        stays = cpus & settings.reserved()
+        if stays:
+            raise BadInput(
+                f"{settings.place('exempt')}: {name}={cpus}: CPU {stays} stays for housekeeping, "
+                f"as {settings.place('housekeeping')} says"
+            )
 
 
 def _kept(dedicated: CpuSet, facts: Facts, settings: Settings) -> CpuSet:
     """The one CPU that stays where every CPU is dedicated."""
     if facts.open - dedicated or settings.reserved():
         return CpuSet()
-    usable = list(facts.online - facts.boot_isolated - facts.nohz_full)
+    able = facts.online - facts.boot_isolated - facts.nohz_full
+    usable = list(able - cpus_of(settings.exempted()) or able)
     if not usable:
         return CpuSet()
     return CpuSet.of([usable[0 if settings.housekeeping == "first" else -1]])

@@ -33,6 +33,8 @@ class State:
     """The mode that was asked for; empty where it was the one that suited the guest."""
     partition: str = ""
     housekeeping: str = "first"
+    exempt: str = ""
+    """The slices that had dedicated CPUs of their own: ``ovs.slice=2-3``."""
     isolated: str = ""
     """What was isolated: less than ``dedicated`` where some CPU had to stay."""
     isolating: str = ""

@@ -6,7 +6,10 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mdguest.cpuset import EMPTY
+from mdguest.exemption import cpus_of
 from mdguest.facts.kubernetes import RUNTIMES, is_of_pods
+from mdguest.isolation.plan import WHY_LACKING
 from mdguest.knobs.interrupts import no_vector
 from mdguest.knobs.kind import Problem
 
@@ -25,12 +28,15 @@ def problems(made: Plan, facts: Facts, state: State, now: float | None = None) -
     """What is wrong; empty where the dedicated CPUs are isolated as well as this guest can."""
     age = (time.time() if now is None else now) - state.applied_at
     found = [_problem(step) for step in made.changes if not _pending(step, age)]
-    checks = (_others, _newcomers, _cpu_managers, _pods, _astray)
+    checks = (_others, _lacking, _newcomers, _cpu_managers, _pods, _astray)
+    if state.undone:
+        made = replace(made, lacking={})
     others = [problem for check in checks for problem in check(made, facts)]
     others += _crowded(made, facts, state)
     return [
         *found,
         *_pool(made, facts),
+        *_slices(made, facts),
         *(replace(problem, heals=False) for problem in others),
     ]
 
@@ -79,6 +85,19 @@ def _crowded(made: Plan, facts: Facts, state: State) -> list[Problem]:
     ]
 
 
+def _lacking(made: Plan, facts: Facts) -> list[Problem]:
+    """Exempt slices whose CPUs a changed layout has taken away."""
+    return [
+        Problem(
+            name,
+            f"CPU {made.exempt.get(name) or 'none of its own'}",
+            f"CPU {made.exempt.get(name, EMPTY) | lost}",
+            f"CPU {lost}: {WHY_LACKING}",
+        )
+        for name, lost in made.lacking.items()
+    ]
+
+
 def _newcomers(made: Plan, facts: Facts) -> list[Problem]:
     """Kubernetes where the CPUs are in a pool: what it gives a pod of them is not the pod's."""
     here = [pods.rpartition("/")[2] for pods in facts.pods]
@@ -101,16 +120,17 @@ def _cpu_manager(made: Plan, manager: CpuManager) -> list[Problem]:
         why = "no pod gets a CPU to itself; see mdguest render kubelet"
         return [Problem(manager.path, f"policy {manager.policy or 'unknown'}", "static", why)]
     problems = []
-    wrong = manager.exclusive & made.housekeeping
+    reserved = made.housekeeping | cpus_of(made.exempt)
+    wrong = manager.exclusive & reserved
     if wrong:
-        why = "these are shared with all that is no pod; drain the node and remove this file"
+        why = "these are shared, or an exempt slice's; drain the node and remove this file"
         problems.append(
-            Problem(manager.path, f"CPU {wrong} given to pods", f"of CPU {made.dedicated}", why)
+            Problem(manager.path, f"CPU {wrong} given to pods", f"of CPU {made.pool}", why)
         )
-    if not made.housekeeping <= manager.reserved:
+    if not reserved <= manager.reserved:
         found = f"the kubelet reserves CPU {manager.reserved or 'none'}"
         why = "the drop-in of mdguest render kubelet was not taken, or not whole"
-        problems.append(Problem("kubelet", found, f"CPU {made.housekeeping}", why))
+        problems.append(Problem("kubelet", found, f"CPU {reserved}", why))
     return problems
 
 
@@ -126,8 +146,8 @@ def _pods(made: Plan, facts: Facts) -> list[Problem]:
         task
         for task in facts.tasks
         if is_of_pods(task.group)
-        and task.room & made.dedicated
-        and not task.cpus & made.dedicated
+        and task.room & made.pool
+        and not task.cpus & made.pool
         and task.cpus in [cpus & task.room for cpus in _handed_down(task, tasks, facts)]
     ]
     why = (
@@ -159,7 +179,7 @@ def _handed_down(task: Task, tasks: Mapping[int, Task], facts: Facts) -> Iterato
 def _pool(made: Plan, facts: Facts) -> list[Problem]:
     """A pool that the kernel clipped: it gives other CPUs than it was told, without an error."""
     pool = facts.pool
-    expected = made.dedicated & facts.online
+    expected = made.pool & facts.online
     if made.mode in ("", "kubernetes") or pool is None or not expected:
         return []
     effective = facts.pool_cpus
@@ -167,3 +187,14 @@ def _pool(made: Plan, facts: Facts) -> list[Problem]:
         return []
     why = "the kernel gives the pool other CPUs than it was told"
     return [Problem(f"{pool.name} cpuset.cpus.effective", str(effective), str(expected), why)]
+
+
+def _slices(made: Plan, facts: Facts) -> list[Problem]:
+    """The same of exempt slices."""
+    seen = [(name, facts.slices[name].effective, cpus) for name, cpus in made.exempt.items()]
+    why = "the kernel gives the slice other CPUs than it was told"
+    return [
+        Problem(f"{name} cpuset.cpus.effective", str(effective), str(cpus & facts.online), why)
+        for name, effective, cpus in seen
+        if effective is not None and cpus & facts.online and effective != cpus & facts.online
+    ]

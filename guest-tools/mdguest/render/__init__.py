@@ -38,6 +38,8 @@ class Renderer(NamedTuple):
     path: str
     warn: Callable[[Split], list[str]] = lambda _: []
     """What is wrong with it in this guest, though it can be had."""
+    of_pool: bool = True
+    """Whether it is about the dedicated CPUs that no exempt slice has, rather than about all."""
 
 
 RENDERERS = {
@@ -50,7 +52,9 @@ RENDERERS = {
         dra_driver_cpu.render, "values of the Kubernetes driver for CPU claims", dra_driver_cpu.PATH
     ),
     "dpdk": Renderer(dpdk.render, "DPDK's EAL arguments: lcores and main lcore", dpdk.PATH),
-    "ovs": Renderer(ovs.render, "Open vSwitch with DPDK: masks of its threads", ovs.PATH),
+    "ovs": Renderer(
+        ovs.render, "Open vSwitch with DPDK: masks of its threads", ovs.PATH, of_pool=False
+    ),
     "vpp": Renderer(vpp.render, "VPP's main core and workers", vpp.PATH),
     "systemd": Renderer(
         systemd.render, "drop-in for a service that runs on the dedicated CPUs", systemd.PATH
@@ -67,10 +71,13 @@ RENDERERS = {
         "kernel arguments: the tick, RCU, managed interrupts",
         cmdline.PATH,
         cmdline.warnings,
+        of_pool=False,
     ),
-    "tuned": Renderer(tuned.render, "TuneD profile on top of one of TuneD's", tuned.PATH),
+    "tuned": Renderer(
+        tuned.render, "TuneD profile on top of one of TuneD's", tuned.PATH, of_pool=False
+    ),
     "irqbalance": Renderer(
-        irqbalance.render, "irqbalance keeps off the dedicated CPUs", irqbalance.PATH
+        irqbalance.render, "irqbalance keeps off the dedicated CPUs", irqbalance.PATH, of_pool=False
     ),
 }
 
@@ -82,7 +89,7 @@ def render(name: str, cpus: Split) -> str:
     isolate or nothing to keep house.
     """
     renderer = named(name)
-    check(cpus)
+    check(cpus, renderer.of_pool)
     return renderer.function(cpus)
 
 

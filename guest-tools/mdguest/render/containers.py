@@ -39,7 +39,7 @@ def docker(cpus: Split) -> str:
         activate=f"docker run $DOCKER_ARGS IMAGE, after . {DOCKER}, "
         f"or in a unit with EnvironmentFile={DOCKER}",
         undo="remove this file and its uses; start the containers anew",
-        notes=DRIVER + PINNING.format(dedicated=cpus.dedicated) + systemd.spreading(cpus),
+        notes=DRIVER + PINNING.format(dedicated=cpus.pool) + systemd.spreading(cpus),
     )
     return heading("docker", cpus, guide) + 'DOCKER_ARGS="--cgroup-parent=dedicated.slice"\n'
 
@@ -52,7 +52,7 @@ def podman(cpus: Split) -> str:
         undo="remove this file; systemctl daemon-reload; systemctl restart NAME",
         notes=QUADLET + systemd.spreading(cpus),
     )
-    return heading("podman", cpus, guide) + systemd.SETTINGS.format(dedicated=cpus.dedicated)
+    return heading("podman", cpus, guide) + systemd.SETTINGS.format(dedicated=cpus.pool)
 
 
 def compose(cpus: Split) -> str:
@@ -61,7 +61,7 @@ def compose(cpus: Split) -> str:
         put=f"{COMPOSE}, beside your compose.yaml; NAME is the service",
         activate="docker compose up -d",
         undo="remove this file; docker compose up -d",
-        notes=DRIVER + PINNING.format(dedicated=cpus.dedicated) + systemd.spreading(cpus),
+        notes=DRIVER + PINNING.format(dedicated=cpus.pool) + systemd.spreading(cpus),
     )
     return (
         heading("compose", cpus, guide) + "services:\n  NAME:\n    cgroup_parent: dedicated.slice\n"

@@ -39,4 +39,4 @@ def render(cpus: Split) -> str:
         undo="helm uninstall dra-driver-cpu -n kube-system",
         notes=NOTES.format(count=len(cpus.housekeeping)),
     )
-    return heading("dra-driver-cpu", cpus, guide) + VALUES.format(reserved=cpus.housekeeping)
+    return heading("dra-driver-cpu", cpus, guide) + VALUES.format(reserved=cpus.reserved)

@@ -50,6 +50,11 @@ The configuration is that of the controllers; merge the profile into it, and sta
 the same shared CPUs.
 """
 
+EXEMPT = """
+The CPUs of exempt slices are reserved, so that no pod gets one for itself. mdguest keeps all other
+pods off them by the cpuset of kubepods.
+"""
+
 SYSTEM_PARTITION = """\
 # kube-system's pods on the shared CPUs alone: Kubernetes 1.37, alpha; an older one would not start.
 # featureGates:
@@ -89,7 +94,7 @@ class Form(NamedTuple):
 
 def _settings(cpus: Split) -> str:
     nodes = NODES.format(count=len(cpus.numa)) if len(cpus.numa) > 1 else ONE_NODE
-    return SETTINGS.format(reserved=cpus.housekeeping) + nodes
+    return SETTINGS.format(reserved=cpus.reserved) + nodes
 
 
 def _drop_in(cpus: Split) -> str:
@@ -98,7 +103,7 @@ def _drop_in(cpus: Split) -> str:
 
 
 def _flags(cpus: Split) -> list[str]:
-    flags = ["cpu-manager-policy=static", f"reserved-cpus={cpus.housekeeping}"]
+    flags = ["cpu-manager-policy=static", f"reserved-cpus={cpus.reserved}"]
     return flags + (["topology-manager-policy=best-effort"] if len(cpus.numa) > 1 else [])
 
 
@@ -115,7 +120,7 @@ def _indented(text: str, by: int) -> str:
 
 
 def _profile(cpus: Split) -> str:
-    name = f"  - name: dedicated-{len(cpus.dedicated)}\n    values:\n"
+    name = f"  - name: dedicated-{len(cpus.pool)}\n    values:\n"
     return f"spec:\n  workerProfiles:\n{name}{_indented(_settings(cpus), 6)}"
 
 
@@ -136,13 +141,13 @@ def render(cpus: Split) -> str:
     """The settings in the form of the kubelet that is here; a drop-in where none is."""
     kubelet = cpus.kubelets[0] if cpus.kubelets else KUBELETS[0]
     form, unit = FORMS[kubelet.form], kubelet.unit.removesuffix(".service")
-    own = form.notes.format(reserved=cpus.housekeeping, count=len(cpus.dedicated))
+    own = form.notes.format(reserved=cpus.reserved, count=len(cpus.pool))
     guide = Guide(
         put=form.file(kubelet),
         activate=f"kubectl drain NODE; systemctl stop {unit}; "
         f"rm {kubelet.state}; systemctl start {unit}; kubectl uncordon NODE",
         undo="remove this again, then the same steps: "
         "a kubelet does not start on the state of another policy or reserved set",
-        notes=own.rstrip("\n") + "\n" + NOTES,
+        notes=own.rstrip("\n") + "\n" + NOTES + (EXEMPT if cpus.exempt else ""),
     )
     return heading("kubelet", cpus, guide) + form.text(cpus)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mdguest.cpuset import CpuSet
+from mdguest.facts import POOL
 from mdguest.render.heading import Guide, heading
+from mdguest.render.split import check
 
 if TYPE_CHECKING:
     from mdguest.render.split import Split
@@ -15,17 +17,17 @@ PATH = "/etc/openvswitch/mdguest.sh"
 NOTES = """
 Threads of Open vSwitch that do not poll (main, handlers, revalidators, DPDK's own) run where its
 service may. In an "isolated" partition nobody spreads them, so they would stay on a polling CPU if
-they began there. This drop-in puts the service into the pool and those threads on CPU {control}:
+they began there. This drop-in puts the service into {slice} and those threads on CPU {control}:
 
   /etc/systemd/system/ovs-vswitchd.service.d/50-dedicated.conf
     [Unit]
-    Requires=dedicated-cpus.target
+    {needs}=dedicated-cpus.target
     After=dedicated-cpus.target
     [Service]
-    Slice=dedicated.slice
+    Slice={slice}
     CPUAffinity={control}
 
-(The unit is openvswitch-switch.service on older systems.) Outside dedicated.slice the polling
+(The unit is openvswitch-switch.service on older systems.) Outside {slice} the polling
 threads would get shared CPUs, and nothing would say so but `mdguest verify`.
 """
 
@@ -36,7 +38,7 @@ Only one CPU is dedicated: polling and all else share it. A second one would end
 
 def masks(cpus: Split) -> dict[str, str]:
     """The settings in ``other_config``: hexadecimal masks."""
-    control, polling = _shares(cpus)
+    control, polling = _shares(cpus.of("ovs", "openvswitch")[1])
     return {"pmd-cpu-mask": f"0x{polling.mask:x}", "dpdk-lcore-mask": f"0x{control.mask:x}"}
 
 
@@ -48,14 +50,18 @@ def _shares(cpus: Split) -> tuple[CpuSet, CpuSet]:
 
 def render(cpus: Split) -> str:
     """A shell script."""
+    home, cpus = cpus.of("ovs", "openvswitch")
+    check(cpus)
     control, polling = _shares(cpus)
+    needs = "Requires" if home == POOL else "Wants"  # the target is refused where there is no pool
+    notes = NOTES.format(control=control, slice=home, needs=needs)
     guide = Guide(
         put=f"{PATH}, or pipe it into sh",
         activate=f"sh {PATH}; the polling threads move at once, "
         "DPDK's own when the service is restarted",
         undo="ovs-vsctl remove Open_vSwitch . other_config pmd-cpu-mask "
         "-- remove Open_vSwitch . other_config dpdk-lcore-mask",
-        notes=NOTES.format(control=control) + (ALONE if control == polling else ""),
+        notes=notes + (ALONE if control == polling else ""),
     )
     top = heading("ovs", cpus, guide)
     settings = " ".join(f"other_config:{name}={mask}" for name, mask in masks(cpus).items())

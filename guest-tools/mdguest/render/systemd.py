@@ -49,4 +49,4 @@ def render(cpus: Split) -> str:
         notes=spreading(cpus),
     )
     top = heading("systemd", cpus, guide)
-    return top + SETTINGS.format(dedicated=cpus.dedicated)
+    return top + SETTINGS.format(dedicated=cpus.pool)

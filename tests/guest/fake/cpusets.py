@@ -134,12 +134,11 @@ class Hierarchy:
             if below is not group:
                 below.forget()
         self.settle()
-        if not self.kernel.keeps_masks:
-            for child in group.children.values():
-                self._lose_masks(child)
+        for child in group.children.values():
+            self._attach(child)
 
-    def _lose_masks(self, group: Cgroup) -> None:
-        """Before Linux 6.2 every task is attached anew to its cpuset, and forgets its affinity."""
+    def _attach(self, group: Cgroup) -> None:
+        """Every task is attached anew to its cpuset; before Linux 6.2 it forgets its affinity."""
         for task in self.tasks.within(group):
             task.refit(task.group.cpuset.room, self.kernel)
 

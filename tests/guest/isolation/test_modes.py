@@ -29,7 +29,8 @@ def test_apply_leaves_nothing_to_complain_of(scene: Scene) -> None:
 def test_apply_leaves_nobody_else_on_the_dedicated_cpus(scene: Scene) -> None:
     made = scene.make()
     isolate(made, "2-3", **scene.settings)
-    at_home = ("/dedicated", "/kubepods") if scene.mode == "kubernetes" else ("/dedicated",)
+    at_home = ("/dedicated", *("/ovs.slice" for _ in scene.settings.get("exempt", "").split()))
+    at_home += ("/kubepods",) if scene.mode == "kubernetes" else ()
     others = [task for task in made.tasks if not task.group.path.startswith(at_home)]
     strays = [
         task.name for task in others if not task.bound and made.affinity(task.tid) & DEDICATED

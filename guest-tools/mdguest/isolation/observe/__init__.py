@@ -28,12 +28,19 @@ if TYPE_CHECKING:
 CPUS = "/sys/devices/system/cpu"
 
 
-def observe(system: System, remembered: Iterable[Knob] = (), files: Iterable[str] = ()) -> Facts:
-    """The facts now. ``remembered`` knobs are read again; ``files`` may be written by mdguest."""
+def observe(
+    system: System,
+    remembered: Iterable[Knob] = (),
+    files: Iterable[str] = (),
+    exempt: Iterable[str] = (),
+) -> Facts:
+    """The facts now. ``remembered`` knobs are read again; ``files`` may be written by mdguest, and
+    ``exempt`` slices are looked at also where they are not there.
+    """
     booted = system.exists("/run/systemd/system")  # by systemd: sd_booted(3)
     path, pods = f"{CGROUP}/{POOL if booted else RAW_POOL}", tuple(pods_of(system))
     above, below = list(top(system, CGROUP, pods)), folders(system, path)
-    units = units_of(system, [path, *above, *below]) if booted else {}
+    units = units_of(system, [path, *above, *below, *exempt]) if booted else {}
     systemd = systemd_of(system, units) if booted else None
     pool = group_at(system, path, units)
     groups = tuple(group_at(system, folder, units) for folder in above if folder != path)
@@ -55,6 +62,7 @@ def observe(system: System, remembered: Iterable[Knob] = (), files: Iterable[str
         nested=tuple(nested(system, path, units)),
         affine=tuple(affine(system)) if booted else (),
         lasting=tuple(lasting(system, [group.unit for group in groups if group.unit])),
+        slices={name: group_at(system, f"{CGROUP}/{name}", units) for name in exempt},
         subsets=tuple(group_at(system, folder, units) for folder in below),
         files={path: read_file(system, path) for path in files},
         tasks=tasks,

@@ -87,6 +87,7 @@ def group_at(system: System, path: str, units: Units) -> Group:
         effective=_cpus(system, f"{path}/cpuset.cpus.effective"),
         partition=text(system, f"{path}/cpuset.cpus.partition"),
         populated=is_populated(system, path),
+        active=units.get(unit, {}).get("ActiveState") == "active",
         dropin=read_file(system, dropin(unit)) if unit else None,
     )
 

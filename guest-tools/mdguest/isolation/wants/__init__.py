@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mdguest.isolation.wants.exempt import exempt, partitions, pods, released
 from mdguest.isolation.wants.groups import fence, siblings
 from mdguest.isolation.wants.kernel import KERNEL
 from mdguest.isolation.wants.kubelet import KUBELET_FILE, kubelet
@@ -17,10 +18,18 @@ from mdguest.isolation.wants.scene import Want
 from mdguest.isolation.wants.tasks import tasks
 
 WANTS: dict[str, tuple[Want, ...]] = {
-    "partition": (siblings, *KERNEL, pool, partition, subsets, tasks),
-    "kubernetes": (fence, *KERNEL, kubelet, tasks),
-    "fence": (fence, *KERNEL, pool, subsets, tasks),
-    "raw": (*KERNEL, raw_pool, partition, subsets, tasks),
+    "partition": (
+        *(siblings, *KERNEL),
+        *(released, pool, exempt, partition, partitions),
+        *(subsets, tasks),
+    ),
+    "kubernetes": (fence, pods, *KERNEL, exempt, kubelet, tasks),
+    "fence": (fence, *KERNEL, released, pool, exempt, subsets, tasks),
+    "raw": (
+        *(siblings, *KERNEL),
+        *(released, raw_pool, exempt, partition, partitions),
+        *(subsets, tasks),
+    ),
 }
 
 FILES = (SLICE_FILE, KUBELET_FILE, NATIVE_FILE)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def siblings(scene: Scene) -> Iterator[Step]:
     """Neighbours of the pool that name its CPUs: they make its partition invalid before Linux 7."""
-    for group in scene.facts.groups:
+    for group in _neighbours(scene):
         claimed = (group.asked | (group.cpus or EMPTY)) & scene.cpus.dedicated
         if claimed or allowed(group) in scene.originals:
             base = scene.base(allowed(group), group.asked or group.cpus or EMPTY)
@@ -28,11 +28,22 @@ def siblings(scene: Scene) -> Iterator[Step]:
 
 def fence(scene: Scene) -> Iterator[Step]:
     """Every neighbour keeps to the housekeeping CPUs."""
-    for group in scene.facts.groups:
-        if not is_exempt(scene, group.below) and not group.is_partition:
+    for group in _neighbours(scene):
+        if not group.is_partition:
             base = scene.base(allowed(group), group.asked or group.cpus or EMPTY)
             why = "everything but the pool keeps to the housekeeping CPUs"
             yield from set_group(scene, group, scene.cpus.cut(base), why)
+
+
+def _neighbours(scene: Scene) -> Iterator[Group]:
+    """The cgroups that are for no dedicated CPU; but not one that was made for a slice which was
+    exempt, and goes.
+    """
+    for group in scene.facts.groups:
+        knobs = (Knob("unit", group.unit), Knob("cgroup", group.path))
+        goes = not group.populated and any(knob in scene.originals for knob in knobs)
+        if not goes and not is_exempt(scene, group.below):
+            yield group
 
 
 def allowed(group: Group) -> Knob:

@@ -36,7 +36,7 @@ def pool(scene: Scene) -> Iterator[Step]:
     It is systemd's own: a cgroup that systemd does not know loses its cpuset at a daemon-reload.
     """
     systemd, found = scene.facts.systemd, scene.facts.pool
-    if systemd is None:
+    if systemd is None or not scene.cpus.pool:
         return
     active = activity(systemd.pool_active)
     yield Step(Knob("unit", POOL), active, "active", "the pool exists while its slice is started")
@@ -45,26 +45,33 @@ def pool(scene: Scene) -> Iterator[Step]:
         now = scene.facts.files.get(SLICE_FILE)
         yield Step(Knob("file", SLICE_FILE), now, SLICE, "nobody stops the pool by mistake")
     group = found or Group(f"{CGROUP}/{POOL}", POOL)
-    yield from set_group(scene, group, scene.cpus.dedicated, "the pool's CPUs")
+    yield from set_group(scene, group, scene.cpus.pool, "the pool's CPUs")
 
 
 def raw_pool(scene: Scene) -> Iterator[Step]:
     """The same without systemd: a cgroup below the root."""
     path, found = f"{CGROUP}/{RAW_POOL}", scene.facts.pool
-    now = "cpuset" if "cpuset" in scene.facts.controllers.split() else ""
-    controllers = Knob("controllers", f"{CGROUP}/cgroup.subtree_control")
-    yield Step(controllers, now, "cpuset", "cgroups below the root get CPU sets")
+    yield from controllers(scene)
+    if not scene.cpus.pool:
+        return
     there = "there" if found else None
     yield Step(Knob("cgroup", path), there, "there", "the pool is a cgroup of its own")
     cpus = str(found.cpus or "") if found else ""
     why = "the pool's CPUs"
-    yield Step(Knob("list", f"{path}/cpuset.cpus"), cpus, str(scene.cpus.dedicated), why)
+    yield Step(Knob("list", f"{path}/cpuset.cpus"), cpus, str(scene.cpus.pool), why)
+
+
+def controllers(scene: Scene) -> Iterator[Step]:
+    """Without systemd nobody else sees to this."""
+    now = "cpuset" if "cpuset" in scene.facts.controllers.split() else ""
+    knob = Knob("controllers", f"{CGROUP}/cgroup.subtree_control")
+    yield Step(knob, now, "cpuset", "cgroups below the root get CPU sets")
 
 
 def partition(scene: Scene) -> Iterator[Step]:
     """The kernel takes the CPUs out of everyone else's hands."""
     systemd, found, kind = scene.facts.systemd, scene.facts.pool, scene.settings.partition
-    if scene.refused or not scene.cpus.dedicated & scene.facts.online:
+    if scene.refused or not scene.cpus.pool & scene.facts.online:
         return  # it would be invalid
     if systemd and systemd.partitions:
         file, text = Knob("dropin", NATIVE_FILE), scene.facts.files.get(NATIVE_FILE)
@@ -81,17 +88,17 @@ def subsets(scene: Scene) -> Iterator[Step]:
     """Programs that ``run`` started keep an exclusive subset when the pool changes under them."""
     for group, cpus in displaced(scene):
         if cpus:
-            why = f"CPU {held(group) - scene.cpus.dedicated} is no longer dedicated"
+            why = f"CPU {held(group) - scene.cpus.pool} is the pool's no longer"
             yield Step(allowed(group), str(held(group)), str(cpus), why, journal=False)
 
 
 def displaced(scene: Scene) -> Iterator[tuple[Group, CpuSet]]:
     """The subsets that lose CPUs, and what each has then: fewer CPUs where too few are free."""
-    taken = union(held(group) & scene.cpus.dedicated for group in scene.facts.subsets)
+    taken = union(held(group) & scene.cpus.pool for group in scene.facts.subsets)
     for group in scene.facts.subsets:
-        lost = held(group) - scene.cpus.dedicated
+        lost = held(group) - scene.cpus.pool
         if group.name.startswith(SUBSET) and lost and group.populated:
-            free = list(scene.cpus.dedicated - taken)[: len(lost)]
-            cpus = (held(group) & scene.cpus.dedicated) | CpuSet.of(free)
+            free = list(scene.cpus.pool - taken)[: len(lost)]
+            cpus = (held(group) & scene.cpus.pool) | CpuSet.of(free)
             taken |= cpus
             yield group, cpus

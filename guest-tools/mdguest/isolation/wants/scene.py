@@ -38,8 +38,19 @@ class Scene(NamedTuple):
 Want = Callable[[Scene], Iterator[Step]]
 
 
+def own_cpus(scene: Scene, group: str) -> CpuSet | None:
+    """The dedicated CPUs for a cgroup's tasks: an exempt slice's or the pool's; None for others."""
+    pool = POOL if scene.facts.systemd else RAW_POOL
+    name = top_of(group)
+    return scene.cpus.pool if name == pool else scene.cpus.exempt.get(name)
+
+
+def top_of(group: str) -> str:
+    """The cgroup below the root that a cgroup is in, or is."""
+    return group.strip("/").partition("/")[0]
+
+
 def is_exempt(scene: Scene, group: str) -> bool:
-    """Whether a cgroup may use the dedicated CPUs."""
-    pool = f"/{POOL}" if scene.facts.systemd else f"/{RAW_POOL}"
+    """Whether a cgroup may use dedicated CPUs."""
     of_pods = scene.mode == "kubernetes" and is_of_pods(group)
-    return of_pods or group == pool or group.startswith(f"{pool}/")
+    return of_pods or own_cpus(scene, group) is not None

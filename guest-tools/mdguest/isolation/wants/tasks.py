@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Callable
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.facts import Knob
 from mdguest.isolation.steps import Step
+from mdguest.isolation.wants.exempt import exempt, partitions
 from mdguest.isolation.wants.groups import fence
 from mdguest.isolation.wants.pool import partition, pool, raw_pool
-from mdguest.isolation.wants.scene import is_exempt
+from mdguest.isolation.wants.scene import is_exempt, own_cpus, top_of
 
 if TYPE_CHECKING:
     from mdguest.facts import Task
@@ -25,7 +26,7 @@ def tasks(scene: Scene) -> Iterator[Step]:
     for task in scene.facts.tasks:
         if not is_exempt(scene, task.group):
             yield from _outside(scene, task, settled)
-        elif scene.mode != "kubernetes":
+        elif scene.mode != "kubernetes" or top_of(task.group) in scene.cpus.exempt:
             yield from _inside(scene, task)
 
 
@@ -40,12 +41,15 @@ def _outside(scene: Scene, task: Task, settled: bool) -> Iterator[Step]:
 
 
 def _inside(scene: Scene, task: Task) -> Iterator[Step]:
-    def clip(cpus: CpuSet) -> CpuSet:
-        return cpus & scene.cpus.dedicated & task.room or task.cpus
-
+    clip = _clip_to(own_cpus(scene, task.group) or EMPTY, task)
     base = _wish(scene, task, clip)
     if base is not None:
         yield _affinity(task, base, clip(base), "its affinity is kept")
+
+
+def _clip_to(own: CpuSet, task: Task) -> Callable[[CpuSet], CpuSet]:
+    """What is left of an affinity in a cgroup that has these CPUs."""
+    return lambda cpus: cpus & own & task.room or task.cpus
 
 
 def _wish(scene: Scene, task: Task, *clips: Callable[[CpuSet], CpuSet]) -> CpuSet | None:
@@ -64,6 +68,9 @@ def _wish(scene: Scene, task: Task, *clips: Callable[[CpuSet], CpuSet]) -> CpuSe
 
 def chosen_by(scene: Scene, task: Task) -> CpuSet | None:
     """The affinity that a task outside the pool chose, or was given, before the isolation."""
+    own = scene.cpus.exempt.get(top_of(task.group))
+    if own:
+        return _wish(scene, task, _clip_to(own, task))
     return _wish(scene, task, scene.cpus.cut, *(cpus.cut for cpus in scene.before))
 
 
@@ -92,6 +99,7 @@ def _fenced(scene: Scene) -> bool:
 
 def _settled(scene: Scene) -> bool:
     """Whether all that would move a task by itself is in place."""
-    structure = (fence, pool) if _fenced(scene) else (pool, raw_pool, partition)
+    pools = (pool, raw_pool, exempt, partition, partitions)
+    structure = (fence, pool, exempt) if _fenced(scene) else pools
     steps = (step for want in structure if want in scene.wants for step in want(scene))
     return not any(step.needed for step in steps)
