@@ -25,7 +25,11 @@ class Wire:
         self._text, self._passes, self._before = text, nth, before
 
     async def connected(self, reader: StreamReader, writer: StreamWriter) -> None:
-        theirs, ours = await asyncio.open_connection("127.0.0.1", self.leads_to)
+        try:
+            theirs, ours = await asyncio.open_connection("127.0.0.1", self.leads_to)
+        except OSError:
+            writer.close()
+            return
         answers = asyncio.create_task(_pass(theirs, writer))
         while data := await reader.read(65536):
             if self._is_cut_by(data):
