@@ -12,9 +12,10 @@ from aiohttp import web
 
 from mdsvc.api.bodies import read_body
 from mdsvc.api.boundary import CALLER
+from mdsvc.api.counting import count_answer, count_error
 from mdsvc.api.route import Answer, Backend, Call, Route
 from mdsvc.api.streams import Streams
-from mdsvc.errors import BadInput, NotFound, Unavailable
+from mdsvc.errors import BadInput, MdsvcError, NotFound, Unavailable
 from mdsvc.forms import check_plain, from_texts, shown, to_json
 
 _SECONDS = 20
@@ -41,6 +42,10 @@ async def serve(
     try:
         async with asyncio.timeout(_SECONDS):
             answer = await route.handler(call)
+        count_answer(backend.metrics, route, answer)
+    except MdsvcError as error:
+        count_error(backend.metrics, error)
+        raise
     except TimeoutError:
         raise Unavailable(
             f"no answer within {_SECONDS} s; what was asked for may yet be done, or not"

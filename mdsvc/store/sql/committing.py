@@ -13,10 +13,10 @@ from secrets import token_hex
 from time import monotonic
 
 from sqlalchemy import BindParameter, bindparam, delete, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mdsvc.errors import MdsvcError, Unavailable
 from mdsvc.store import Stale
+from mdsvc.store.sql.asyncio_engine import AsyncConnection
 from mdsvc.store.sql.engines import Engines
 from mdsvc.store.sql.errors import ConnectionLost, translated
 from mdsvc.store.sql.tables import META

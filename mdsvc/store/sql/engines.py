@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from mdsvc.store.sql.asyncio_engine import AsyncEngine
 
 EXPECTED = (
     "sqlite:///relative.db, sqlite:////absolute.db, postgresql://USER@HOST:PORT/DB"

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import BindParameter, bindparam, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mdsvc.errors import Conflict
 from mdsvc.store.records import GUEST, HOST, Kind
+from mdsvc.store.sql.asyncio_engine import AsyncConnection
 from mdsvc.store.sql.engines import Engines
 from mdsvc.store.sql.tables import META
 

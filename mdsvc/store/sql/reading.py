@@ -12,12 +12,12 @@ from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mdsvc.instance import PlacedInstance
 from mdsvc.store.changes import Stored
 from mdsvc.store.kept import Kept
 from mdsvc.store.records import GUEST, HOST, unpack
+from mdsvc.store.sql.asyncio_engine import AsyncConnection
 from mdsvc.store.sql.tables import ADDRESSES, FLEET, HOSTS, INSTANCES, META
 from mdsvc.topology import Host
 

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, ExceptionContext
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from mdsvc.errors import BadInput
 from mdsvc.store.sql import tls
+from mdsvc.store.sql.asyncio_engine import AsyncEngine, create_async_engine
 from mdsvc.store.sql.engines import WAIT_SECONDS, Engines
 from mdsvc.store.sql.errors import codes
 from mdsvc.store.sql.hosts import Hosts

@@ -50,7 +50,7 @@ async def opened(url: str) -> Engines:
     with _about(url):
         engines = connecting.connect(url)
         try:
-            await _patiently(lambda: schema.prepare(engines))
+            await patiently(lambda: schema.prepare(engines))
         except BaseException:
             await engines.dispose()
             raise
@@ -62,7 +62,7 @@ async def current(url: str) -> Current:
     version = None
     if not urls.is_missing(url):
         async with _connected(url) as engines:
-            version = await _patiently(lambda: schema.version_of(engines))
+            version = await patiently(lambda: schema.version_of(engines))
     older = version is not None and version < schema.VERSION
     command = mending(url) if older else None
     return Current(version, schema.VERSION, version == schema.VERSION, command)
@@ -78,11 +78,11 @@ async def upgrade(url: str, told: Callable[[int, str], None], records: bool = Fa
     from mdsvc.store.sql.upgrading import upgrade_one  # Alembic is slow to import
 
     async with _connected(url) as engines:
-        before = await _patiently(lambda: schema.version_of(engines))
-        while await _patiently(lambda: upgrade_one(engines, told)):
+        before = await patiently(lambda: schema.version_of(engines))
+        while await patiently(lambda: upgrade_one(engines, told)):
             pass
         if records or engines.writes.dialect.name == "sqlite":
-            await _patiently(lambda: forms.raise_all(engines))
+            await patiently(lambda: forms.raise_all(engines))
     return Upgraded(before, schema.VERSION)
 
 
@@ -119,7 +119,7 @@ def _about(url: str) -> Iterator[None]:
         raise BadInput(f"{where}: expected a database of mdsvc, or none yet; {error}") from None
 
 
-async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:
+async def patiently(attempt: Callable[[], Awaitable[T]]) -> T:
     """Again where others make or change the tables at the same time.
 
     Where two make a new SQLite file a write-ahead one, one is told at once that it is locked. The

@@ -21,7 +21,6 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mdsvc.instance import PlacedInstance
 from mdsvc.store import Stale
@@ -29,6 +28,7 @@ from mdsvc.store.changes import Changes, Put, addresses
 from mdsvc.store.feed import new_floor
 from mdsvc.store.records import GUEST, HOST, Kind, form_of, pack
 from mdsvc.store.sql import forms
+from mdsvc.store.sql.asyncio_engine import AsyncConnection
 from mdsvc.store.sql.tables import (
     ADDRESSES,
     FLEET,
