@@ -131,21 +131,43 @@ def record(form: int, value: dict[str, Any]) -> bytes:
     return packed
 
 
-def fill_with_old(path: Path, guests: list[OldGuest]) -> None:
-    """Store them with their hosts in a SQLite file whose tables are there, and empty."""
+def host_rows(guests: list[OldGuest]) -> list[dict[str, Any]]:
+    """The rows of their hosts."""
     hosts: dict[str, list[OldGuest]] = {}
     for guest in guests:
         hosts.setdefault(guest.value["host"], []).append(guest)
+    return [
+        {"name": name, "revision": 1, "record": record(1, _host(name, those))}
+        for name, those in hosts.items()
+    ]
+
+
+def guest_rows(guests: list[OldGuest]) -> list[dict[str, Any]]:
+    """The rows of guests."""
+    return [
+        {
+            "uuid": guest.uuid,
+            "host": guest.value["host"],
+            "generation": guest.value["generation"],
+            "revision": 1,
+            "record": record(1, guest.value),
+        }
+        for guest in guests
+    ]
+
+
+def fill_with_old(path: Path, guests: list[OldGuest]) -> None:
+    """Store them with their hosts in a SQLite file whose tables are there, and empty."""
     database = sqlite3.connect(path)
     with database:
         database.executemany(
-            "INSERT INTO hosts (name, revision, record) VALUES (?, 1, ?)",
-            [(name, record(1, _host(name, those))) for name, those in hosts.items()],
+            "INSERT INTO hosts (name, revision, record) VALUES (:name, :revision, :record)",
+            host_rows(guests),
         )
         database.executemany(
             "INSERT INTO instances (uuid, host, generation, revision, record)"
-            " VALUES (?, ?, ?, 1, ?)",
-            [(g.uuid, g.value["host"], g.value["generation"], record(1, g.value)) for g in guests],
+            " VALUES (:uuid, :host, :generation, :revision, :record)",
+            guest_rows(guests),
         )
         database.execute("UPDATE meta SET value = 1 WHERE name IN ('revision', 'fleet')")
     database.close()

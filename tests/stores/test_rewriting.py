@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgpack
 import pytest
+from sqlalchemy import insert
 from typing_extensions import override
 
 from mdsvc.control.instances import delete_instance
@@ -15,8 +16,9 @@ from mdsvc.store import Store
 from mdsvc.store.records import BadRecord
 from mdsvc.store.sql import SqlStore, open_sql, rewriting
 from mdsvc.store.sql.rewriting import Rewritten, Unreadable, rewrite
+from mdsvc.store.sql.tables import HOSTS, INSTANCES
 
-from .old_forms import OldGuest, fill_with_old, old_guests, record
+from .old_forms import OldGuest, fill_with_old, guest_rows, host_rows, old_guests, record
 from .values import changed, run
 
 NUMBER = 60
@@ -229,6 +231,19 @@ async def test_what_cannot_be_read_is_named_and_left_and_the_rest_is_done(
         await store.get_instance(old[12].uuid)
     await store.close()
     assert Unreadable("host", "old-0", done.unreadable[0].error) == done.unreadable[0]
+
+
+async def test_it_is_the_same_on_every_engine(any_url: str) -> None:
+    store = await open_sql(any_url)
+    guests = old_guests(20, seed=4)
+    async with store._engines.writes.begin() as connection:
+        await connection.execute(insert(HOSTS), host_rows(guests))
+        await connection.execute(insert(INSTANCES), guest_rows(guests))
+    await check(store, guests)
+    assert await rewrite(any_url, 6, quiet) == Rewritten(23, 20, 0, ())
+    assert (await rewrite(any_url, 6, quiet)).rewritten == 0
+    await check(store, guests)
+    await store.close()
 
 
 async def test_a_store_without_guests_has_nothing_to_rewrite(url: str) -> None:

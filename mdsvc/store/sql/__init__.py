@@ -4,6 +4,7 @@ end of a transaction.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -118,8 +119,15 @@ class SqlStore(SqlTokens):
 
     @asynccontextmanager
     async def hurried(self, hurry: Callable[[], None]) -> AsyncIterator[None]:
-        with self._bell.heard_by(hurry):
-            yield
+        listen = self._engines.listen
+        listening = asyncio.create_task(listen(hurry)) if listen else None
+        try:
+            with self._bell.heard_by(hurry):
+                yield
+        finally:
+            if listening:
+                listening.cancel()
+                await asyncio.wait([listening])
 
     # ---- all of it ----
 
@@ -154,7 +162,9 @@ class SqlStore(SqlTokens):
         """What one query finds; once more where a connection was no good any more."""
         try:
             return await self._read_once(statement, values)
-        except ConnectionLost:
+        except ConnectionLost as error:
+            if isinstance(error.__cause__, TimeoutError):
+                raise  # whoever asks has waited long enough
             return await self._read_once(statement, values)
 
     async def _read_once(self, statement: Any, values: Mapping[str, str]) -> Sequence[Any]:
