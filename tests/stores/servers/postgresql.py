@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -57,6 +59,12 @@ class PostgreSql:
 
     def kill(self) -> None:
         self._server.kill()
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """It and its children do nothing, and no connection breaks."""
+        with self._server.stopped():
+            yield
 
     def remove(self) -> None:
         self._server.remove()
