@@ -10,6 +10,7 @@ from aiohttp import web
 
 from mdsvc import api, handlers
 from mdsvc.access import Access
+from mdsvc.access.addressed import own_name
 from mdsvc.documents import Documents
 from mdsvc.errors import BadInput
 from mdsvc.forms import from_json
@@ -17,6 +18,9 @@ from mdsvc.handlers import Guests
 from mdsvc.identity import Identity
 from mdsvc.identity.address import AddressIdentity
 from mdsvc.identity.neutron import NeutronIdentity
+from mdsvc.listening.sockets import Listen, parse_listen
+from mdsvc.metrics import Metrics
+from mdsvc.metrics.fleet import Fleet
 from mdsvc.settings import Settings
 from mdsvc.store import GuestStore, Store
 from mdsvc.store.following import Follower
@@ -28,14 +32,21 @@ from mdsvc.waiting import Waiting
 __all__ = ["document_options", "guest_app", "open_store", "operator_app"]
 
 
-def guest_app(store: GuestStore, settings: Settings, waiting: Waiting) -> web.Application:
+def guest_app(
+    store: GuestStore, settings: Settings, waiting: Waiting, metrics: Metrics | None = None
+) -> web.Application:
     """What guests talk to: one handler for every path, as slashes are tolerated anywhere."""
+    documents = Documents(document_options(settings))
+    if metrics:
+        metrics.watch("mdsvc_waiting", "Requests that wait for a change.", waiting.__len__)
+        metrics.watch("mdsvc_cache_bytes", "Rendered documents that are kept.", documents.held)
     guests = Guests(
+        metrics=metrics,
         store=RecentReads(store),
         unkept=store,
         waiting=waiting,
         identity=_identity(settings),
-        documents=Documents(document_options(settings)),
+        documents=documents,
         longest_wait=settings.longest_wait,
         proxied=settings.identity == "neutron",
     )
@@ -45,12 +56,24 @@ def guest_app(store: GuestStore, settings: Settings, waiting: Waiting) -> web.Ap
 
 
 def operator_app(
-    store: Store, settings: Settings, follower: Follower, *, is_local: bool
+    store: Store,
+    settings: Settings,
+    follower: Follower,
+    metrics: Metrics | None = None,
+    *,
+    is_local: bool,
 ) -> web.Application:
     """What operators and their monitoring talk to. ``is_local``: only this machine reaches it."""
     access = Access(store, is_local)
-    backend = api.Backend(store, follower, access, api.ROUTES, settings.unknown_keys)
-    return api.application(backend, settings.operator_names)
+    figures = metrics or Metrics(Fleet(store))
+    backend = api.Backend(store, follower, access, figures, api.ROUTES, settings.unknown_keys)
+    return api.application(backend, {*settings.operator_names, *_listener_name(settings)})
+
+
+def _listener_name(settings: Settings) -> set[str]:
+    """The name by which the operator's listener is set, if it is one and no address."""
+    where = parse_listen(settings.operator)
+    return own_name(where.address) if isinstance(where, Listen) else set()
 
 
 def _identity(settings: Settings) -> Identity:

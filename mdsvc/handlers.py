@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from time import monotonic
 from typing import NamedTuple
 
 from aiohttp import web
@@ -19,6 +20,7 @@ from mdsvc.errors import BadInput, Conflict, NotFound
 from mdsvc.identity import Identity
 from mdsvc.instance import PlacedInstance
 from mdsvc.listening.connections import watched
+from mdsvc.metrics import Metrics
 from mdsvc.problems import RETRY_SECONDS, log_fault, statuses
 from mdsvc.store import GuestStore
 from mdsvc.versions import BY_NAME
@@ -46,6 +48,7 @@ class Guests:
     documents: Documents
     longest_wait: int
     proxied: bool
+    metrics: Metrics | None = None
 
 
 class _Call(NamedTuple):
@@ -59,6 +62,16 @@ class _Call(NamedTuple):
 
 async def handle(guests: Guests, request: web.Request) -> web.Response:
     """Answer any request of a guest."""
+    began = monotonic()
+    response = await _respond(guests, request)
+    if guests.metrics:
+        client = request.headers.get("User-Agent", "")
+        seconds = monotonic() - began
+        guests.metrics.answered(request.path, client, response.status, seconds)
+    return response
+
+
+async def _respond(guests: Guests, request: web.Request) -> web.Response:
     try:
         path = tuple(filter(None, request.path.split("/")))
         guest = await guests.identity.guest(guests.store, request.remote or "", request.headers)

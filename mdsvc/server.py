@@ -26,6 +26,8 @@ from mdsvc.listening.sockets import (
     removed_in_the_end,
 )
 from mdsvc.listening.tls import Tls
+from mdsvc.metrics import Metrics
+from mdsvc.metrics.fleet import Fleet
 from mdsvc.settings import Settings
 from mdsvc.store import Store
 from mdsvc.store.following import Follower
@@ -73,15 +75,16 @@ async def listeners(
         guests = given.get(GUEST) or _guest_sockets(stack, settings)
         operators = given.get(OPERATOR) or [_listen(stack, parse_listen(settings.operator))]
         follower, waiting = Follower(store, settings.poll_seconds), Waiting()
+        metrics = Metrics(Fleet(store))
         follower.tell(waiting)
         await stack.enter_async_context(follower.running())
-        runner = await _runner(stack, guest_app(store, settings, waiting))
+        runner = await _runner(stack, guest_app(store, settings, waiting, metrics))
         lines = [f"guests: {await _site(runner, sock)} ({settings.identity})" for sock in guests]
         context = _tls(stack, settings)
         for sock in operators:
             if not is_local(sock):
                 await _check_guarded(settings, store, sock)
-            app = operator_app(store, settings, follower, is_local=is_local(sock))
+            app = operator_app(store, settings, follower, metrics, is_local=is_local(sock))
             lines.append(f"operator: {await _site(await _runner(stack, app), sock, context)}")
         stack.callback(waiting.close)
         yield lines

@@ -48,6 +48,8 @@ def hosts_from_json(text: bytes) -> list[Facts]:
     Raises BadInput.
     """
     data = from_json(text, Any)
+    if isinstance(data, dict) and isinstance(data.get("hosts"), list):
+        data = data["hosts"]  # as `GET /v1/hosts` answers
     return [_facts(form) for form in (data if isinstance(data, list) else [data])]
 
 

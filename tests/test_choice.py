@@ -54,6 +54,7 @@ def listed(hosts: Sequence[Host], wanted: Request) -> str:
 ORDERS = """
 what does not fit is last | dedicated | 3 | a:pinned=2-5 b c:pinned=2-7 | b (a) (c)
 no mixed guest on an old host | mask mixed | 5 | a:service_version=1 b:pinned=2 | b (a)
+no new guest on a draining host | dedicated | 2 | a:draining=true b:pinned=2-3 c | c b (a)
 fewest cores broken, not emptiest | dedicated | 1 | a b:pinned=2 | b a
 fewest cores broken, not fullest | dedicated | 1 | a:pinned=2-5;pack b:pinned=2;pack | b a
 an odd vCPU looks for a lone thread | dedicated | 3 | a b:pinned=2-3 c:pinned=7 | c a b
@@ -99,6 +100,7 @@ def fleet(text: str) -> list[Host]:
         name, _, differences = word.replace("pack", "packing=pack").partition(":")
         pairs = [pair.split("=") for pair in filter(None, differences.split(";"))]
         more: Json = {key: int(v) if v.isdigit() and key != "pinned" else v for key, v in pairs}
+        more |= {key: True for key, v in pairs if v == "true"}
         more |= {"l3": more["l3"].split("+")} if "l3" in more else {}
         hosts.append(host(name, **more))
     return hosts

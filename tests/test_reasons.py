@@ -240,6 +240,13 @@ def test_r17_an_old_host_says_its_service_version() -> None:
     assert message.endswith("host h1 has service version 1, which does not know mixed guests (R17)")
 
 
+@pytest.mark.parametrize("specs", [DEDICATED, {}], ids=["dedicated", "floating"])
+def test_a_draining_host_says_so_whoever_asks(specs: dict[str, str]) -> None:
+    message, [reason] = refusal(grid(1, 8, shared=4) | {"draining": True}, asked(specs, vcpus=2))
+    assert reason == {"rule": "draining", "message": "host h1 is draining, and takes no new guests"}
+    assert message.endswith(reason["message"])
+
+
 def test_r15_a_guest_without_topology_is_told_of_the_whole_host() -> None:
     form = grid(2, 4, shared=2, floating_vcpus=62, floating_memory_mb=32768 - 10)
     _, found = refusal(form, asked({}, vcpus=4, memory_mb=16))

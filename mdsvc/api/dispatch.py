@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from urllib.parse import quote
 
@@ -12,13 +13,17 @@ from aiohttp import web
 
 from mdsvc.api.bodies import read_body
 from mdsvc.api.boundary import CALLER
+from mdsvc.api.counting import count_answer, count_error
 from mdsvc.api.route import Answer, Backend, Call, Route
 from mdsvc.api.streams import Streams
-from mdsvc.errors import BadInput, NotFound, Unavailable
+from mdsvc.errors import BadInput, MdsvcError, NotFound, Unavailable
 from mdsvc.forms import check_plain, from_texts, shown, to_json
 
 _SECONDS = 20
 """For how long an answer may take: well beyond what a busy store takes to say that it is busy."""
+
+WARNINGS = "X-Mdsvc-Warnings"
+_WARNED_BYTES = 4000
 
 _WORTH_COMPRESSING = 1024
 """Bytes."""
@@ -41,6 +46,10 @@ async def serve(
     try:
         async with asyncio.timeout(_SECONDS):
             answer = await route.handler(call)
+        count_answer(backend.metrics, route, answer)
+    except MdsvcError as error:
+        count_error(backend.metrics, error)
+        raise
     except TimeoutError:
         raise Unavailable(
             f"no answer within {_SECONDS} s; what was asked for may yet be done, or not"
@@ -76,6 +85,8 @@ def _response(request: web.Request, route: Route, answer: Answer) -> web.Respons
         headers["ETag"] = f'"{answer.etag}"'
     if answer.location:
         headers["Location"] = quote(answer.location)
+    if answer.warnings:
+        headers[WARNINGS] = _warnings(answer.warnings)
     if answer.status == 204:
         return web.Response(status=204, headers=headers)
     headers["Content-Type"] = route.kind
@@ -90,6 +101,14 @@ def _response(request: web.Request, route: Route, answer: Answer) -> web.Respons
 
 
 _NEVER = re.compile(r"\s*q=0(?:\.0*)?\s*")
+
+
+def _warnings(texts: Sequence[str]) -> str:
+    """A list in JSON, in ASCII: as many of them as a header has room for."""
+    shown = list(texts)
+    while len(listed := json.dumps(shown)) > _WARNED_BYTES:
+        shown.pop()
+    return listed
 
 
 def _takes_gzip(request: web.Request) -> bool:

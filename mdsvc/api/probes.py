@@ -1,4 +1,4 @@
-"""Whether the server lives, and whether its store takes what it is given."""
+"""Whether the server lives, whether its store takes what it is given, and its figures."""
 
 from __future__ import annotations
 
@@ -34,3 +34,8 @@ async def get_readyz(call: Call) -> Answer:
     except Exception as error:  # whatever a database raises means the same here
         raise Unavailable(f"the store does not answer: {error}") from error
     return Answer(Status("ready"))
+
+
+async def get_metrics(call: Call) -> Answer:
+    """Figures for monitoring, in Prometheus' text format."""
+    return Answer(await call.backend.metrics.text())

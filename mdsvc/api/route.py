@@ -11,6 +11,7 @@ from mdsvc.access import Access
 from mdsvc.api.etags import IfMatch
 from mdsvc.errors import Code
 from mdsvc.forms import Form, from_json
+from mdsvc.metrics import Metrics
 from mdsvc.policy.unknown_keys import UnknownKeys
 from mdsvc.store import Store
 from mdsvc.store.following import Follower
@@ -28,6 +29,7 @@ class Backend(msgspec.Struct, frozen=True):
     store: Store
     follower: Follower
     access: Access
+    metrics: Metrics
     routes: tuple[Route, ...]
     unknown_keys: UnknownKeys = "warn"
 
@@ -61,6 +63,7 @@ class Answer(msgspec.Struct, frozen=True):
     status: int = 200
     etag: str | None = None
     location: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class NoQuery(Form, frozen=True):
@@ -73,8 +76,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     ``body`` is the type of the request's body, which ``reader`` reads where another rule holds for
     it than elsewhere. ``answers`` are the types of the answers by status: several as a tuple, None
     where there is no body. ``errors`` are the codes of this route's own, beside those that every
-    route has. ``reads``: it changes nothing. ``is_open``: it needs no token. ``header``:
-    what it looks at beside.
+    route has. ``reads``: it changes nothing. ``is_open``: it needs no token.
+    ``placed``: the statuses by which a guest has a new place. ``header``: what it looks at beside.
     """
 
     method: Literal["GET", "POST", "PUT", "DELETE"]
@@ -89,6 +92,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     header: Literal["If-Match", "Last-Event-ID"] | None = None
     reads: bool = False
     is_open: bool = False
+    placed: tuple[int, ...] = ()
     example: Any = None
 
     def read(self, body: bytes) -> Any:

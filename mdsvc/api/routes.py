@@ -11,6 +11,7 @@ from mdsvc.api.examples import FIT, HOST, INSTANCE, MIGRATE, REBUILD, RESIZE
 from mdsvc.api.pages import HostsQuery, InstancesQuery
 from mdsvc.api.route import BYTES, EVENTS, XML, Route
 from mdsvc.instance import Instance, PlacedInstance
+from mdsvc.metrics import KIND as METRICS
 from mdsvc.placing.what_if import Fits, OpenQuestion, Refusal
 from mdsvc.topology import Host, described
 
@@ -30,6 +31,14 @@ ROUTES: tuple[Route, ...] = (
         answers={200: probes.Status},
         reads=True,
         is_open=True,
+    ),
+    Route(
+        method="GET",
+        path="/metrics",
+        handler=probes.get_metrics,
+        answers={200: bytes},
+        kind=METRICS,
+        reads=True,
     ),
     Route(
         method="GET",
@@ -114,6 +123,7 @@ ROUTES: tuple[Route, ...] = (
         body=Instance,
         answers={200: PlacedInstance, 201: PlacedInstance},
         errors=("not_found", "invalid_request", "conflict", "does_not_fit"),
+        placed=(201,),
         example=INSTANCE,
     ),
     Route(
@@ -149,6 +159,7 @@ ROUTES: tuple[Route, ...] = (
         body=instances.Resize,
         answers={200: PlacedInstance},
         errors=("not_found", "invalid_request", "conflict", "does_not_fit"),
+        placed=(200,),
         example=RESIZE,
     ),
     Route(
@@ -158,6 +169,7 @@ ROUTES: tuple[Route, ...] = (
         body=instances.Migrate,
         answers={200: PlacedInstance},
         errors=("not_found", "invalid_request", "conflict", "does_not_fit"),
+        placed=(200,),
         example=MIGRATE,
     ),
     Route(

@@ -48,12 +48,14 @@ def command(config: Path | None, **flags: Any) -> None:
     wins. Defaults: guests on 127.0.0.1:8775, operators on 127.0.0.1:8776, identity by address.
     """
     import asyncio
+    import gc
 
     from mdsvc import server
     from mdsvc.logs import configure
 
     chosen = settings(flags, config)
     configure(chosen.log_level)
+    gc.set_threshold(700, 10, 10)  # Python's own: what runs for long tidies up as it goes
 
     def ready(lines: list[str]) -> None:
         for line in lines:

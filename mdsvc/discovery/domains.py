@@ -8,6 +8,7 @@ writes (``metadata``) are all read. Each error is a BadInput that names the elem
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from xml.etree.ElementTree import Element
 
 from msgspec.structs import replace
@@ -81,17 +82,17 @@ def _pins(domain: Element, vcpus: int) -> Mapping[int, CpuSet]:
 
 
 def _iothreads(domain: Element) -> tuple[CpuSet | None, ...]:
-    """Those that nothing pins float as the vCPUs do."""
+    """Those that nothing pins float as the vCPUs do. One that is pinned is there."""
     count = domain.findtext("iothreads")
     ids = [attribute(e, "id", "<iothread>", 2**31) for e in domain.iterfind("iothreadids/iothread")]
     total = 0 if count is None else number(count, "<iothreads>", _MAX_IOTHREADS)
-    spare = (at for at in range(1, total + len(ids) + 1) if at not in set(ids))
-    ids += [next(spare) for _ in range(total - len(ids))]
+    spare = (at for at in range(1, total + len(ids) + 1) if at not in ids)
     pins = {
         attribute(pin, "iothread", "<iothreadpin>", 2**31): _one_set(pin, "<iothreadpin>")
         for pin in domain.iterfind("cputune/iothreadpin")
     }
-    return tuple(pins.get(at) for at in sorted(ids))
+    ids = [*ids, *islice(spare, max(0, total - len(ids)))]
+    return tuple(pins.get(at) for at in sorted({*ids, *pins}))
 
 
 def _realtime(domain: Element) -> CpuSet:

@@ -44,6 +44,10 @@ class Documents:
             self._drop(next(iter(self._kept)))
         return answer
 
+    def held(self) -> int:
+        """Bytes of what is kept."""
+        return self.size
+
     def _of(self, guest: PlacedInstance) -> _Rendered:
         """What is kept for the guest as it is now: a UUID may have been another guest's before.
 

@@ -200,9 +200,11 @@ def _set(cpus: CpuSet) -> str:
 
 def _flavor(guest: RunningGuest, layout: Layout) -> tuple[Flavor, Image, list[str]]:
     """The domain's own where it asks for what runs; else one that is made of what runs."""
-    if guest.flavor is not None and guest.asked and _agrees(guest.asked, layout):
-        return guest.flavor, guest.image, []
     memory_mb = sum(cell.memory_mb for cell in layout.cells) or guest.memory_mb
+    sizes = (guest.vcpus, memory_mb)
+    own = guest.flavor if guest.asked and _agrees(guest.asked, layout) else None
+    if own and (own.vcpus, own.memory_mb) == sizes:
+        return own, guest.image, []
     name = guest.flavor.name if guest.flavor else ""
     try:
         flavor = Flavor(guest.vcpus, memory_mb, name, _specs(layout))

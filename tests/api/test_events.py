@@ -114,9 +114,11 @@ async def test_whoever_was_cut_off_goes_on_where_it_was(wire: Wire, ask: Ask) ->
     await ask("POST", "/v1/hosts", host("h3"))
     await ask("DELETE", "/v1/hosts/h3")
     async with following(wire, Last_Event_ID=str(last)) as stream:
-        missed = await stream.events(2)
-        assert [event.data.get("name") for event in missed] == ["h2", "h3"]
-        assert missed[1].data["deleted"] is True
+        assert (await stream.event()).data["name"] == "h2"
+        missed = await stream.event()
+        if "deleted" not in missed.data:  # the page was read before it was removed
+            missed = await stream.event()
+        assert missed.data == {"name": "h3", "deleted": True}
         await ask("PUT", "/v1/hosts/h2", host("h2", packing="pack"))
         assert (await stream.event()).data["name"] == "h2"
 

@@ -14,6 +14,7 @@ from mdsvc.discovery.domains import guest_from_domain
 from mdsvc.discovery.markup import MAX_XML
 from mdsvc.errors import BadInput
 from mdsvc.libvirt import domain_xml
+from mdsvc.running import RunningPort
 from tests.audit.fleets import domain, random_fleet
 from tests.libvirt.guests import KINDS, guests, host
 from tests.strategies import QUICK
@@ -104,6 +105,34 @@ def test_nova_s_metadata_says_which_vcpus_are_dedicated() -> None:
     assert read.asked
     assert read.asked.dedicated == CpuSet.of([1])
     assert read.pinned(None, None) == {1: 5}
+
+
+def test_nova_s_metadata_says_which_addresses_the_interfaces_have() -> None:
+    ports = (
+        "<nova:ports><nova:port uuid='p'><nova:ip type='fixed' address='10.0.0.5' ipVersion='4'/>"
+        "<nova:ip type='floating' address='192.0.2.5' ipVersion='4'/></nova:port></nova:ports>"
+        "<nova:owner><nova:project uuid='p1'>demo</nova:project></nova:owner></nova:instance>"
+    )
+    interface = (
+        "<devices><interface type='bridge'><mac address='fa:16:3e:00:00:01'/>"
+        "<source bridge='br-int'/></interface></devices></domain>"
+    )
+    xml = domain("a", "2", specs={}).replace("</nova:instance>", ports)
+    read = guest_from_domain(xml.replace("</domain>", interface))
+    assert read.project_id == "p1"
+    assert read.ports == (
+        RunningPort(network="br-int", mac="fa:16:3e:00:00:01", ips=("10.0.0.5",)),
+    )
+
+
+def test_image_properties_count_as_the_flavor_does() -> None:
+    image = (
+        "<nova:image uuid='i'><nova:properties><nova:property name='hw_cpu_policy'>dedicated"
+        "</nova:property></nova:properties></nova:image></nova:instance>"
+    )
+    read = guest_from_domain(domain("a", "2", specs={}).replace("</nova:instance>", image))
+    assert read.asked
+    assert read.asked.dedicated == CpuSet.of([0])
 
 
 def test_metadata_that_nobody_understands_says_nothing() -> None:

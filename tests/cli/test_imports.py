@@ -58,7 +58,15 @@ def test_fit_loads_no_store_and_no_server() -> None:
 def test_a_command_in_a_store_loads_no_server(with_guest: Mdsvc) -> None:
     loaded = _loaded("host", "list", "--json", MDSVC_STORE=with_guest.url)
     assert "sqlalchemy" in loaded
-    unused = {"aiohttp", "alembic", "http.client", "mdsvc.discovery", "lxml"}
+    unused = {
+        "aiohttp",
+        "alembic",
+        "asyncpg",
+        "sqlalchemy.orm",
+        "http.client",
+        "mdsvc.discovery",
+        "lxml",
+    }
     assert loaded & (unused | DRAWING | SERVING) == set()
 
 

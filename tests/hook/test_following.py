@@ -166,6 +166,27 @@ def test_addresses_are_those_that_the_networks_keep(tmp_path: Path) -> None:
     story(tell, tmp_path)
 
 
+def test_for_ever_is_until_it_is_ended(tmp_path: Path) -> None:
+    """What comes meanwhile is carried out."""
+
+    async def main() -> None:
+        store, spool = MemoryStore(), Spool(tmp_path)
+        await add_host(store, HOST)
+        told = asyncio.Event()
+        following = asyncio.create_task(
+            follow(store, spool.what, lambda _text: told.set(), for_ever=True)
+        )
+        await asyncio.sleep(0)
+        spool.note("started", domain("a", "2"))
+        await asyncio.wait_for(told.wait(), 60)
+        following.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await following
+        assert await named(store) == ["a"]
+
+    asyncio.run(main())
+
+
 def test_without_the_host_nothing_is_lost(tmp_path: Path) -> None:
     async def main() -> None:
         spool = Spool(tmp_path)

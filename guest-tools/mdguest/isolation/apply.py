@@ -103,7 +103,7 @@ def converge(system: System, first: Plan, goal: Goal, remembered: Memory, say: S
             journal.begin(goal.intent)
         reloaded = _remember(system, journal, outcome.plan)
         due = [*outcome.plan.changes, *(_hidden(outcome.plan) if cut_off else ())]
-        todo = [step for step in due if tries[step.knob, step.want] < (TRIES if step.needed else 1)]
+        todo = [step for step in due if tries[step.knob, step.want] < _tries(step)]
         if not todo and not reloaded:
             break
         journal.begin(goal.intent)
@@ -122,6 +122,11 @@ def converge(system: System, first: Plan, goal: Goal, remembered: Memory, say: S
         outcome.plan = goal.replan(remembered)
     _finish(system, journal, outcome, cut_off)
     return outcome
+
+
+def _tries(step: Step) -> int:
+    """Who acts later is told once: told again, irqbalance would begin anew."""
+    return TRIES if step.needed and not step.kind.seconds else 1
 
 
 def _remember(system: System, journal: Journal, made: Plan) -> bool:

@@ -13,10 +13,10 @@ from secrets import token_hex
 from time import monotonic
 
 from sqlalchemy import BindParameter, bindparam, delete, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mdsvc.errors import MdsvcError, Unavailable
 from mdsvc.store import Stale
+from mdsvc.store.sql.asyncio_engine import AsyncConnection
 from mdsvc.store.sql.engines import Engines
 from mdsvc.store.sql.errors import ConnectionLost, translated
 from mdsvc.store.sql.tables import META
@@ -55,6 +55,8 @@ class Writer:
                 with translated():
                     revision = await write(connection, packed)
                     await self._note(connection, revision)
+                    if self._engines.notify:
+                        await connection.exec_driver_sql(self._engines.notify)
             except ConnectionLost as error:
                 raise Stale(str(error)) from error
             committed = await self._commit(connection)

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import BindParameter, Integer, bindparam, literal, null, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mdsvc.store.feed import Change, ChangePage
+from mdsvc.store.sql.asyncio_engine import AsyncConnection
 from mdsvc.store.sql.tables import FLOOR, HOSTS, INSTANCES, META, REMOVALS, REVISION
 
 _AFTER: BindParameter[int] = bindparam("after")

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import BindParameter, bindparam, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mdsvc.errors import Conflict
 from mdsvc.store.records import GUEST, HOST, Kind
+from mdsvc.store.sql.asyncio_engine import AsyncConnection
 from mdsvc.store.sql.engines import Engines
 from mdsvc.store.sql.tables import META
 
@@ -53,6 +53,12 @@ async def check(connection: AsyncConnection, kind: Kind[Any], key: str, form: in
             f"{kind.name} {key}: {fields}: programs of an older version, which may still use this "
             f"store, cannot read that; once all of them are upgraded, run: {COMMAND}"
         )
+
+
+async def are_held_back(engines: Engines) -> bool:
+    """Whether some form that is known here may not be written yet."""
+    async with engines.reads.connect() as connection:
+        return any([await allowed(connection, kind) < kind.form for kind in KINDS.values()])
 
 
 async def raise_all(engines: Engines) -> None:

@@ -12,15 +12,15 @@ from contextlib import asynccontextmanager, suppress
 from sqlalchemy import insert, inspect, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateTable
 
 from mdsvc.errors import BadInput
 from mdsvc.store.sql import forms
+from mdsvc.store.sql.asyncio_engine import AsyncConnection
 from mdsvc.store.sql.engines import EXPECTED, Engines
 from mdsvc.store.sql.tables import ALEMBIC, FLEET, FLOOR, META, METADATA, REVISION, SCHEMA
 
-VERSION = 4
+VERSION = 5
 """Of the tables: the number of the last migration. What stands in a record has one of its own."""
 
 _SCHEMA = select(META.c.value).where(META.c.name == SCHEMA)

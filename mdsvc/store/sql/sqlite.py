@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import URL, event
 from sqlalchemy.engine import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from mdsvc.errors import BadInput
+from mdsvc.store.sql.asyncio_engine import create_async_engine
 from mdsvc.store.sql.engines import WAIT_SECONDS, Engines
 from mdsvc.store.sql.urls import DatabaseUrl
 
