@@ -139,6 +139,9 @@ def _remember(system: System, journal: Journal, made: Plan) -> bool:
     if made.changes and kept:
         journal.note(*((step.knob, step.original) for step in kept))
     back = [step.knob for step in made.steps if step.restore and not step.needed]
+    wanted = {step.knob for step in made.steps}
+    gone = (knob for knob in made.gone if knob not in wanted)  # with a slice that was stopped
+    back += [knob for knob in gone if knobs.of(knob).at_reload]
     reload = any(knobs.of(knob).at_reload for knob in back)
     if reload:
         systemctl(system, "daemon-reload")
@@ -246,7 +249,7 @@ def _set_again(system: System, journal: Journal, outcome: Outcome) -> None:
 def _intent(layout: Layout, settings: Settings, first: Plan) -> Intent:
     """What is about to be."""
     mode = {"mode": first.mode} if first.mode else {}
-    exempt = {"exempt": shown(settings.exempted())} if first.mode else {}
+    exempt = {"exempt": shown(settings.exempted())} if layout.dedicated else {}
     return {
         "dedicated": str(layout.dedicated or EMPTY),
         "realtime": str(layout.realtime),
