@@ -26,7 +26,7 @@ from mdguest.isolation.memory import Memory
 from mdguest.isolation.observe import observe
 from mdguest.isolation.plan import Plan, plan
 from mdguest.isolation.wants import FILES
-from mdguest.knobs import lost
+from mdguest.knobs import lost, waking
 from mdguest.knobs.kind import Fate
 from mdguest.knobs.systemctl import systemctl
 from mdguest.procfs import uptime
@@ -94,6 +94,7 @@ def converge(system: System, first: Plan, goal: Goal, remembered: Memory, say: S
     """
     journal, outcome = Journal(system), Outcome(first)
     lost.tidy(system)
+    waking.tidy(system)
     outcome.refused = remembered.refused
     outcome.immovable, outcome.crowded = dict(remembered.immovable), dict(remembered.crowded)
     tries: Counter[tuple[Knob, str | None]] = Counter()
