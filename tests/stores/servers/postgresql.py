@@ -41,13 +41,14 @@ class PostgreSql:
         self._databases = 0
         self.start()
 
-    def start(self) -> None:
+    def start(self, **more: str) -> None:
         options = {
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
             "max_connections": "200",
             "shared_buffers": "32MB",
             "fsync": "on" if self._safe else "off",
+            **more,
         }
         flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         postgres = str(programs() / "postgres")
