@@ -117,7 +117,9 @@ async def test_it_is_so_on_every_engine(any_url: str) -> None:
         await connection.execute(delete(META).where(META.c.name.in_(forms.newest())))
     with pytest.raises(Conflict, match="run: mdsvc db upgrade --records"):
         await drain_host(store, "h1")
+    assert (await versions.current(any_url)).older_programs
     await versions.upgrade(any_url, lambda _number, _what: None, records=True)
+    assert not (await versions.current(any_url)).older_programs
     assert (await drain_host(store, "h1")).draining
     await store.close()
 

@@ -162,7 +162,9 @@ class SqlStore(SqlTokens):
         """What one query finds; once more where a connection was no good any more."""
         try:
             return await self._read_once(statement, values)
-        except ConnectionLost:
+        except ConnectionLost as error:
+            if isinstance(error.__cause__, TimeoutError):
+                raise  # whoever asks has waited long enough
             return await self._read_once(statement, values)
 
     async def _read_once(self, statement: Any, values: Mapping[str, str]) -> Sequence[Any]:

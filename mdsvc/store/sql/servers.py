@@ -18,8 +18,10 @@ from mdsvc.store.sql.errors import codes
 from mdsvc.store.sql.hosts import Hosts
 from mdsvc.store.sql.urls import DatabaseUrl, Host
 
-READ_SECONDS, WRITE_SECONDS = 5, 10
-"""How long the answer to a statement may take, but for a change of tables."""
+ANSWER_SECONDS, OTHER_SECONDS = 3, 10
+"""How long the database's answer to a statement may take: where a guest waits for it, and else. A
+change of tables may take its time.
+"""
 
 RECYCLE_SECONDS = 1800
 """After which a connection is made anew, on the first server if that is back."""
@@ -38,9 +40,9 @@ class Session(NamedTuple):
     rested_on: bool
 
 
-_ANSWERING = Session(READ_SECONDS, writes=False, rested_on=False)
-_CHOOSING = Session(READ_SECONDS, writes=False, rested_on=True)
-_CHANGING = Session(WRITE_SECONDS, writes=True, rested_on=True)
+_ANSWERING = Session(ANSWER_SECONDS, writes=False, rested_on=False)
+_CHOOSING = Session(OTHER_SECONDS, writes=False, rested_on=True)
+_CHANGING = Session(OTHER_SECONDS, writes=True, rested_on=True)
 _CHANGING_TABLES = _CHANGING._replace(seconds=None)
 
 

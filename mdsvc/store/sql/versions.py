@@ -23,15 +23,17 @@ PATIENCE = 60
 """Seconds for which making or upgrading tables is tried again while others do it too."""
 
 
-class Current(msgspec.Struct, frozen=True):
+class Current(msgspec.Struct, frozen=True, omit_defaults=True):
     """The version of a database's tables, None where it has none yet; whether it is the one that is
-    expected here, and if not, what to run.
+    expected here, and if not, what to run. ``older_programs``: they are, and records use nothing
+    new yet, as it was not said that all programs are upgraded.
     """
 
     version: int | None
     expected: int
     current: bool
     run: str | None
+    older_programs: bool = False
 
 
 class Upgraded(msgspec.Struct, frozen=True):
@@ -59,13 +61,15 @@ async def opened(url: str) -> Engines:
 
 async def current(url: str) -> Current:
     """Of which version the tables are. Changes and makes nothing. Raises as ``opened`` does."""
-    version = None
+    version, older_programs = None, False
     if not urls.is_missing(url):
         async with _connected(url) as engines:
             version = await patiently(lambda: schema.version_of(engines))
+            if version == schema.VERSION:
+                older_programs = await patiently(lambda: forms.are_held_back(engines))
     older = version is not None and version < schema.VERSION
     command = mending(url) if older else None
-    return Current(version, schema.VERSION, version == schema.VERSION, command)
+    return Current(version, schema.VERSION, version == schema.VERSION, command, older_programs)
 
 
 async def upgrade(url: str, told: Callable[[int, str], None], records: bool = False) -> Upgraded:
