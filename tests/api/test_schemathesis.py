@@ -51,4 +51,6 @@ def test_every_answer_is_described_and_none_is_the_servers_fault(tmp_path: Path)
     finally:
         serving.stop()
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr
-    assert f"Tested: {len(ROUTES) - 1}\n" in done.stdout, "every call but the events"
+    apart = ("/v1/events", "/openapi.json")  # it does not call what it reads the document from
+    called = [route for route in ROUTES if route.path not in apart]
+    assert f"Tested: {len(called)}\n" in done.stdout
