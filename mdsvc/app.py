@@ -10,6 +10,7 @@ from aiohttp import web
 
 from mdsvc import api, handlers
 from mdsvc.access import Access
+from mdsvc.access.addressed import own_name
 from mdsvc.documents import Documents
 from mdsvc.errors import BadInput
 from mdsvc.forms import from_json
@@ -17,6 +18,7 @@ from mdsvc.handlers import Guests
 from mdsvc.identity import Identity
 from mdsvc.identity.address import AddressIdentity
 from mdsvc.identity.neutron import NeutronIdentity
+from mdsvc.listening.sockets import Listen, parse_listen
 from mdsvc.metrics import Metrics
 from mdsvc.metrics.fleet import Fleet
 from mdsvc.settings import Settings
@@ -67,9 +69,16 @@ def operator_app(
     access = Access(store, is_local)
     figures = metrics or Metrics(Fleet(store))
     backend = api.Backend(store, follower, access, figures, api.ROUTES, settings.unknown_keys)
-    app = api.application(backend, settings.operator_names)
-    add_page(app, Door(backend, settings.operator_names))
+    names = {*settings.operator_names, *_listener_name(settings)}
+    app = api.application(backend, names)
+    add_page(app, Door(backend, names))
     return app
+
+
+def _listener_name(settings: Settings) -> set[str]:
+    """The name by which the operator's listener is set, if it is one and no address."""
+    where = parse_listen(settings.operator)
+    return own_name(where.address) if isinstance(where, Listen) else set()
 
 
 def _identity(settings: Settings) -> Identity:

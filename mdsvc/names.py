@@ -51,7 +51,7 @@ GuestHostname = Annotated[
     rule(
         "a host name (RFC 1123): parts of 1 to 63 letters, digits and inner hyphens, with single "
         "dots between them, 253 characters in all, and no IP address",
-        rf"(?=.{{1,253}}\Z)(?![0-9]+(?:\.[0-9]+){{3}}\Z){_DNS_LABEL}(?:\.{_DNS_LABEL})*",
+        rf"(?=.{{1,253}}$)(?![0-9]+(?:\.[0-9]+){{3}}$){_DNS_LABEL}(?:\.{_DNS_LABEL})*",
     ),
 ]
 """RFC 1123, 2.1: letters, digits and hyphens as in RFC 952, a digit in front allowed, and never
@@ -98,7 +98,7 @@ KeyPairName = Annotated[
 ]
 """Nova's rule; a space at an end is lost where a client strips lines."""
 
-PublicKey = Annotated[str, rule("text of 1 to 65535 characters", r"(?s:.{1,65535})")]
+PublicKey = Annotated[str, rule("text of 1 to 65535 characters", r"[\s\S]{1,65535}")]
 
 _SSH_KEY = re.compile(rf"(?:\t|[^{_BREAKS}])+(?:\r?\n)?")
 

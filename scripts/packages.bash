@@ -27,5 +27,5 @@ guest_packages=(groff-base openvswitch-common systemd)
 # Unpacked into .cache, never installed: they would start services. They read what the guest tool renders.
 unpacked_packages=(openvswitch-switch prometheus tuned)
 # Database servers, which the tests start by themselves: see start_no_services in scripts/setup.
-store_packages=(galera-4 mariadb-server postgresql rsync)
+store_packages=(galera-4 mariadb-server openssl postgresql rsync)
 test_packages=("${libvirt_packages[@]}" "${vm_packages[@]}" "${guest_packages[@]}" "${store_packages[@]}")

@@ -15,11 +15,14 @@ import msgspec
 
 from mdsvc.access.sessions import session_bearer, start_session
 from mdsvc.bearer import Bearer, bearer_of
-from mdsvc.errors import Forbidden, MdsvcError, Unidentified
+from mdsvc.errors import Forbidden, MdsvcError, Unavailable, Unidentified
 from mdsvc.store import TokenStore
 
 FRESH_SECONDS = 1.0
 """For how long tokens that were read are good: new and revoked ones are known within 2 seconds."""
+
+PATIENCE_SECONDS = 5
+"""For how long whoever asks waits for tokens to be read."""
 
 NOTED_SECONDS = 60
 """How often it is written down that a token is used."""
@@ -94,12 +97,18 @@ class Access:
             if self._reading is None:
                 self._reading = asyncio.create_task(self._read())
                 self._reading.add_done_callback(self._read_done)
-            await asyncio.shield(self._reading)  # one reads for all who wait
+            try:
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    await asyncio.shield(self._reading)  # one reads for all who wait
+            except TimeoutError:
+                raise Unavailable("the store does not answer: tokens cannot be read") from None
         return self._bearers
 
     async def close(self) -> None:
-        """Let what is being read and noted end."""
+        """Let what is being noted end, and read no more."""
         reading = [self._reading] if self._reading else []
+        for task in reading:
+            task.cancel()
         await asyncio.gather(*reading, *self._notes, return_exceptions=True)
 
     async def _read(self) -> None:

@@ -33,6 +33,15 @@ def check_host(host: str | None, address: object, names: Collection[str]) -> Non
         )
 
 
+def own_name(address: str) -> set[str]:
+    """What a listener is called by the address that it is given: nothing where that is no name."""
+    try:
+        ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return {address}
+    return set()
+
+
 def _names(address: str, names: Collection[str]) -> set[str]:
     ip = canonical_ip(address.partition("%")[0])
     known = {ip, *(name.lower() for name in names), socket.gethostname().lower()}

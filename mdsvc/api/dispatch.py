@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from urllib.parse import quote
 
@@ -20,6 +21,9 @@ from mdsvc.forms import check_plain, from_texts, shown, to_json
 
 _SECONDS = 20
 """For how long an answer may take: well beyond what a busy store takes to say that it is busy."""
+
+WARNINGS = "X-Mdsvc-Warnings"
+_WARNED_BYTES = 4000
 
 _WORTH_COMPRESSING = 1024
 """Bytes."""
@@ -81,6 +85,8 @@ def _response(request: web.Request, route: Route, answer: Answer) -> web.Respons
         headers["ETag"] = f'"{answer.etag}"'
     if answer.location:
         headers["Location"] = quote(answer.location)
+    if answer.warnings:
+        headers[WARNINGS] = _warnings(answer.warnings)
     if answer.status == 204:
         return web.Response(status=204, headers=headers)
     headers["Content-Type"] = route.kind
@@ -95,6 +101,14 @@ def _response(request: web.Request, route: Route, answer: Answer) -> web.Respons
 
 
 _NEVER = re.compile(r"\s*q=0(?:\.0*)?\s*")
+
+
+def _warnings(texts: Sequence[str]) -> str:
+    """A list in JSON, in ASCII: as many of them as a header has room for."""
+    shown = list(texts)
+    while len(listed := json.dumps(shown)) > _WARNED_BYTES:
+        shown.pop()
+    return listed
 
 
 def _takes_gzip(request: web.Request) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from mdsvc.api.etags import instance_etag
 from mdsvc.api.pages import page
@@ -15,6 +16,7 @@ from mdsvc.instance import Content, PlacedInstance
 from mdsvc.libvirt import domain_xml
 from mdsvc.names import HostName, canonical_uuid
 from mdsvc.policy.flavor import Flavor, Image
+from mdsvc.policy.unknown_keys import warnings
 
 
 class Instances(msgspec.Struct, frozen=True):
@@ -46,7 +48,7 @@ async def create_instance(call: Call) -> Answer:
     guest, is_new = await repeats.ensure_instance(
         call.store, call.body, call.query.host, call.backend.unknown_keys
     )
-    return _guest(guest, 201 if is_new else 200)
+    return _warned(_guest(guest, 201 if is_new else 200))
 
 
 async def get_instance(call: Call) -> Answer:
@@ -80,7 +82,8 @@ async def resize_instance(call: Call) -> Answer:
     """Give a guest another flavor: on its own host if it fits there, else on the best other one."""
     body, keys = call.body, call.backend.unknown_keys
     uuid = call.path["uuid"]
-    return _guest(await resizing.resize_instance(call.store, uuid, body.flavor, body.image, keys))
+    resized = await resizing.resize_instance(call.store, uuid, body.flavor, body.image, keys)
+    return _warned(_guest(resized))
 
 
 class Migrate(Form, frozen=True):
@@ -107,7 +110,7 @@ async def rebuild_instance(call: Call) -> Answer:
     rebuilt = await resizing.rebuild_instance(
         call.store, call.path["uuid"], body.image, body.user_data, keys
     )
-    return _guest(rebuilt)
+    return _warned(_guest(rebuilt))
 
 
 async def get_domain(call: Call) -> Answer:
@@ -130,3 +133,9 @@ async def delete_password(call: Call) -> Answer:
 def _guest(guest: PlacedInstance, status: int = 200) -> Answer:
     location = f"/v1/instances/{guest.uuid}" if status == 201 else None
     return Answer(guest, status, instance_etag(guest), location)
+
+
+def _warned(answer: Answer) -> Answer:
+    """With what is odd about flavor and image (R28), for whoever has just chosen them."""
+    assert isinstance(answer.body, PlacedInstance)
+    return replace(answer, warnings=warnings(answer.body.flavor, answer.body.image))

@@ -63,6 +63,7 @@ class Answer(msgspec.Struct, frozen=True):
     status: int = 200
     etag: str | None = None
     location: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class NoQuery(Form, frozen=True):

@@ -15,8 +15,9 @@ from mdsvc.store import Snapshot, Stale, Store, Transaction
 
 T = TypeVar("T")
 
-PATIENCE = 4.0
-"""Seconds after its first loss for which a use case is run again."""
+PATIENCE = 10.0
+"""Seconds after its first loss for which a use case is run again: eight at once on a busy machine
+take turns within that, and an API's client has not given up."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.004, 0.1
 """Seconds between one loss and the next try: twice as long each time, and somewhere in between."""

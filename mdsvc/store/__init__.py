@@ -139,7 +139,7 @@ class Store(GuestStore, TokenStore, Feed, Protocol):
         """Forget what the guest has stored, so that it can store once more; False for nothing."""
 
     async def ready(self) -> None:
-        """Return when the store answers; raise what is wrong with it otherwise."""
+        """Return when the store answers, and can be written to; raise what is wrong otherwise."""
 
     async def close(self) -> None:
         """Give back every connection."""

@@ -177,6 +177,21 @@ async def test_where_tokens_cannot_be_read_nobody_is_let_in(serve: Serve) -> Non
     assert (await ask("GET", "/healthz")).status == 200
 
 
+async def test_where_the_store_hangs_nobody_does(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hanging(MemoryStore):
+        @override
+        async def bearers(self) -> Sequence[Bearer]:
+            await asyncio.sleep(3600)
+            raise AssertionError
+
+    monkeypatch.setattr(access, "PATIENCE_SECONDS", 0.05)
+    ask = asking(await serve(Hanging()))
+    for _ in range(2):
+        problem(await ask("GET", "/v1/hosts"), 503, "unavailable")
+
+
 # ---- what it is called ----
 
 
@@ -199,6 +214,18 @@ async def test_it_answers_only_to_its_name(serve: Serve, store: MemoryStore) -> 
     ):
         assert await asked_as(wire, called) == 403, called
         assert await asked_as(wire, called, "/healthz") == 200
+
+
+async def test_the_name_by_which_it_is_set_is_its_name(serve: Serve, store: MemoryStore) -> None:
+    for operator, called, status in (
+        ("h1.example.org:8776", "H1.example.org", 200),
+        ("h1.example.org:8776", "h2.example.org", 403),
+        ("0.0.0.0:8776", "0.0.0.0", 403),
+        ("[fe80::1%eth0]:8776", "[fe80::1]", 403),
+        ("unix:/run/mdsvc.sock", "unix", 403),
+    ):
+        wire = await serve(store, operator=operator)
+        assert await asked_as(wire, called) == status, operator
 
 
 async def test_another_origin_is_given_no_leave(ask: Ask) -> None:

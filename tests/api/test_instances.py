@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from mdsvc.store import Store
@@ -146,6 +148,20 @@ async def test_guests_are_listed_by_host_and_project_page_by_page(ask: Ask) -> N
     first = await ask("GET", "/v1/instances?limit=4")
     assert first.json["next"] == plain(3)["uuid"]
     assert await listed(f"limit=4&marker={first.json['next'].upper()}") == [4, 5]
+
+
+@pytest.mark.usefixtures("placed")
+async def test_keys_that_nobody_knows_are_told_of(ask: Ask) -> None:
+    odd = flavor(1, 16, {"hw:cpu_polcy": "dedicated", "hw:\u2028\r\nX": "1"})
+    created = await ask("POST", "/v1/instances", plain(1, flavor=odd))
+    told = json.loads(created.headers["X-Mdsvc-Warnings"])
+    assert (created.status, len(told)) == (201, 2)
+    assert "hw:cpu_policy" in " ".join(told)
+    many = {f"hw:{'x' * 200}{number}": "1" for number in range(100)}
+    resized = await ask("POST", f"{ONE}/resize", {"flavor": flavor(2, 512, many)})
+    assert resized.status == 200, resized.text
+    assert 0 < len(json.loads(resized.headers["X-Mdsvc-Warnings"])) < 100
+    assert (await ask("GET", ONE)).headers["X-Mdsvc-Warnings"] is None
 
 
 async def test_what_if_places_nothing(ask: Ask) -> None:

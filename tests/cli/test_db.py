@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,15 @@ def test_memory_has_no_tables(command: str) -> None:
     done = process("db", command, "--store", "memory://")
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("mdsvc: --store memory://: memory is not known; expected sqlite:")
+
+
+def test_it_is_said_that_records_are_as_older_programs_read_them(mdsvc: Mdsvc, file: Path) -> None:
+    mdsvc("db", "upgrade")
+    database = sqlite3.connect(file)
+    with database:
+        database.execute("DELETE FROM meta WHERE name = 'host_form'")
+    database.close()
+    assert mdsvc("db", "current", "--json").json["older_programs"] is True
+    assert mdsvc("db", "current").out.endswith(", run:\n          mdsvc db upgrade --records\n")
+    assert mdsvc("db", "upgrade", "--records").code == 0
+    assert "older_programs" not in mdsvc("db", "current", "--json").json

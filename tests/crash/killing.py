@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from random import Random
 
@@ -75,7 +76,7 @@ def kill_in_the_midst(
     for kill in range(kills):
         log = folder / f"{operation}-{kill}.log"
         process = start(url, log, kill + 1, operation)
-        _wait_for(log, operation)
+        _wait_for(log, operation, process)
         time.sleep(random.uniform(0, LONGEST))
         process.kill()
         process.join()
@@ -85,13 +86,14 @@ def kill_in_the_midst(
         before = generations(now)
 
 
-def _wait_for(log: Path, operation: str) -> None:
+def _wait_for(log: Path, operation: str, process: BaseProcess) -> None:
     """Until such an operation has begun that has not been done."""
     give_up = time.monotonic() + PATIENCE
     while time.monotonic() < give_up:
         lines = read(log)
         if lines and lines[-1].begun == operation:
             return
+        assert process.is_alive(), "it ends when it is killed"
         time.sleep(0.0005)
     pytest.fail(f"no {operation} has begun in {PATIENCE:g} s")
 

@@ -12,7 +12,7 @@ from mdsvc.store import Store
 from mdsvc.store.memory import MemoryReading, MemoryStore
 from mdsvc.store.sql import open_sql
 
-from .servers.mariadb import MariaDb, alone
+from .servers.mariadb import Galera, MariaDb, alone
 from .servers.postgresql import PostgreSql
 
 Open = Callable[[], Awaitable[Store]]
@@ -36,6 +36,13 @@ def mariadb() -> Iterator[MariaDb]:
     server = alone()
     yield server
     server.remove()
+
+
+@pytest.fixture(scope="module")
+def galera() -> Iterator[Galera]:
+    cluster = Galera()
+    yield cluster
+    cluster.remove()
 
 
 SERVERS = [pytest.param(name, marks=pytest.mark.servers) for name in ("postgresql", "mariadb")]

@@ -90,9 +90,9 @@ async def filled(url: str) -> str:
     return url
 
 
-async def test_a_new_store_can_be_opened_by_many_processes_at_once(url: str) -> None:
-    await together(url, *["open"] * 8)
-    store = await open_sql(url)
+async def test_a_new_store_can_be_opened_by_many_processes_at_once(any_url: str) -> None:
+    await together(any_url, *["open"] * 8)
+    store = await open_sql(any_url)
     await fill(store, host())
     await store.close()
 

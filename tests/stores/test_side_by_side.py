@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from msgspec.structs import replace
+from sqlalchemy import delete
 
 from mdsvc.control.draining import drain_host
 from mdsvc.control.hosts import get_host
@@ -16,6 +17,7 @@ from mdsvc.errors import Conflict
 from mdsvc.instance import PlacedInstance
 from mdsvc.store.records import GUEST, HOST, Kind, form_of, pack, unpack
 from mdsvc.store.sql import forms, open_sql, versions
+from mdsvc.store.sql.tables import META
 from mdsvc.topology import Host
 
 from . import older
@@ -105,6 +107,20 @@ async def test_what_is_new_is_refused_until_it_is_said_that_all_are_upgraded(
     await forms.raise_all(another._engines)
     await another.close()
     assert (await drain_host(store, "h1")).draining, "known at once to who had it open"
+    await store.close()
+
+
+async def test_it_is_so_on_every_engine(any_url: str) -> None:
+    store = await open_sql(any_url)
+    await fill(store, host(), guest(1))
+    async with store._engines.writes.begin() as connection:
+        await connection.execute(delete(META).where(META.c.name.in_(forms.newest())))
+    with pytest.raises(Conflict, match="run: mdsvc db upgrade --records"):
+        await drain_host(store, "h1")
+    assert (await versions.current(any_url)).older_programs
+    await versions.upgrade(any_url, lambda _number, _what: None, records=True)
+    assert not (await versions.current(any_url)).older_programs
+    assert (await drain_host(store, "h1")).draining
     await store.close()
 
 

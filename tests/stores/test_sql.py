@@ -119,3 +119,28 @@ async def test_a_store_that_breaks_is_not_ready(tmp_path: Path) -> None:
     with pytest.raises(MdsvcError, match="no such table: meta"):
         await store.ready()
     await store.close()
+
+
+# ---- a store that cannot be written to ----
+
+
+async def test_a_store_that_cannot_be_written_to_says_so_and_is_read_on(url: str) -> None:
+    store = await open_sql(url)
+    await fill(store, host())
+    async with store._engines.writes.connect() as connection:  # the only one that writes
+        await connection.exec_driver_sql("PRAGMA query_only = ON")
+    with pytest.raises(Unavailable, match="cannot be written to"):
+        await store.ready()
+    with pytest.raises(Unavailable, match="cannot be written to"):
+        await fill(store, host("h2"))
+    assert [found.name for found in await store.list_hosts(None, 10)] == ["h1"]
+    await store.close()
+
+
+async def test_to_be_ready_changes_nothing(url: str) -> None:
+    store = await open_sql(url)
+    await fill(store, host())
+    before = await store.position()
+    await store.ready()
+    assert await store.position() == before
+    await store.close()

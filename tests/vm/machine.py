@@ -198,7 +198,7 @@ class Background(NamedTuple):
         """What it has written so far to both of its outputs."""
         return self.machine.get(self.path).decode(errors="replace")
 
-    def wait(self, timeout: float = 60) -> int:
+    def wait(self, timeout: float = 180) -> int:
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             if (code := self.machine.poll(self.pid)) is not None:

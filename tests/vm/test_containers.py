@@ -1,14 +1,15 @@
-"""Containers of podman and systemd-nspawn beside a pool, in it, and mdguest inside of one."""
+"""Containers of Docker, podman and systemd-nspawn beside a pool, in it; mdguest inside of one."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 
 import pytest
 
 from tests.vm.machine import Machine
-from tests.vm.tool import LAYOUT, Guest, until
+from tests.vm.tool import LAYOUT, SLOW, Guest, until
 
 BOX = "/var/box"
 MAKE_BOX = f"""
@@ -23,26 +24,45 @@ ln -s usr/lib64 {BOX}/lib64
 """A root directory with little in it."""
 SLEEP = "/bin/busybox sleep inf"
 PODMAN = "podman --storage-driver=vfs"
-RUN = f"{PODMAN} run --detach --network=host --name"
+DOCKER = {"storage-driver": "vfs", "bridge": "none", "iptables": False, "ip6tables": False}
+RUNTIMES = {PODMAN: f"--rootfs {BOX}", "docker": "--security-opt apparmor=unconfined box"}
+"""Each, and what a container of it is made of."""
+each_runtime = pytest.mark.parametrize("runtime", RUNTIMES, ids=["podman", "docker"])
 
 
 @pytest.fixture(scope="module")
 def guest(suite: str, pyz: bytes) -> Iterator[Guest]:
-    with Machine(suite, memory=768) as machine:
+    """With a dockerd that has seen all CPUs when it was started."""
+    with Machine(suite, memory=1024) as machine:
         guest = Guest(machine, pyz)
         guest.run(MAKE_BOX)
+        machine.put("/etc/docker/daemon.json", json.dumps(DOCKER))
+        guest.run(f"systemctl start docker && tar -C {BOX} -c . | docker import - box")
         guest.run("systemctl start machine.slice")  # which the first container would, and it stays
         yield guest
 
 
 @contextlib.contextmanager
-def contained(guest: Guest, name: str, flags: str) -> Iterator[int]:
-    """A container of podman's; the process id of its program."""
-    guest.run(f"{RUN} {name} {flags} --rootfs {BOX} {SLEEP}")
+def contained(guest: Guest, runtime: str, flags: str) -> Iterator[int]:
+    """A container; the process id of its program."""
+    run = f"{runtime} run --detach --network=host --name box {flags} {RUNTIMES[runtime]} {SLEEP}"
+    guest.run(run)
     try:
-        yield int(guest.run(f"{PODMAN} inspect --format '{{{{.State.Pid}}}}' {name}"))
+        yield int(guest.run(f"{runtime} inspect --format '{{{{.State.Pid}}}}' box"))
     finally:
-        guest.run(f"{PODMAN} rm --force --time 0 {name}")
+        guest.run(f"{runtime} kill box; {runtime} rm --force box")
+
+
+@each_runtime
+def test_one_that_had_its_cpuset_before_is_named(guest: Guest, runtime: str) -> None:
+    with guest.undone(), contained(guest, runtime, "--cpuset-cpus=2-3") as pid:
+        assert guest.affinity(pid) == "2-3"
+        guest.apply("2-3")
+        assert guest.affinity(pid) == "0-1"
+        [(where, cpus)] = guest.displaced.items()
+        assert (where.startswith(("libpod-", "docker-")), cpus) == (True, "2-3")
+        [mend] = [who["mend"] for who in guest.json("status")["displaced"]]
+        assert mend == "start the container with --cgroup-parent=dedicated.slice"
 
 
 @pytest.fixture(scope="module")
@@ -52,24 +72,37 @@ def isolated(guest: Guest) -> Iterator[Guest]:
         yield guest
 
 
-def test_podman_below_the_slice_is_on_dedicated_cpus(isolated: Guest) -> None:
-    with contained(isolated, "inside", "--cgroup-parent=dedicated.slice") as pid:
+@each_runtime
+def test_below_the_slice_it_is_on_dedicated_cpus(isolated: Guest, runtime: str) -> None:
+    with contained(isolated, runtime, "--cgroup-parent=dedicated.slice") as pid:
         assert isolated.affinity(pid) == "2-3"
         assert (isolated.problems, isolated.displaced) == ([], {})
 
 
-def test_podman_without_a_wish_is_on_shared_cpus_and_nobody_minds(isolated: Guest) -> None:
-    with contained(isolated, "ordinary", "") as pid:
+@each_runtime
+def test_without_a_wish_it_is_on_shared_cpus_and_nobody_minds(
+    isolated: Guest, runtime: str
+) -> None:
+    with contained(isolated, runtime, "") as pid:
         assert isolated.affinity(pid) == "0-1"
         assert (isolated.problems, isolated.displaced) == ([], {})
 
 
-def test_podman_with_a_cpuset_elsewhere_is_named(isolated: Guest) -> None:
-    with contained(isolated, "elsewhere", "--cpuset-cpus=2-3"):
+def test_one_that_comes_later_with_a_cpuset_is_named(isolated: Guest) -> None:
+    with contained(isolated, PODMAN, "--cpuset-cpus=2-3"):
         [(where, cpus)] = isolated.displaced.items()
         assert (where.startswith("libpod-"), cpus) == (True, "2-3")
-        [mend] = [who["mend"] for who in isolated.json("status")["displaced"]]
-        assert mend == "start the container with --cgroup-parent=dedicated.slice"
+
+
+def test_docker_refuses_such_a_one_or_it_is_named(isolated: Guest, suite: str) -> None:
+    """Docker 20.10 (Debian 12) looks each time which CPUs there are; later ones, at their start."""
+    command = f"docker run --rm --network=host --cpuset-cpus=2-3 {RUNTIMES['docker']}"
+    if suite == "bookworm":
+        done = isolated.machine.run(f"{command} true", check=False, timeout=SLOW)
+        assert "Requested CPUs are not available" in done.stderr
+    else:
+        with contained(isolated, "docker", "--cpuset-cpus=2-3"):
+            assert list(isolated.displaced.values()) == ["2-3"]
 
 
 def test_nspawn_with_a_cpuset_is_named(isolated: Guest) -> None:

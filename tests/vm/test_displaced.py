@@ -62,7 +62,7 @@ def asking(guest: Guest) -> dict[str, str]:
 
 def test_each_is_named_before(guest: Guest) -> None:
     guest.layout("2-3")
-    until(lambda: asking(guest) == EXPECTED, seconds=30)
+    until(lambda: asking(guest) == EXPECTED)
 
 
 def test_the_package_leaves_them_their_cpus(guest: Guest) -> None:

@@ -21,6 +21,8 @@ STATE = "/var/lib/kubelet/cpu_manager_state"
 CONFIG = "/var/lib/rancher/k3s/agent/etc/kubelet.conf.d"
 
 
+PODS = (f"{POD} -p AllowedCPUs=2 sleep inf", f"{POD} sleep inf", f"{POD} taskset -c 0 sleep inf")
+"""With a CPU of its own, with any, and one that pins itself to a shared one."""
 CLEAN = f"""
 systemctl stop k3s-agent kubepods.slice
 rm -rf {KUBELET} {STATE} {CONFIG}
@@ -59,7 +61,7 @@ def test_a_kubelet_that_comes_later_gets_its_mode(guest: Guest) -> None:
         until(lambda: guest.problems == [])
         with guest.spawned(f"{POD} sleep inf") as [pod]:
             until(lambda: "kubepods" in guest.read(f"/proc/{pod}/cgroup"))
-            until(lambda: guest.affinity(pod) == "0-3", seconds=30)
+            until(lambda: guest.affinity(pod) == "0-3")
             assert guest.affinity(1) == "0-1"
             assert guest.problems == []
     assert watch.output.count("healing") == 1
@@ -96,7 +98,7 @@ def test_a_node_at_work_raises_no_alarm(guest: Guest) -> None:
     with watching(guest) as watch:
         deadline = time.monotonic() + QUIET_SECONDS
         while time.monotonic() < deadline:  # pods come and go
-            with guest.spawned(f"{POD} -p AllowedCPUs=2 sleep inf", f"{POD} sleep inf"):
+            with guest.spawned(*PODS):
                 time.sleep(3)
         assert (guest.problems, guest.displaced) == ([], {})
     assert "healing" not in watch.output

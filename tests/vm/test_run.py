@@ -34,7 +34,7 @@ def given_back(guest: Guest) -> Iterator[None]:
     """Whatever a test ran has ended, and then nothing of it is left."""
     yield
     until(lambda: guest.run("pgrep -f [m]dguest.run", check=False) == "")
-    assert guest.run("find /sys/fs/cgroup/dedicated.slice -mindepth 1 -type d") == ""
+    until(lambda: guest.run("find /sys/fs/cgroup/dedicated.slice -mindepth 1 -type d") == "")
     status = guest.json("status")
     assert (status["subsets"], status["problems"]) == ([], [])
 

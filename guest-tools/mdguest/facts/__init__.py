@@ -206,8 +206,14 @@ class Facts:
     def open(self) -> CpuSet:
         """The CPUs that are online and in no partition of somebody else's."""
         return self.online - union(
-            group.effective or EMPTY for group in self.groups if group.is_partition
+            group.effective or EMPTY
+            for group in self.groups
+            if group.is_partition and not self.is_ours(group)
         )
+
+    def is_ours(self, group: Group) -> bool:
+        """Whether mdguest has made this cgroup a partition."""
+        return Knob("partition", f"{group.path}/cpuset.cpus.partition") in self.journalled
 
     @property
     def lost(self) -> CpuSet:

@@ -26,7 +26,7 @@ from mdguest.isolation.memory import Memory
 from mdguest.isolation.observe import observe
 from mdguest.isolation.plan import Plan, plan
 from mdguest.isolation.wants import FILES
-from mdguest.knobs import lost
+from mdguest.knobs import lost, waking
 from mdguest.knobs.kind import Fate
 from mdguest.knobs.systemctl import systemctl
 from mdguest.procfs import uptime
@@ -94,6 +94,7 @@ def converge(system: System, first: Plan, goal: Goal, remembered: Memory, say: S
     """
     journal, outcome = Journal(system), Outcome(first)
     lost.tidy(system)
+    waking.tidy(system)
     outcome.refused = remembered.refused
     outcome.immovable, outcome.crowded = dict(remembered.immovable), dict(remembered.crowded)
     tries: Counter[tuple[Knob, str | None]] = Counter()
@@ -103,7 +104,7 @@ def converge(system: System, first: Plan, goal: Goal, remembered: Memory, say: S
             journal.begin(goal.intent)
         reloaded = _remember(system, journal, outcome.plan)
         due = [*outcome.plan.changes, *(_hidden(outcome.plan) if cut_off else ())]
-        todo = [step for step in due if tries[step.knob, step.want] < (TRIES if step.needed else 1)]
+        todo = [step for step in due if tries[step.knob, step.want] < _tries(step)]
         if not todo and not reloaded:
             break
         journal.begin(goal.intent)
@@ -124,6 +125,11 @@ def converge(system: System, first: Plan, goal: Goal, remembered: Memory, say: S
     return outcome
 
 
+def _tries(step: Step) -> int:
+    """Who acts later is told once: told again, irqbalance would begin anew."""
+    return TRIES if step.needed and not step.kind.seconds else 1
+
+
 def _remember(system: System, journal: Journal, made: Plan) -> bool:
     """Note what the changes would lose; what is back already needs no more remembering.
 
@@ -134,6 +140,9 @@ def _remember(system: System, journal: Journal, made: Plan) -> bool:
     if made.changes and kept:
         journal.note(*((step.knob, step.original) for step in kept))
     back = [step.knob for step in made.steps if step.restore and not step.needed]
+    wanted = {step.knob for step in made.steps}
+    gone = (knob for knob in made.gone if knob not in wanted)  # with a slice that was stopped
+    back += [knob for knob in gone if knobs.of(knob).at_reload]
     reload = any(knobs.of(knob).at_reload for knob in back)
     if reload:
         systemctl(system, "daemon-reload")
@@ -241,7 +250,7 @@ def _set_again(system: System, journal: Journal, outcome: Outcome) -> None:
 def _intent(layout: Layout, settings: Settings, first: Plan) -> Intent:
     """What is about to be."""
     mode = {"mode": first.mode} if first.mode else {}
-    exempt = {"exempt": shown(settings.exempted())} if first.mode else {}
+    exempt = {"exempt": shown(settings.exempted())} if layout.dedicated else {}
     return {
         "dedicated": str(layout.dedicated or EMPTY),
         "realtime": str(layout.realtime),

@@ -125,8 +125,8 @@ def _check_neighbours(scene: Scene) -> None:
     """Somebody else's partition would be left without CPUs, or take the rest of the guest's."""
     for group in scene.facts.groups:
         theirs = (group.effective or EMPTY) & scene.cpus.dedicated
-        ours = Knob("partition", f"{group.path}/cpuset.cpus.partition") in scene.originals
-        if group.is_partition and theirs and not ours and not is_exempt(scene, group.below):
+        ours = scene.facts.is_ours(group) or is_exempt(scene, group.below)
+        if group.is_partition and theirs and not ours:
             raise Refused(
                 f"CPU {theirs} cannot be isolated: it is in {group.name}, a cpuset partition of "
                 f"its own ({group.partition}); make that a member, or give it other CPUs, first"

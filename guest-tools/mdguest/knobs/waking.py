@@ -34,3 +34,10 @@ def wake(system: System, partition: str) -> None:
             system.visit(room, cpus)
         finally:
             system.remove(room)
+
+
+def tidy(system: System) -> None:
+    """Remove what a run has left that was killed meanwhile."""
+    for path in system.glob(f"/sys/fs/cgroup/*/{ROOM}/cgroup.procs"):
+        with contextlib.suppress(OSError):
+            system.remove(path.rpartition("/")[0])

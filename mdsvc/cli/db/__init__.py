@@ -9,6 +9,7 @@ from mdsvc.terminal.console import examples
 
 COMMANDS = {
     "current": "Say of which version the store's tables are, and which one this program needs.",
+    "migrate-layouts": "Rewrite records of an older form, while servers go on.",
     "upgrade": "Bring the store's tables to the version that this program needs.",
 }
 

@@ -4,6 +4,7 @@ end of a transaction.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,9 +20,9 @@ from mdsvc.store.sql.committing import Writer
 from mdsvc.store.sql.engines import Engines
 from mdsvc.store.sql.errors import ConnectionLost, translated
 from mdsvc.store.sql.reading import GUEST_OF_UUID, SqlReading, caches
-from mdsvc.store.sql.tables import ADDRESSES, META, PASSWORDS, SCHEMA
+from mdsvc.store.sql.tables import ADDRESSES, PASSWORDS
 from mdsvc.store.sql.tokens import SqlTokens
-from mdsvc.store.sql.writing import Packed
+from mdsvc.store.sql.writing import NEXT_REVISION, Packed
 from mdsvc.store.transaction import BufferedTransaction, ReadSnapshot
 from mdsvc.topology import Host
 
@@ -34,7 +35,6 @@ _FIND_ON = _FIND.where(ADDRESSES.c.network == _NETWORK)
 _PASSWORD = select(PASSWORDS.c.password).where(PASSWORDS.c.uuid == _UUID)
 _ADD_PASSWORD = insert(PASSWORDS)
 _CLEAR_PASSWORD = delete(PASSWORDS).where(PASSWORDS.c.uuid == _UUID)
-_VERSION = select(META.c.value).where(META.c.name == SCHEMA)
 
 
 class SqlStore(SqlTokens):
@@ -119,8 +119,15 @@ class SqlStore(SqlTokens):
 
     @asynccontextmanager
     async def hurried(self, hurry: Callable[[], None]) -> AsyncIterator[None]:
-        with self._bell.heard_by(hurry):
-            yield
+        listen = self._engines.listen
+        listening = asyncio.create_task(listen(hurry)) if listen else None
+        try:
+            with self._bell.heard_by(hurry):
+                yield
+        finally:
+            if listening:
+                listening.cancel()
+                await asyncio.wait([listening])
 
     # ---- all of it ----
 
@@ -136,7 +143,11 @@ class SqlStore(SqlTokens):
             return [stored.value for stored in guests]
 
     async def ready(self) -> None:
-        await self._read(_VERSION)
+        """What a write begins with, undone: so it is seen that one would come through."""
+        with translated():
+            async with self._engines.writes.connect() as connection:
+                await connection.execute(NEXT_REVISION)
+                await connection.rollback()
 
     async def close(self) -> None:
         await self._engines.dispose()
@@ -151,7 +162,9 @@ class SqlStore(SqlTokens):
         """What one query finds; once more where a connection was no good any more."""
         try:
             return await self._read_once(statement, values)
-        except ConnectionLost:
+        except ConnectionLost as error:
+            if isinstance(error.__cause__, TimeoutError):
+                raise  # whoever asks has waited long enough
             return await self._read_once(statement, values)
 
     async def _read_once(self, statement: Any, values: Mapping[str, str]) -> Sequence[Any]:

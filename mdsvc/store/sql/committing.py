@@ -55,6 +55,8 @@ class Writer:
                 with translated():
                     revision = await write(connection, packed)
                     await self._note(connection, revision)
+                    if self._engines.notify:
+                        await connection.exec_driver_sql(self._engines.notify)
             except ConnectionLost as error:
                 raise Stale(str(error)) from error
             committed = await self._commit(connection)

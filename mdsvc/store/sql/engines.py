@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple
 
 from mdsvc.store.sql.asyncio_engine import AsyncEngine
 
@@ -24,6 +25,9 @@ class Engines(NamedTuple):
 
     ``lock`` keeps others from changing tables meanwhile, where the beginning of a transaction does
     not; and ``unlock`` lets them again, where its end does not.
+
+    Where the database tells others of changes, each writing transaction has ``notify`` in it, and
+    ``listen`` calls what it is given at each, until it is cancelled; it need not miss none.
     """
 
     reads: AsyncEngine
@@ -32,6 +36,8 @@ class Engines(NamedTuple):
     tables: AsyncEngine
     lock: str | None = None
     unlock: str | None = None
+    notify: str | None = None
+    listen: Callable[[Callable[[], None]], Coroutine[Any, Any, None]] | None = None
 
     async def dispose(self) -> None:
         """Close every connection."""

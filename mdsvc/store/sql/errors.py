@@ -21,6 +21,11 @@ _UNAVAILABLE = frozenset(
 )
 """How they say that a lock was waited for in vain, or that they have too much to do."""
 
+_NOT_WRITABLE = frozenset(
+    {"SQLITE_READONLY", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "25006", 1290, 1836}
+)
+"""How they say that nothing can be written now: they are set so, or their disk is full or gone."""
+
 _NOT_TEXT = frozenset({"22021", "22P05"})
 """How PostgreSQL says that it can have no NUL in text, or that it is not set to UTF-8."""
 
@@ -56,6 +61,8 @@ def _translated(error: DBAPIError) -> Stale | MdsvcError:
         return Stale(str(error.orig))
     if not _UNAVAILABLE.isdisjoint(what):
         return Unavailable(f"the store is busy: {error.orig}")
+    if not _NOT_WRITABLE.isdisjoint(what):
+        return Unavailable(f"the store cannot be written to: {error.orig}")
     if not _NOT_TEXT.isdisjoint(what):
         return BadInput("expected text in UTF-8 without NUL, and a database of the encoding UTF8")
     return MdsvcError(f"the store does not work: {error.orig}")

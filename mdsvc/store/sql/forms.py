@@ -55,6 +55,12 @@ async def check(connection: AsyncConnection, kind: Kind[Any], key: str, form: in
         )
 
 
+async def are_held_back(engines: Engines) -> bool:
+    """Whether some form that is known here may not be written yet."""
+    async with engines.reads.connect() as connection:
+        return any([await allowed(connection, kind) < kind.form for kind in KINDS.values()])
+
+
 async def raise_all(engines: Engines) -> None:
     """Allow all forms that are known here."""
     async with engines.writes.begin() as connection:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import ssl
+from collections.abc import Callable
+from random import uniform
 from typing import Any
 
 import asyncpg
@@ -11,11 +15,13 @@ from asyncpg import exceptions
 from mdsvc.errors import MdsvcError
 from mdsvc.store.sql.engines import WAIT_SECONDS, Engines
 from mdsvc.store.sql.hosts import NotNow
-from mdsvc.store.sql.servers import Server, Session
+from mdsvc.store.sql.servers import Connect, Server, Session
 from mdsvc.store.sql.servers import engines as engines_of
 from mdsvc.store.sql.urls import DatabaseUrl, Host
 
 PORT = 5432
+
+_log = logging.getLogger(__name__)
 
 _GONE = frozenset({"25006", "57P01", "57P02", "57P03"})
 """It has become a copy that only reads, is being shut down, has crashed, or is starting."""
@@ -27,6 +33,10 @@ _REFUSED = (
 """No such user, password or database: on every server."""
 
 _TABLES_LOCK = 0x6D64737663  # "mdsvc"
+
+_CHANNEL = "mdsvc"
+
+_LISTEN_AGAIN_SECONDS = 2
 
 _WRITER = {
     "lock_timeout": f"{WAIT_SECONDS}s",
@@ -44,8 +54,30 @@ def engines(url: DatabaseUrl) -> Engines:
         snapshot="SET TRANSACTION READ ONLY",
         lock=f"SELECT pg_advisory_xact_lock({_TABLES_LOCK})",
         unlock=None,
+        notify=f"NOTIFY {_CHANNEL}",
+        listen=_listen,
     )
     return engines_of(url, server)
+
+
+async def _listen(connect: Connect, hurry: Callable[[], None]) -> None:
+    """Listen until it is cancelled; again, after a moment, where the connection is lost. Meanwhile
+    nothing is told, so whoever listens asks once it is back.
+    """
+    while True:
+        connection, lost = None, asyncio.Event()
+        try:
+            connection = await connect()
+            connection.add_termination_listener(lambda _connection, lost=lost: lost.set())
+            await connection.add_listener(_CHANNEL, lambda *_notification: hurry())
+            hurry()
+            await lost.wait()
+        except Exception as error:  # noqa: BLE001  # whatever it is, nothing rests on it
+            _log.debug("nobody tells of changes now: %s", error)
+        finally:
+            if connection is not None:
+                connection.terminate()
+        await asyncio.sleep(uniform(0.5, 1.5) * _LISTEN_AGAIN_SECONDS)  # noqa: S311  # no secret
 
 
 async def _connect(

@@ -7,11 +7,11 @@ alone whose values are not kept, some at a time; they are unpacked beside the ev
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, select
+from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, or_, select
 
 from mdsvc.instance import PlacedInstance
 from mdsvc.store.changes import Stored
@@ -40,6 +40,14 @@ _GUEST_KEYS_ON = _GUEST_KEYS.where(INSTANCES.c.host == _NAME)
 _GUEST_RECORDS = select(INSTANCES.c.uuid, INSTANCES.c.revision, INSTANCES.c.record)
 GUEST_OF_UUID = _GUEST_RECORDS.where(INSTANCES.c.uuid == _UUID)
 _SOME_GUESTS = _GUEST_RECORDS.where(INSTANCES.c.uuid.in_(_KEYS))
+
+_OF: Mapping[str, ColumnElement[bool]] = {
+    "host": INSTANCES.c.host == bindparam("host"),
+    "project_id": or_(
+        INSTANCES.c.project_id == bindparam("project_id"), INSTANCES.c.project_id.is_(None)
+    ),
+}
+"""Which guests a page is of; in the end a record says whose it is."""
 
 _OWNER = select(ADDRESSES.c.uuid).where(
     ADDRESSES.c.ip == bindparam("an_ip"), ADDRESSES.c.network == bindparam("a_network")
@@ -95,16 +103,18 @@ class SqlReading:
     async def instances_after(
         self, after: str | None, limit: int, *, host: str | None, project_id: str | None
     ) -> Sequence[Stored[PlacedInstance]]:
-        """A project's are picked out of as many pages as it takes: no index knows them."""
-        keys = _page(_GUEST_KEYS if host is None else _GUEST_KEYS_ON, INSTANCES.c.uuid)
-        of_host = {} if host is None else {"a_name": host}
-        size = limit if project_id is None else max(limit, _BATCH)
+        """What an older program wrote is picked out of as many pages as it takes, by its record."""
+        asked = {"host": host, "project_id": project_id}
+        given = {field: value for field, value in asked.items() if value is not None}
+        keys = _page(_GUEST_KEYS, INSTANCES.c.uuid)
+        for field in given:
+            keys = keys.where(_OF[field])
         page: list[Stored[PlacedInstance]] = []
         while len(page) < limit:
-            rows = await self._rows(keys, after=after or "", most=size, **of_host)
+            rows = await self._rows(keys, after=after or "", most=limit, **given)
             guests = await self._listed(self._kept.guests, rows, _SOME_GUESTS)
-            page += [g for g in guests if project_id in (None, g.value.project_id)]
-            if len(rows) < size:
+            page += [each for each in guests if project_id in (None, each.value.project_id)]
+            if len(rows) < limit:
                 break
             after = rows[-1].uuid
         return page[:limit]

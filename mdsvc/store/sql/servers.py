@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from ssl import SSLContext
 from typing import Any, NamedTuple
 
@@ -17,8 +18,10 @@ from mdsvc.store.sql.errors import codes
 from mdsvc.store.sql.hosts import Hosts
 from mdsvc.store.sql.urls import DatabaseUrl, Host
 
-READ_SECONDS, WRITE_SECONDS = 5, 10
-"""How long the answer to a statement may take, but for a change of tables."""
+ANSWER_SECONDS, OTHER_SECONDS = 3, 10
+"""How long the database's answer to a statement may take: where a guest waits for it, and else. A
+change of tables may take its time.
+"""
 
 RECYCLE_SECONDS = 1800
 """After which a connection is made anew, on the first server if that is back."""
@@ -37,16 +40,20 @@ class Session(NamedTuple):
     rested_on: bool
 
 
-_ANSWERING = Session(READ_SECONDS, writes=False, rested_on=False)
-_CHOOSING = Session(READ_SECONDS, writes=False, rested_on=True)
-_CHANGING = Session(WRITE_SECONDS, writes=True, rested_on=True)
+_ANSWERING = Session(ANSWER_SECONDS, writes=False, rested_on=False)
+_CHOOSING = Session(OTHER_SECONDS, writes=False, rested_on=True)
+_CHANGING = Session(OTHER_SECONDS, writes=True, rested_on=True)
 _CHANGING_TABLES = _CHANGING._replace(seconds=None)
+
+
+Connect = Callable[[], Awaitable[Any]]
 
 
 class Server(NamedTuple):
     """How to use one kind of server. ``connect`` gives a connection of the driver, prepared, or
     raises NotNow; ``gone`` are the errors after which a connection is of no use any more;
-    ``snapshot`` begins one, where nothing was read yet. ``lock``, ``unlock``: see ``Engines``.
+    ``snapshot`` begins one, where nothing was read yet. ``lock``, ``unlock``, ``notify``: see
+    ``Engines``; ``listen`` is given how to connect beside.
     """
 
     driver: str
@@ -55,6 +62,8 @@ class Server(NamedTuple):
     snapshot: str
     lock: str
     unlock: str | None
+    notify: str | None = None
+    listen: Callable[[Connect, Callable[[], None]], Coroutine[Any, Any, None]] | None = None
 
 
 def engines(url: DatabaseUrl, server: Server) -> Engines:
@@ -62,6 +71,9 @@ def engines(url: DatabaseUrl, server: Server) -> Engines:
     _check(url)
     context = tls.context(url.options)
     hosts, most = Hosts(url.hosts), _connections(url.options)
+
+    async def connect_to_listen() -> Any:
+        return await hosts.first(lambda host: server.connect(url, host, context, _ANSWERING))
 
     def engine(session: Session, isolation_level: str, pool_size: int) -> AsyncEngine:
         async def connect() -> Any:
@@ -91,7 +103,9 @@ def engines(url: DatabaseUrl, server: Server) -> Engines:
     writes = engine(_CHANGING, "READ COMMITTED", 1)
     tables = engine(_CHANGING_TABLES, "READ COMMITTED", 1)
     event.listen(snapshots.sync_engine, "begin", begin_snapshot)
-    return Engines(reads, snapshots, writes, tables, server.lock, server.unlock)
+    listen = partial(server.listen, connect_to_listen) if server.listen else None
+    names = {"lock": server.lock, "unlock": server.unlock, "notify": server.notify}
+    return Engines(reads, snapshots, writes, tables, **names, listen=listen)
 
 
 def _forsake(gone: frozenset[object]) -> Callable[[ExceptionContext], None]:

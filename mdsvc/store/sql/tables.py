@@ -56,7 +56,9 @@ INSTANCES = Table(
     Column("generation", Integer, nullable=False),
     Column("revision", BigInteger, nullable=False),
     Column("record", BYTES, nullable=False),
+    Column("project_id", text(255)),  # NULL where an older program wrote it: the record knows
     Index("instances_by_revision", "revision", "uuid"),
+    Index("instances_by_project", "project_id", "uuid"),
 )
 _UUID = INSTANCES.c.uuid
 ADDRESSES = Table(

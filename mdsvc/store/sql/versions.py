@@ -23,15 +23,17 @@ PATIENCE = 60
 """Seconds for which making or upgrading tables is tried again while others do it too."""
 
 
-class Current(msgspec.Struct, frozen=True):
+class Current(msgspec.Struct, frozen=True, omit_defaults=True):
     """The version of a database's tables, None where it has none yet; whether it is the one that is
-    expected here, and if not, what to run.
+    expected here, and if not, what to run. ``older_programs``: they are, and records use nothing
+    new yet, as it was not said that all programs are upgraded.
     """
 
     version: int | None
     expected: int
     current: bool
     run: str | None
+    older_programs: bool = False
 
 
 class Upgraded(msgspec.Struct, frozen=True):
@@ -50,7 +52,7 @@ async def opened(url: str) -> Engines:
     with _about(url):
         engines = connecting.connect(url)
         try:
-            await _patiently(lambda: schema.prepare(engines))
+            await patiently(lambda: schema.prepare(engines))
         except BaseException:
             await engines.dispose()
             raise
@@ -59,13 +61,15 @@ async def opened(url: str) -> Engines:
 
 async def current(url: str) -> Current:
     """Of which version the tables are. Changes and makes nothing. Raises as ``opened`` does."""
-    version = None
+    version, older_programs = None, False
     if not urls.is_missing(url):
         async with _connected(url) as engines:
-            version = await _patiently(lambda: schema.version_of(engines))
+            version = await patiently(lambda: schema.version_of(engines))
+            if version == schema.VERSION:
+                older_programs = await patiently(lambda: forms.are_held_back(engines))
     older = version is not None and version < schema.VERSION
     command = mending(url) if older else None
-    return Current(version, schema.VERSION, version == schema.VERSION, command)
+    return Current(version, schema.VERSION, version == schema.VERSION, command, older_programs)
 
 
 async def upgrade(url: str, told: Callable[[int, str], None], records: bool = False) -> Upgraded:
@@ -78,11 +82,11 @@ async def upgrade(url: str, told: Callable[[int, str], None], records: bool = Fa
     from mdsvc.store.sql.upgrading import upgrade_one  # Alembic is slow to import
 
     async with _connected(url) as engines:
-        before = await _patiently(lambda: schema.version_of(engines))
-        while await _patiently(lambda: upgrade_one(engines, told)):
+        before = await patiently(lambda: schema.version_of(engines))
+        while await patiently(lambda: upgrade_one(engines, told)):
             pass
         if records or engines.writes.dialect.name == "sqlite":
-            await _patiently(lambda: forms.raise_all(engines))
+            await patiently(lambda: forms.raise_all(engines))
     return Upgraded(before, schema.VERSION)
 
 
@@ -119,7 +123,7 @@ def _about(url: str) -> Iterator[None]:
         raise BadInput(f"{where}: expected a database of mdsvc, or none yet; {error}") from None
 
 
-async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:
+async def patiently(attempt: Callable[[], Awaitable[T]]) -> T:
     """Again where others make or change the tables at the same time.
 
     Where two make a new SQLite file a write-ahead one, one is told at once that it is locked. The

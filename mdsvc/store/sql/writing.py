@@ -47,7 +47,7 @@ T = TypeVar("T")
 _KEY: BindParameter[str] = bindparam("a_key")
 _READ: BindParameter[int] = bindparam("revision_read")
 
-_NEXT_REVISION = update(META).where(META.c.name == REVISION).values(value=META.c.value + 1)
+NEXT_REVISION = update(META).where(META.c.name == REVISION).values(value=META.c.value + 1)
 _META = select(META.c.value).where(META.c.name == _KEY)
 _SET_META = update(META).where(META.c.name == _KEY)
 
@@ -89,7 +89,12 @@ def _host(host: Host) -> Row:
 
 def _guest(guest: PlacedInstance) -> Row:
     record = pack(GUEST, guest.uuid, guest)
-    return {"host": guest.host, "generation": guest.generation, "record": record}
+    return {
+        "host": guest.host,
+        "project_id": guest.project_id,
+        "generation": guest.generation,
+        "record": record,
+    }
 
 
 async def write(connection: AsyncConnection, packed: Packed) -> int:
@@ -101,7 +106,7 @@ async def write(connection: AsyncConnection, packed: Packed) -> int:
 
 async def next_revision(connection: AsyncConnection) -> int:
     """Take the store's next revision: others wait for theirs until this transaction is over."""
-    await connection.execute(_NEXT_REVISION)
+    await connection.execute(NEXT_REVISION)
     revision: int = (await connection.execute(_META, {"a_key": REVISION})).scalar_one()
     return revision
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.system import Ran
@@ -37,6 +39,8 @@ class Systemd:
     units: dict[str, Unit] = field(default_factory=dict)
     complaints: list[str] = field(default_factory=list)
     """What the journal has of failures that nobody was told of."""
+    answers: bool = True
+    """False while it is too busy."""
 
     @property
     def native(self) -> bool:
@@ -74,19 +78,21 @@ class Systemd:
         flags = [word for word in arguments if word.startswith("--")]
         if "--version" in flags:
             return Ran(0, f"systemd {self.version} ({self.version}.22-1~deb12u1)\n+PAM +AUDIT", "")
+        if not self.answers:
+            return Ran(1, "", "Failed to get properties: Connection timed out")
         verb, rest = words[0], words[1:]
-        if verb == "show":
-            return self._show(flags, rest)
-        actions = {"start": self.start, "stop": self.stop}
-        if verb in actions:
-            return actions[verb](*rest)
-        if verb == "set-property":
-            return self.set_property("--runtime" in flags, *rest)
-        if verb == "daemon-reload":
-            return self.daemon_reload()
-        return Ran(1, "", f"Unknown command verb {verb}.")
+        actions: dict[str, Callable[..., Ran]] = {
+            "show": partial(self._show, flags),
+            "start": self.start,
+            "stop": self.stop,
+            "set-property": partial(self.set_property, "--runtime" in flags),
+            "daemon-reload": self.daemon_reload,
+        }
+        if verb not in actions:
+            return Ran(1, "", f"Unknown command verb {verb}.")
+        return actions[verb](*rest)
 
-    def _show(self, flags: list[str], names: list[str]) -> Ran:
+    def _show(self, flags: list[str], *names: str) -> Ran:
         wanted = next(flag for flag in flags if flag.startswith("--property=")).partition("=")[2]
         blocks = []
         for name in names:

@@ -144,6 +144,18 @@ def test_pods_whose_cgroup_is_not_systemds_are_kept_off_and_let_go_again(kernel:
 
 @each_mode
 @each_kernel
+def test_a_layout_of_the_slices_cpus_alone_leaves_no_pool(kernel: str, mode: str) -> None:
+    made = node(kernel, mode, there=False)
+    before = snapshot(made)
+    isolate(made, CPUS, exempt=EXEMPT, mode=mode)
+    assert isolate(made, "2-3", exempt=EXEMPT, mode=mode).failures == {}
+    assert problems(made, "2-3", exempt=EXEMPT, mode=mode) == []
+    assert undo(made).failures == {}
+    assert changed(made, before) == {}
+
+
+@each_mode
+@each_kernel
 def test_a_slice_that_moves_takes_its_programs_along(kernel: str, mode: str) -> None:
     made = node(kernel, mode)
     before = snapshot(made)

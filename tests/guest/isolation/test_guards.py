@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,9 +11,9 @@ from mdguest.errors import BadInput, Refused, Trouble
 from mdguest.isolation import state
 from mdguest.layout import Layout
 
-from tests.guest.fake import FakeGuest, guest
+from tests.guest.fake import FakeGuest, guest, snapshot
 from tests.guest.scenes import with_pods
-from tests.guest.use import isolate, plan, problems, scan, state_of, undo, view
+from tests.guest.use import changed, isolate, plan, problems, scan, state_of, undo, view
 
 POOL = "/sys/fs/cgroup/dedicated.slice"
 
@@ -219,3 +220,25 @@ def test_the_layout_of_a_machine_that_this_one_is_a_clone_of_says_nothing() -> N
 
 def test_an_undo_of_nothing_changes_nothing() -> None:
     assert undo(guest()).done == []
+
+
+@pytest.mark.parametrize(
+    "act", [lambda made: isolate(made, "1-3"), undo, lambda made: view(made, "2-3")]
+)
+def test_while_systemd_does_not_answer_nothing_is_made_of_that(
+    act: Callable[[FakeGuest], object],
+) -> None:
+    made = guest()
+    assert made.systemd
+    before = snapshot(made)
+    isolate(made, "2-3")
+    scan(made)
+    isolated = snapshot(made)
+    made.systemd.answers = False
+    with pytest.raises(OSError, match="Connection timed out"):
+        act(made)
+    assert snapshot(made) == isolated
+    made.systemd.answers = True
+    assert problems(made, "2-3") == []
+    undo(made)
+    assert changed(made, before) == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 from pathlib import Path
 
@@ -152,6 +153,16 @@ class Galera:
     def new_database(self) -> str:
         """The URL of a database that is empty, with all nodes."""
         return self.url(self.nodes[0].new_database().rpartition("/")[2])
+
+    def by(self, first: int, url: str) -> str:
+        """The same database, with that node before the others."""
+        start, hosts, end = re.split(r"(?<=@)|(?=/db)", url)
+        every = hosts.split(",")
+        return start + ",".join(every[first:] + every[:first]) + end
+
+    def only(self, number: int, url: str) -> str:
+        """The same database, by that node alone."""
+        return self.nodes[number].url(url.rpartition("/")[2])
 
     def url(self, name: str) -> str:
         hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -39,13 +41,14 @@ class PostgreSql:
         self._databases = 0
         self.start()
 
-    def start(self) -> None:
+    def start(self, **more: str) -> None:
         options = {
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
             "max_connections": "200",
             "shared_buffers": "32MB",
             "fsync": "on" if self._safe else "off",
+            **more,
         }
         flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         postgres = str(programs() / "postgres")
@@ -57,6 +60,12 @@ class PostgreSql:
 
     def kill(self) -> None:
         self._server.kill()
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """It and its children do nothing, and no connection breaks."""
+        with self._server.stopped():
+            yield
 
     def remove(self) -> None:
         self._server.remove()

@@ -9,7 +9,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 START_SECONDS = 120
@@ -84,6 +85,20 @@ class Server:
     def kill(self) -> None:
         """As the power would."""
         self._signal(signal.SIGKILL)
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Neither it nor what it has started does anything meanwhile."""
+        assert self._process
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        every = [self._process.pid, *map(int, children.read_text().split())]
+        for process in every:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in every:
+                os.kill(process, signal.SIGCONT)
 
     def remove(self) -> None:
         """End it for good."""

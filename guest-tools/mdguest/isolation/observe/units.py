@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mdguest.cpuset import CpuSet
 from mdguest.facts import POOL, UNITS, Affine, Systemd, kubernetes, manager
-from mdguest.knobs.systemctl import RUNTIME, TRANSIENT, properties
+from mdguest.knobs.systemctl import RUNTIME, TRANSIENT, properties, systemctl
 from mdguest.procfs import text
 
 if TYPE_CHECKING:
@@ -27,11 +27,14 @@ Units = Mapping[str, Mapping[str, str]]
 
 
 def units_of(system: System, paths: Iterable[str]) -> Units:
-    """What systemd says of the units of these cgroups, of the pool and of every kubelet."""
+    """What systemd says of the units of these cgroups, of the pool and of every kubelet.
+
+    Raises OSError where it does not answer: units that nobody tells of are not gone.
+    """
     names = [path.rpartition("/")[2] for path in paths]
     owned = [name for name in names if name.endswith(UNITS)]
     asked = dict.fromkeys((POOL, *kubernetes.UNITS, *owned))
-    out = system.run("systemctl", "show", f"--property={PROPERTIES}", *asked).out
+    out = systemctl(system, "show", f"--property={PROPERTIES}", *asked)
     blocks = [properties(block) for block in out.split("\n\n")]
     return {block["Id"]: block for block in blocks if block.get("Id")}
 
@@ -66,7 +69,7 @@ def affine(system: System) -> Iterator[Affine]:
     if not names:
         return
     wanted = "--property=Id,CPUAffinity,Slice,ControlGroup"
-    out = system.run("systemctl", "show", wanted, *names).out
+    out = systemctl(system, "show", wanted, *names)
     for block in out.split("\n\n"):
         shown = properties(block)
         with contextlib.suppress(ValueError):  # ``numa`` instead of a list

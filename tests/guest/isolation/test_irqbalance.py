@@ -1,0 +1,174 @@
+"""irqbalance beside the isolation: told, obeyed, and never forgotten, whenever it acts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mdguest.cpuset import EMPTY, CpuSet
+from mdguest.isolation.journal import JOURNAL
+
+from tests.guest.fake import FakeGuest, guest
+from tests.guest.fake.devices import Irqbalance
+from tests.guest.use import isolate, plan, problems, scan, undo, view
+
+
+def test_an_undo_before_irqbalance_has_woken_up_still_reaches_it() -> None:
+    made = guest(isolcpus="3")
+    isolate(made, "2")
+    undo(made)
+    scan(made)
+    assert made.irqbalance is not None
+    assert str(made.irqbalance.banned) == "3"
+    assert plan(made, "").changes == ()
+
+
+def test_an_apply_before_irqbalance_has_heard_of_the_undo_still_reaches_it() -> None:
+    made = guest()
+    isolate(made, "2-3")
+    scan(made)
+    undo(made)
+    isolate(made, "2-3")
+    scan(made)
+    assert made.irqbalance is not None
+    assert str(made.irqbalance.banned) == "2-3"
+    undo(made)
+    scan(made)
+    assert str(made.irqbalance.banned) == ""
+
+
+def test_the_socket_of_an_irqbalance_that_was_killed_does_no_harm() -> None:
+    made = guest(irqbalance=False)
+    made.disk.put("/run/irqbalance/irqbalance17.sock", "")
+    assert isolate(made, "2-3").failures == {}
+    assert problems(made, "2-3") == []
+
+
+def test_what_irqbalance_makes_of_the_housekeeping_cpus_is_no_drift() -> None:
+    made = guest()
+    isolate(made, "2-3")
+    line = next(irq for irq in made.devices.irqs if irq.number == 24)
+    for choice in ("1", "0", "0-1"):
+        line.cpus = CpuSet.parse(choice)
+        assert problems(made, "2-3") == []
+        assert isolate(made, "2-3").done == []
+    line.cpus = CpuSet.parse("1-2")
+    assert [problem.what for problem in problems(made, "2-3")] == ["irq 24 (virtio0-config)"]
+    undo(made)
+    assert str(line.cpus) == "0-3"
+
+
+def test_without_irqbalance_a_line_that_was_narrowed_is_drift() -> None:
+    made = guest(irqbalance=False)
+    isolate(made, "2-3")
+    line = next(irq for irq in made.devices.irqs if irq.number == 24)
+    line.cpus = CpuSet.parse("1")
+    assert [problem.what for problem in problems(made, "2-3")] == ["irq 24 (virtio0-config)"]
+
+
+def test_an_irqbalance_that_answers_nobody_for_a_while_is_not_forgotten() -> None:
+    made = guest(isolcpus="1")
+    isolate(made, "2-3")
+    scan(made)
+    daemon = made.irqbalance
+    assert daemon is not None
+    daemon.asleep = True
+    isolate(made, "2-3")
+    assert view(made, "2-3").problems == []
+    scan(made)
+    assert str(daemon.banned) == "1-3"
+    daemon.asleep = True
+    undo(made)
+    undo(made)
+    scan(made)
+    assert str(daemon.banned) == "1"
+    undo(made)
+    assert not made.exists(JOURNAL)
+
+
+@pytest.mark.parametrize("when", ["asleep", "awake"])
+def test_an_irqbalance_that_was_started_anew_is_told_and_freed_again(when: str) -> None:
+    made = guest()
+    isolate(made, "2-3")
+    made.irqbalance = Irqbalance(EMPTY, made.shape.possible, asleep=when == "asleep")
+    isolate(made, "2-3")
+    scan(made)
+    assert str(made.irqbalance.banned) == "2-3"
+    undo(made)
+    scan(made)
+    assert str(made.irqbalance.banned) == ""
+
+
+def test_an_irqbalance_that_was_asleep_at_first_is_told_and_freed_again() -> None:
+    made = guest(isolcpus="1")
+    assert made.irqbalance is not None
+    made.irqbalance.asleep = True
+    isolate(made, "2-3")
+    scan(made)
+    assert str(made.irqbalance.banned) == "1-3"
+    undo(made)
+    scan(made)
+    assert str(made.irqbalance.banned) == "1"
+
+
+@pytest.mark.parametrize("socket", ["none", "dead", "speechless"])
+def test_an_irqbalance_that_runs_and_cannot_be_told_is_named(socket: str) -> None:
+    made = guest(irqbalance=False)
+    made.spawn("irqbalance", "/system.slice/cron.service")
+    if socket == "dead":
+        made.disk.put("/run/irqbalance/irqbalance17.sock", "")
+    if socket == "speechless":
+        made.irqbalance = Irqbalance(EMPTY, made.shape.possible, speechless=True)
+    isolate(made, "2-3")
+    [problem] = problems(made, "2-3")
+    assert (problem.what, problem.expected) == ("irqbalance", "it keeps off CPU 2-3")
+    assert "cannot be told" in problem.found
+    assert "mdguest render irqbalance" in problem.why
+
+
+@pytest.mark.parametrize(("bans", "well"), [("2-3", True), ("0,2-3", True), ("2", False)])
+def test_an_irqbalance_that_was_started_to_keep_off_need_not_be_told(bans: str, well: bool) -> None:
+    made = guest(irqbalance=False)
+    daemon = made.spawn("irqbalance", "/system.slice/cron.service")
+    environment = f"PATH=/bin\0IRQBALANCE_BANNED_CPULIST={bans}\0"
+    made.disk.put(f"/proc/{daemon.tid}/environ", environment)
+    isolate(made, "2-3")
+    assert (problems(made, "2-3") == []) is well
+
+
+LAYOUTS = ("2-3", "1-3", "3")
+EVENTS = (*LAYOUTS, "undo", "scan", "sleep", "restart")
+
+
+def happens(made: FakeGuest, event: str) -> None:
+    daemon = made.irqbalance
+    assert daemon is not None
+    if event in LAYOUTS:
+        isolate(made, event)
+    elif event == "undo":
+        undo(made)
+    elif event == "scan":
+        daemon.scan()
+    elif event == "sleep":
+        daemon.asleep = True
+    else:
+        made.irqbalance = replace(daemon, banned=daemon.default, told=None, asleep=False)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.lists(st.sampled_from(EVENTS), max_size=7), st.sampled_from(LAYOUTS))
+def test_whatever_has_happened_the_last_word_reaches_it(events: list[str], cpus: str) -> None:
+    made = guest(isolcpus="1")
+    for event in events:
+        happens(made, event)
+    isolate(made, cpus)
+    assert problems(made, cpus) == []
+    assert made.irqbalance is not None
+    assert made.irqbalance.banned == CpuSet.parse(f"1,{cpus}")
+    undo(made)
+    scan(made)
+    assert str(made.irqbalance.banned) == "1"
+    undo(made)
+    assert not made.exists(JOURNAL)
