@@ -28,6 +28,8 @@ from mdsvc.store.opening import open_store
 from mdsvc.store.recent import RecentReads
 from mdsvc.versions import Options
 from mdsvc.waiting import Waiting
+from mdsvc.web.door import Door
+from mdsvc.web.routes import add_page
 
 __all__ = ["document_options", "guest_app", "open_store", "operator_app"]
 
@@ -67,7 +69,10 @@ def operator_app(
     access = Access(store, is_local)
     figures = metrics or Metrics(Fleet(store))
     backend = api.Backend(store, follower, access, figures, api.ROUTES, settings.unknown_keys)
-    return api.application(backend, {*settings.operator_names, *_listener_name(settings)})
+    names = {*settings.operator_names, *_listener_name(settings)}
+    app = api.application(backend, names)
+    add_page(app, Door(backend, names))
+    return app
 
 
 def _listener_name(settings: Settings) -> set[str]:

@@ -13,6 +13,7 @@ from time import monotonic, time
 
 import msgspec
 
+from mdsvc.access.sessions import session_bearer, start_session
 from mdsvc.bearer import Bearer, bearer_of
 from mdsvc.errors import Forbidden, MdsvcError, Unavailable, Unidentified
 from mdsvc.store import TokenStore
@@ -71,6 +72,24 @@ class Access:
             raise Unidentified("there is no such token, or no more")
         self._note(bearer)
         return Caller(bearer.name, bearer.read_only)
+
+    async def visitor(self, cookie: str) -> Caller:
+        """Whose the page's session with this cookie is. Raises Unidentified."""
+        bearers = await self.bearers()
+        if not bearers and self._is_local:
+            return Caller(None)
+        bearer = session_bearer(cookie, bearers, int(time()))
+        if bearer is None:
+            raise Unidentified("there is no such session, or no more")
+        self._note(bearer)
+        return Caller(bearer.name, bearer.read_only)
+
+    async def log_in(self, secret: str) -> str:
+        """The cookie of a session for whoever has this token. Raises Unidentified."""
+        cookie = start_session(secret, await self.bearers(), int(time()))
+        if cookie is None:
+            raise Unidentified("there is no such token, or no more")
+        return cookie
 
     async def bearers(self) -> Sequence[Bearer]:
         """Every token, as it was a second ago at most."""

@@ -44,15 +44,15 @@ def application(backend: Backend, names: Collection[str] = ()) -> web.Applicatio
 
 
 def _door(backend: Backend, names: Collection[str]) -> Any:
-    """Who may ask, of what is there. Probes always may."""
-    is_open = {route.path for route in backend.routes if route.is_open}
+    """Who may ask, of what the table has. Probes always may, and the page has a door of its own."""
+    guarded = {route.path for route in backend.routes if not route.is_open}
 
     @web.middleware
     async def door(
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        is_there = request.match_info.http_exception is None
-        if is_there and request.path not in is_open:
+        resource = request.match_info.route.resource
+        if resource and resource.canonical in guarded:
             address = request.transport and request.transport.get_extra_info("sockname")
             check_host(request.headers.get("Host"), address, names)
             request[CALLER] = await backend.access.caller(request.headers)

@@ -243,6 +243,7 @@ async def _stay(console: Console, place: _Place, lines: list[str]) -> None:
         f"{prefix}curl {url}/openstack/latest/meta_data.json",
         f"{prefix}curl {url}/latest/meta-data/cpu/dedicated",
         f"{prefix}curl {url}/mdsvc/v1/layout",
+        f"the page: {lines[-1].split()[1]}/",
     )
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

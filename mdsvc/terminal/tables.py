@@ -13,22 +13,21 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from mdsvc.bearer import Listed
-from mdsvc.cpuset import CpuSet
-from mdsvc.instance import PlacedInstance
-from mdsvc.layout import Layout, LayoutCell
-from mdsvc.terminal.words import (
-    Printable,
+from mdsvc.amounts import (
     dedicated_free,
     memory,
     memory_used,
     moment,
     of,
     page_size,
-    plain,
     shared_limit,
     shared_used,
 )
+from mdsvc.bearer import Listed
+from mdsvc.cpuset import CpuSet
+from mdsvc.instance import PlacedInstance
+from mdsvc.layout import Layout, LayoutCell
+from mdsvc.terminal.words import Printable, plain
 from mdsvc.topology import MIXED_SERVICE_VERSION, Host, HostCell
 
 

@@ -247,5 +247,7 @@ def test_without_root_it_stays_up_as_well(demos: list[Demo], directory: Path) ->
     assert document.startswith("curl ")
     assert json.loads(ask(document))["dedicated_cpus"] == "2-3,5-7"
     assert ask(leaf) == "2-3,5-7"
+    page = demo.until("the page: ").split()[-1]
+    assert "compute-1" in ask(f"curl --silent --fail --noproxy * {page}")
     demo.process.send_signal(signal.SIGTERM)
     assert demo.end(0) == ""

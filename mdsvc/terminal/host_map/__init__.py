@@ -14,20 +14,20 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from mdsvc.instance import PlacedInstance
-from mdsvc.terminal.host_map.gauges import gauges
-from mdsvc.terminal.host_map.grid import FRAME, Grid, thread_steps
-from mdsvc.terminal.host_map.tiles import Guest, Tile, guests_of, tiles_of
-from mdsvc.terminal.words import (
-    Printable,
+from mdsvc.amounts import (
     dedicated_free,
     memory,
     memory_used,
     of,
-    plain,
     shared_limit,
     shared_used,
 )
+from mdsvc.instance import PlacedInstance
+from mdsvc.occupancy import Guest, guests_of
+from mdsvc.terminal.host_map.gauges import gauges
+from mdsvc.terminal.host_map.grid import FRAME, Grid, thread_steps
+from mdsvc.terminal.host_map.tiles import Tile, colour, tiles_of
+from mdsvc.terminal.words import Printable, plain
 from mdsvc.topology import Host, HostCell
 
 
@@ -100,9 +100,11 @@ def _legend(guests: Sequence[Guest]) -> Table:
     table.add_column(no_wrap=True, min_width=2 + max(len(guest.tag) for guest in guests))
     for _ in range(3):
         table.add_column(no_wrap=True, overflow="ellipsis")
-    for tag, colour, guest in guests:
-        chip, name = Text(f" {tag} ", f"bold black on {colour}"), plain(guest.name, "bold")
-        table.add_row(chip, name, _vcpus(guest), f"{guest.flavor.memory_mb} MiB")
+    for guest in guests:
+        chip = Text(f" {guest.tag} ", f"bold black on {colour(guest)}")
+        instance = guest.instance
+        memory_mb = f"{instance.flavor.memory_mb} MiB"
+        table.add_row(chip, plain(instance.name, "bold"), _vcpus(instance), memory_mb)
     return table
 
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from mdsvc.terminal.host_map.tiles import FREE, UNKNOWN, Guest, on_cell
-from mdsvc.terminal.words import memory, of, page_size, shared_limit
+from mdsvc.amounts import memory, of, page_size, shared_limit
+from mdsvc.occupancy import Guest, on_cell
+from mdsvc.terminal.host_map.tiles import FREE, UNKNOWN, colour
 from mdsvc.topology import Host, HostCell, PagePool
 
 Share = tuple[str, str, int]
@@ -37,7 +38,7 @@ def _floating(host: Host, cell: HostCell, guests: Sequence[Guest]) -> Text:
     line = _line("shared", f"{of(cell.shared_used, shared_limit(host, [cell]))} vCPUs")
     for guest, used in on_cell(cell, guests):
         if used.cpuset:
-            line.append(" ").append(f"{guest.tag}×{len(used.cpuset)}", f"black on {guest.colour}")
+            line.append(" ").append(f"{guest.tag}×{len(used.cpuset)}", f"black on {colour(guest)}")
     return line
 
 
@@ -66,7 +67,7 @@ def _pages(pool: PagePool, cell: HostCell, guests: Sequence[Guest], width: int) 
 
 def _parts(shares: Sequence[tuple[Guest, int]], used: int) -> list[Share]:
     """What each guest has, and what is in use beside that."""
-    known = [(guest.tag, f"black on {guest.colour}", amount) for guest, amount in shares]
+    known = [(guest.tag, f"black on {colour(guest)}", amount) for guest, amount in shares]
     rest = max(0, used - sum(amount for _, amount in shares))
     return [*known, (UNKNOWN.text, UNKNOWN.style, rest)]
 

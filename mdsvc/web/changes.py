@@ -1,0 +1,59 @@
+"""What has changed lately, the last first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mdsvc.store import Store
+from mdsvc.store.feed import Change, ChangePage
+from mdsvc.web.markup import Child, h
+from mdsvc.web.parts import Column, filter_box, guest_link, host_link, table
+from mdsvc.web.visit import Page, Visit
+
+_REVISIONS = 200
+"""How far back it is looked."""
+
+_COLUMNS = (
+    Column("Revision", is_number=True),
+    Column("What"),
+    Column("Which"),
+    Column("Now"),
+)
+
+
+async def show_changes(visit: Visit) -> Page:
+    """What `/changes` shows."""
+    recent = await _recent(visit.store)
+    changes = recent.changes[::-1][:_REVISIONS]
+    caption = f"{len(changes)} changes, the last first" if changes else "No change yet"
+    lost = "What changed before the last moment cannot be told: the store is another one."
+    about = "Each thing once, as it is since its last change; what was removed is told too."
+    content = (
+        h("h1", "Recent changes"),
+        h("p", lost if recent.reset else about, class_="summary"),
+        filter_box("changes"),
+        table(caption, _COLUMNS, map(_row, changes)),
+    )
+    return Page(title="Recent changes", content=content)
+
+
+async def _recent(store: Store) -> ChangePage:
+    """The changes of the last revisions, however many pages they are."""
+    now = await store.position()
+    page = await store.changes(max(0, now - _REVISIONS))
+    changes = list(page.changes)
+    while page.position < now and not page.reset:
+        page = await store.changes(page.position)
+        changes += page.changes
+    return ChangePage(page.position, changes, page.reset)
+
+
+def _row(change: Change) -> Sequence[Child]:
+    is_host = change.kind == "host"
+    link = host_link(change.key) if is_host else guest_link(change.key, change.key)
+    now = "removed" if change.deleted else ("changed" if is_host else _generation(change))
+    return change.revision, "host" if is_host else "guest", link, now
+
+
+def _generation(change: Change) -> str:
+    return "placed" if change.generation == 1 else f"changed, generation {change.generation}"

@@ -1,0 +1,93 @@
+"""One guest: its vCPUs and where each of them runs, and what it was told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from urllib.parse import quote
+
+from mdsvc.control.instances import get_instance_with_host
+from mdsvc.instance import PlacedInstance
+from mdsvc.layout import LayoutCell
+from mdsvc.topology import Host
+from mdsvc.web.markup import Child, Html, foreign, h
+from mdsvc.web.parts import Column, facts, host_link, table
+from mdsvc.web.visit import Page, Visit
+
+_COLUMNS = (
+    Column("vCPU", is_number=True),
+    Column("Kind"),
+    Column("NUMA node", is_number=True),
+    Column("Host cell", is_number=True),
+    Column("Runs on"),
+)
+
+
+async def show_instance(visit: Visit) -> Page:
+    """What `/instances/UUID` shows."""
+    guest, host = await get_instance_with_host(visit.store, visit.path["uuid"])
+    content = (
+        h("h1", "Guest ", foreign(guest.name)),
+        h("p", "on ", host_link(guest.host), f" · generation {guest.generation}", class_="summary"),
+        h("h2", "vCPUs and where each runs"),
+        table(f"{guest.flavor.vcpus} vCPUs", _COLUMNS, _vcpus(guest, host)),
+        h("h2", "What it is told"),
+        _told(guest),
+        h("h2", "What it is"),
+        _described(guest),
+    )
+    return Page(title=f"Guest {guest.name}", content=content)
+
+
+def _vcpus(guest: PlacedInstance, host: Host) -> Iterator[Sequence[Child]]:
+    if not guest.layout.cells:
+        over = f"floats over pCPUs {host.cpu_shared_set}"
+        yield from ((vcpu, "shared", "–", "–", over) for vcpu in range(guest.flavor.vcpus))
+    for cell in guest.layout.cells:
+        for vcpu in cell.cpuset | cell.pcpuset:
+            kind = "dedicated" if vcpu in cell.pcpuset else "shared"
+            realtime = ", realtime" if vcpu in guest.layout.realtime_cpus else ""
+            where = _place(cell, vcpu, host)
+            yield vcpu, f"{kind}{realtime}", cell.id, cell.host_cell, where
+
+
+def _place(cell: LayoutCell, vcpu: int, host: Host) -> Child:
+    pcpu = cell.cpu_pinning.get(vcpu)
+    if pcpu is not None:
+        return h("a", f"pCPU {pcpu}", href=f"/hosts/{quote(host.name, safe='')}#cpu-{pcpu}")
+    there = host.by_id.get(cell.host_cell)
+    return f"floats over pCPUs {host.shared(there)}" if there else "–"
+
+
+def _told(guest: PlacedInstance) -> Html:
+    layout = guest.layout
+    return facts(
+        {
+            "generation": guest.generation,
+            "dedicated_cpus": str(layout.dedicated_cpus) or "none",
+            "shared_cpus": str(layout.shared_cpus) or ("none" if layout.cells else "all"),
+            "realtime_cpus": str(layout.realtime_cpus) or "none",
+            "reported back": "nothing reported yet",
+        }
+    )
+
+
+def _described(guest: PlacedInstance) -> Html:
+    flavor, layout = guest.flavor, guest.layout
+    where = [f"{address.ip} on {address.network}" for address in guest.addresses]
+    specs = [h("li", foreign(f"{key}={value}")) for key, value in flavor.extra_specs.items()]
+    props = [h("li", foreign(f"{key}={value}")) for key, value in guest.image.properties.items()]
+    emulator = f"{layout.emulator_threads_policy or 'no policy'}, on pCPUs {layout.emulator_cpus}"
+    return facts(
+        {
+            "UUID": h("code", guest.uuid),
+            "project": foreign(guest.project_id),
+            "hostname": foreign(guest.hostname or "–"),
+            "addresses": h("ul", [h("li", foreign(text)) for text in where]) if where else "–",
+            "flavor": foreign(f"{flavor.name} ({flavor.vcpus} vCPUs, {flavor.memory_mb} MiB)"),
+            "extra specs": h("ul", specs) if specs else "–",
+            "image properties": h("ul", props) if props else "–",
+            "CPU policy": layout.cpu_policy,
+            "thread policy": layout.cpu_thread_policy or "–",
+            "emulator threads": emulator if layout.cells else "–",
+        }
+    )

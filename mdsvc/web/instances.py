@@ -1,0 +1,70 @@
+"""Every guest, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mdsvc.api.instances import Instances, list_instances
+from mdsvc.api.pages import InstancesQuery
+from mdsvc.api.route import Call
+from mdsvc.instance import PlacedInstance
+from mdsvc.web.markup import Child, foreign, h
+from mdsvc.web.parts import (
+    Column,
+    address,
+    filter_box,
+    guest_link,
+    host_link,
+    pages,
+    search,
+    table,
+)
+from mdsvc.web.visit import Page, Visit
+
+_COLUMNS = (
+    Column("Guest"),
+    Column("UUID"),
+    Column("Project"),
+    Column("Host"),
+    Column("Policy"),
+    Column("Dedicated vCPUs"),
+    Column("Shared vCPUs"),
+    Column("Generation", is_number=True),
+)
+
+
+async def show_instances(visit: Visit) -> Page:
+    """What `/instances` shows: the API's listing, with its parameters."""
+    asked = visit.asks(InstancesQuery)
+    call = Call(backend=visit.backend, path={}, query=asked, body=None, headers={})
+    listed = (await list_instances(call)).body
+    assert isinstance(listed, Instances)
+    query = {"host": asked.host or "", "project_id": asked.project_id or ""}
+    first = address("/instances", **query) if asked.marker else None
+    following = address("/instances", **query, marker=listed.next) if listed.next else None
+    content = (
+        h("h1", "Guests"),
+        search("Only of", "/instances", query),
+        filter_box("guests"),
+        table(_caption(listed.instances), _COLUMNS, map(_row, listed.instances)),
+        *filter(None, [pages(first=first, next=following)]),
+    )
+    return Page(title="Guests", content=content)
+
+
+def _caption(guests: Sequence[PlacedInstance]) -> str:
+    return f"{len(guests)} guests on this page" if guests else "No such guest"
+
+
+def _row(guest: PlacedInstance) -> Sequence[Child]:
+    layout = guest.layout
+    return (
+        guest_link(guest.uuid, guest.name),
+        h("code", guest.uuid),
+        foreign(guest.project_id),
+        host_link(guest.host),
+        layout.cpu_policy,
+        str(layout.dedicated_cpus) or "–",
+        str(layout.shared_cpus) or "–" if layout.cells else "all",
+        guest.generation,
+    )

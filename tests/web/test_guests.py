@@ -1,0 +1,74 @@
+"""`/instances`, `/instances/UUID` and `/changes`."""
+
+from __future__ import annotations
+
+import pytest
+
+from mdsvc.control.instances import create_instance, delete_instance
+from mdsvc.store import Store
+from tests.control_values import FLOATING, PAIR, fill, guest, host, uuid
+from tests.web.conftest import Look
+
+
+@pytest.fixture
+async def store(store: Store) -> Store:
+    await fill(store, host("h1"), host("h2"))
+    await create_instance(store, guest(1, PAIR, name="one"), "h1")
+    await create_instance(store, guest(2, FLOATING, name="two", project_id="other"), "h2")
+    return store
+
+
+async def names(look: Look, path: str) -> list[str]:
+    return [row[0] for row in (await look(path)).one("table").rows()]
+
+
+async def test_guests_are_listed_and_filtered_by_host_and_project(look: Look) -> None:
+    assert await names(look, "/instances") == ["one", "two"]
+    assert await names(look, "/instances?host=h1&project_id=") == ["one"]
+    assert await names(look, "/instances?project_id=other") == ["two"]
+    assert await names(look, "/instances?project_id=other&host=h1") == []
+
+
+async def test_many_come_page_by_page_each_once(look: Look) -> None:
+    first = await look("/instances?limit=1")
+    following = first.one("nav", class_="pages").one("a")
+    assert following.text == "Next"
+    assert await names(look, following["href"]) == ["two"]
+
+
+async def test_a_guest_says_where_each_vcpu_runs(look: Look) -> None:
+    page = await look(f"/instances/{uuid(1)}")
+    rows = page.one("table").rows()
+    assert [row[:2] for row in rows] == [["0", "dedicated"], ["1", "dedicated"]]
+    assert all(row[4].startswith("pCPU ") for row in rows)
+
+
+async def test_one_that_floats_says_over_which_pcpus(look: Look) -> None:
+    rows = (await look(f"/instances/{uuid(2)}")).one("table").rows()
+    assert {row[4] for row in rows} == {"floats over pCPUs 0,4,8,12"}
+
+
+async def test_what_it_is_told_is_there_with_its_generation(look: Look) -> None:
+    page = await look(f"/instances/{uuid(1)}")
+    facts = {
+        fact.one("dt").text: fact.one("dd").text
+        for fact in page.every("div")
+        if fact.get("class") is None and fact.every("dt")
+    }
+    assert facts["generation"] == "1"
+    assert facts["dedicated_cpus"] == "0-1"
+    assert facts["shared_cpus"] == "none"
+    assert facts["reported back"] == "nothing reported yet"
+
+
+async def test_changes_are_the_last_ones_first_and_removals_are_told(
+    store: Store, look: Look
+) -> None:
+    await delete_instance(store, uuid(1))
+    rows = (await look("/changes")).one("table").rows()
+    assert [row[1:] for row in rows if row[1] == "guest"] == [
+        ["guest", uuid(1), "removed"],
+        ["guest", uuid(2), "placed"],
+    ]
+    revisions = [int(row[0]) for row in rows]
+    assert revisions == sorted(revisions, reverse=True)
