@@ -37,8 +37,8 @@ from tests.http.wire import Reply, Wire, parse
 META_DATA = "/openstack/latest/meta_data.json"
 GUEST = guest(addresses=[{"network": "net-a", "ip": "127.0.0.1"}])
 
-PROMPTLY = 5
-"""Seconds; what starts services waits ten before it kills."""
+PROMPTLY = 10
+"""Seconds; what starts services waits longer before it kills (systemd 90, Docker ten)."""
 
 
 @dataclass
