@@ -123,6 +123,11 @@ def python_files() -> list[Path]:
     return [file for file in tracked() if file.suffix == ".py"]
 
 
+def test_no_merge_was_left_half_done() -> None:
+    marks = re.compile(rb"^(<{7}|>{7}|\|{7}) ", re.MULTILINE)
+    assert [name_of(file) for file in tracked() if marks.search(file.read_bytes())] == []
+
+
 def test_no_file_is_too_long() -> None:
     lengths = {name_of(file): len(file.read_text().splitlines()) for file in python_files()}
     assert {name: n for name, n in lengths.items() if n > MOST_LINES} == {}

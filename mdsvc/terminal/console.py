@@ -149,6 +149,8 @@ def use_url(use_case: Callable[[str], Awaitable[T]]) -> T:
 def open_input(file: Path) -> BinaryIO:
     """The file, or stdin for ``-``. Raises BadInput."""
     if str(file) == "-":
+        if sys.stdin.closed:
+            raise _bad_input("-: expected once, as stdin can be read only once")
         return sys.stdin.buffer
     try:
         return file.open("rb")

@@ -55,6 +55,19 @@ def test_the_stored_guest_is_printed_with_its_layout(
     assert expected.items() <= done.json.items()
 
 
+@pytest.mark.parametrize(
+    ("args", "stdin"),
+    [(["resize", UUID, "--flavor", "-"], LARGE), (["rebuild", UUID, "--user-data", "-"], {})],
+    ids=str,
+)
+def test_stdin_can_be_read_once(two_hosts: Mdsvc, args: list[str], stdin: object) -> None:
+    before = stored(two_hosts)
+    done = two_hosts("instance", *args, "--image", "-", stdin=stdin)
+    assert (done.code, done.out) == (2, "")
+    assert "-: expected once, as stdin can be read only once" in done.err
+    assert stored(two_hosts) == before
+
+
 def test_people_read_where_it_is_now(two_hosts: Mdsvc) -> None:
     for args in (["resize", UUID, "--flavor", "-"], ["migrate", UUID], ["rebuild", UUID]):
         done = two_hosts("instance", *args, stdin=LARGE)

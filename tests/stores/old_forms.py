@@ -57,14 +57,8 @@ def _guest(rng: random.Random, number: int, host: int, slot: int) -> OldGuest:
         pcpus = [at * CELL_CPUS + 2 * slot + offset for offset in (4, 5)]
         pinning = dict(zip(sorted(vcpus), pcpus, strict=True)) if policy == "dedicated" else {}
         cells.append((set(), vcpus, pinning) if pinning else (vcpus, set(), {}))
-        layout = {
-            "id": at,
-            "host_cell": at,
-            "cpuset": cpus(vcpus),
-            "cpu_pinning": {str(vcpu): pcpu for vcpu, pcpu in pinning.items()},
-            "memory_mb": 64,
-        }
-        layouts.append(layout | rng.choice([{}, {"cpuset_reserved": "", "pagesize_kb": None}]))
+        unset = rng.choice([{}, {"cpuset_reserved": "", "pagesize_kb": None}])
+        layouts.append(_cell(at, vcpus, pinning) | unset)
     every = {vcpu for shared, dedicated, _ in cells for vcpu in shared | dedicated}
     dedicated = every if policy == "dedicated" else set()
     uuid = f"00000000-0000-4000-8000-{number:012x}"
@@ -92,6 +86,16 @@ def _guest(rng: random.Random, number: int, host: int, slot: int) -> OldGuest:
         },
     }
     return OldGuest(uuid, value, cells)
+
+
+def _cell(at: int, vcpus: set[int], pinning: dict[int, int]) -> dict[str, Any]:
+    return {
+        "id": at,
+        "host_cell": at,
+        "cpuset": cpus(vcpus),
+        "cpu_pinning": {str(vcpu): pcpu for vcpu, pcpu in pinning.items()},
+        "memory_mb": 64,
+    }
 
 
 def _host(name: str, guests: list[OldGuest]) -> dict[str, Any]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import sqlite3
 from pathlib import Path
 
 import pytest
 
 from mdsvc.errors import BadInput
-from mdsvc.store.sql import engines, open_sql
+from mdsvc.store.sql import engines, open_sql, urls
 from mdsvc.store.sql.schema import VERSION
 
 from .values import fill, host
@@ -80,6 +83,26 @@ async def test_user_and_password_are_not_repeated(here: Path) -> None:
     message = await told("oracle://scott:ti/g@er@db/x")
     assert message.startswith("--store oracle://***@db/x: ")
     assert "ti/g" not in message
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://scott:ti\nger@127.0.0.1:1/x",
+        "postgresql://scott@127.0.0.1:1/x?password=ti%0Ager",
+        "mysql://scott@127.0.0.1:1/x?connections=4&PASSWD=ti&sslpassword=ger",
+        "mysql://sc\nott:ti\nger@127.0.0.1:1/x",
+    ],
+)
+def test_no_form_of_a_password_is_repeated(url: str) -> None:
+    for text in (urls.shown(url), urls.without_password(url.partition("?")[0])):
+        assert not {"ti", "ger"} & set(re.split(r"\W|0A", text)), text
+
+
+async def test_a_path_that_the_system_refuses_is_told(here: Path) -> None:
+    assert f"expected a file that can be used: {os.strerror(errno.ENAMETOOLONG)}" in await told(
+        f"sqlite:///{'x' * 300}.db"
+    )
 
 
 @pytest.fixture(params=[b"no database\n" * 100, b"SQLite format 3\0" + b"\xff" * 4096])

@@ -89,6 +89,11 @@ def plan(asked: CpuSet, facts: Facts, settings: Settings, memory: Memory) -> Pla
             _nothing("no dedicated CPU is left to isolate", facts, memory, cpus.notes),
             lacking=cpus.lacking,
         )
+    return _isolating(cpus, facts, settings, memory)
+
+
+def _isolating(cpus: Share, facts: Facts, settings: Settings, memory: Memory) -> Plan:
+    """The way to CPUs that are shared out."""
     mode, because = _mode(facts, settings, memory)
     before = tuple(Share(old, facts.open - old) for old in memory.isolated)
     scene = Scene(

@@ -119,5 +119,5 @@ def _reached(url: str) -> tuple[Callable[[], HTTPConnection], str]:
 
 
 def _unusable(url: str) -> BadInput:
-    hidden = re.sub(r"//.*@", "//***@", url)
+    hidden = re.sub(r"//.*@", "//***@", url, flags=re.DOTALL)
     return BadInput(f"--server: expected {_EXPECTED}, got {hidden!r}")

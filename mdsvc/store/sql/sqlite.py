@@ -22,7 +22,10 @@ READERS = 4
 
 def engines(url: DatabaseUrl) -> Engines:
     """The engines of a SQLite file. Raises BadInput."""
-    _check_file(url)
+    try:
+        _check_file(url)
+    except OSError as error:  # a directory above that nobody may look into, a name too long
+        raise BadInput(f"expected a file that can be used: {error.strerror}") from None
     options: dict[str, Any] = {
         "url": URL.create("sqlite+aiosqlite", database=url.database),
         "connect_args": {"timeout": WAIT_SECONDS},

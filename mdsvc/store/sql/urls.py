@@ -20,6 +20,8 @@ from mdsvc.store.sql.engines import EXPECTED
 _URL = re.compile(r"(?P<scheme>[a-z]+)://(?P<authority>[^/?]*)(?P<path>[^?]*)(?:\?(?P<query>.*))?")
 _HOST = re.compile(r"(?:\[(?P<ipv6>[\w:.%]+)\]|(?P<name>[^:\[\]@\s]+))(?::(?P<port>[0-9]{1,5}))?")
 
+_SECRET_OPTION = re.compile(r"([?&][^=&]*(?:pass|pwd|secret)[^=&]*=)[^&]*", re.IGNORECASE)
+
 
 class Host(msgspec.Struct, frozen=True):
     """A server; the port is None where the URL has none."""
@@ -88,15 +90,20 @@ def _options(query: str | None) -> Mapping[str, str]:
 
 def without_password(url: str) -> str:
     """The URL as it may stand in a command."""
-    return re.sub(r"(//[^:@/]*):.*@", r"\1@", url)
+    return re.sub(r"(//[^:@/]*):.*@", r"\1@", url, flags=re.DOTALL)
 
 
 def shown(url: str) -> str:
-    """The URL as it may appear in messages: without the user and the password."""
-    return re.sub(r"//.*@", "//***@", url)
+    """The URL as it may appear in messages: without the user and the password, also where it is
+    given as an option, as other programs take it.
+    """
+    return _SECRET_OPTION.sub(r"\1***", re.sub(r"//.*@", "//***@", url, flags=re.DOTALL))
 
 
 def is_missing(url: str) -> bool:
     """Is this the URL of a file that is not there yet?"""
     parsed = parse(url)
-    return parsed.scheme == "sqlite" and not Path(parsed.database).exists()
+    try:
+        return parsed.scheme == "sqlite" and not Path(parsed.database).exists()
+    except OSError:  # nobody can tell, and opening it says why
+        return False

@@ -50,10 +50,7 @@ def observe(
         online=online,
         **_of_the_machine(system, online),
         container=container.name(system),
-        cpuset="cpuset" in text(system, f"{CGROUP}/cgroup.controllers").split(),
-        frozen=not system.is_writable(CGROUP),
-        root=root(system),
-        controllers=text(system, f"{CGROUP}/cgroup.subtree_control"),
+        **_of_the_hierarchy(system),
         systemd=systemd,
         groups=groups,
         pods=pods,
@@ -69,6 +66,16 @@ def observe(
         journalled=journalled(system, remembered, systemd, [pool, *groups], online),
     )
     return facts if facts.container else _with_the_kernels(system, facts)
+
+
+def _of_the_hierarchy(system: System) -> dict[str, Any]:
+    """What can be done with cgroups here, and what is done at the root."""
+    return {
+        "cpuset": "cpuset" in text(system, f"{CGROUP}/cgroup.controllers").split(),
+        "frozen": not system.is_writable(CGROUP),
+        "root": root(system),
+        "controllers": text(system, f"{CGROUP}/cgroup.subtree_control"),
+    }
 
 
 def _of_the_machine(system: System, online: CpuSet) -> dict[str, Any]:
