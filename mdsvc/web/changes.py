@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mdsvc.store import Store
 from mdsvc.store.feed import Change, ChangePage
 from mdsvc.web.markup import Child, h
-from mdsvc.web.parts import Column, filter_box, guest_link, host_link, table
+from mdsvc.web.parts import Column, count, filter_box, guest_link, host_link, table
 from mdsvc.web.visit import Page, Visit
 
 _REVISIONS = 200
@@ -25,7 +25,7 @@ async def show_changes(visit: Visit) -> Page:
     """What `/changes` shows."""
     recent = await _recent(visit.store)
     changes = recent.changes[::-1][:_REVISIONS]
-    caption = f"{len(changes)} changes, the last first" if changes else "No change yet"
+    caption = f"{count(len(changes), 'change')}, the last first" if changes else "No change yet"
     lost = "What changed before the last moment cannot be told: the store is another one."
     about = "Each thing once, as it is since its last change; what was removed is told too."
     content = (

@@ -11,7 +11,7 @@ from mdsvc.occupancy import Guest, guests_of
 from mdsvc.topology import Host
 from mdsvc.web.host_map import chip, host_map
 from mdsvc.web.markup import Child, Html, foreign, h
-from mdsvc.web.parts import Column, facts, filter_box, guest_link, table
+from mdsvc.web.parts import Column, count, facts, filter_box, guest_link, table
 from mdsvc.web.visit import Page, Visit
 
 _COLUMNS = (
@@ -37,7 +37,7 @@ async def show_host(visit: Visit) -> Page:
         host_map(host, guests),
         h("h2", "Guests"),
         filter_box("guests"),
-        table(f"{len(guests)} guests", _COLUMNS, map(_row, guests)),
+        table(count(len(guests), "guest"), _COLUMNS, map(_row, guests)),
         h("h2", "Settings"),
         _settings(host),
     )
@@ -52,7 +52,7 @@ def _summary(host: Host) -> str:
 def _states(host: Host, guests: Sequence[Guest]) -> Sequence[Html]:
     texts = []
     if host.draining:
-        texts.append(f"Draining: it takes no new guests; {len(guests)} are left to move.")
+        texts.append(f"Draining: it takes no new guests; left to move: {len(guests)}.")
     if not host.knows_mixed:
         texts.append(
             f"It holds mixed guests back everywhere: its service version is {host.service_version}."

@@ -11,7 +11,7 @@ from mdsvc.amounts import memory, of
 from mdsvc.forms import Form
 from mdsvc.topology import MIXED_SERVICE_VERSION
 from mdsvc.web.markup import Child, Html, h
-from mdsvc.web.parts import Column, address, bar, filter_box, host_link, pages, search, table
+from mdsvc.web.parts import Column, address, bar, count, filter_box, host_link, pages, search, table
 from mdsvc.web.rows import HostRow, Rows, Sort, sorted_rows
 from mdsvc.web.visit import Page, Visit
 
@@ -66,14 +66,14 @@ def _caption(matching: Sequence[HostRow], start: int, on_page: Sequence[HostRow]
     if not on_page:
         return "No such host"
     if len(on_page) == len(matching):
-        return f"{len(matching)} hosts"
+        return count(len(matching), "host")
     return f"Hosts {start + 1} to {start + len(on_page)} of {len(matching)}"
 
 
 def _summary(rows: Sequence[HostRow]) -> Html:
     free, dedicated = sum(row.free for row in rows), sum(row.dedicated for row in rows)
     draining = sum(row.draining for row in rows)
-    parts = [f"{len(rows)} hosts", f"{of(free, dedicated)} dedicated pCPUs free"]
+    parts = [count(len(rows), "host"), f"{of(free, dedicated)} dedicated pCPUs free"]
     parts += [f"{draining} draining"] if draining else []
     return h("p", " · ".join(parts), class_="summary")
 

@@ -6,12 +6,16 @@ from collections.abc import Iterator, Sequence
 from urllib.parse import quote
 
 from mdsvc.control.instances import get_instance_with_host
+from mdsvc.forms import to_json
 from mdsvc.instance import PlacedInstance
 from mdsvc.layout import LayoutCell
 from mdsvc.topology import Host
 from mdsvc.web.markup import Child, Html, foreign, h
-from mdsvc.web.parts import Column, facts, host_link, table
+from mdsvc.web.parts import Column, address, count, facts, host_link, table
 from mdsvc.web.visit import Page, Visit
+
+_LONGEST_ADDRESS = 4000
+"""Half of what a server reads as one line."""
 
 _COLUMNS = (
     Column("vCPU", is_number=True),
@@ -29,7 +33,8 @@ async def show_instance(visit: Visit) -> Page:
         h("h1", "Guest ", foreign(guest.name)),
         h("p", "on ", host_link(guest.host), f" · generation {guest.generation}", class_="summary"),
         h("h2", "vCPUs and where each runs"),
-        table(f"{guest.flavor.vcpus} vCPUs", _COLUMNS, _vcpus(guest, host)),
+        table(count(guest.flavor.vcpus, "vCPU"), _COLUMNS, _vcpus(guest, host)),
+        *_elsewhere(guest),
         h("h2", "What it is told"),
         _told(guest),
         h("h2", "What it is"),
@@ -56,6 +61,17 @@ def _place(cell: LayoutCell, vcpu: int, host: Host) -> Child:
         return h("a", f"pCPU {pcpu}", href=f"/hosts/{quote(host.name, safe='')}#cpu-{pcpu}")
     there = host.by_id.get(cell.host_cell)
     return f"floats over pCPUs {host.shared(there)}" if there else "–"
+
+
+def _elsewhere(guest: PlacedInstance) -> Sequence[Html]:
+    """The way to what-if with its flavor and image, where an address can hold them."""
+    texts = {"flavor": to_json(guest.flavor).decode(), "image": to_json(guest.image).decode()}
+    link = address("/what-if", **texts)
+    if len(link) > _LONGEST_ADDRESS:
+        return ()
+    return (
+        h("p", h("a", "Where would another one like it go, and why not elsewhere?", href=link)),
+    )
 
 
 def _told(guest: PlacedInstance) -> Html:

@@ -12,6 +12,7 @@ from mdsvc.web.markup import Child, foreign, h
 from mdsvc.web.parts import (
     Column,
     address,
+    count,
     filter_box,
     guest_link,
     host_link,
@@ -53,7 +54,7 @@ async def show_instances(visit: Visit) -> Page:
 
 
 def _caption(guests: Sequence[PlacedInstance]) -> str:
-    return f"{len(guests)} guests on this page" if guests else "No such guest"
+    return f"{count(len(guests), 'guest')} on this page" if guests else "No such guest"
 
 
 def _row(guest: PlacedInstance) -> Sequence[Child]:

@@ -72,6 +72,11 @@ def bar(used: int, total: int, text: str) -> Html:
     )
 
 
+def count(number: int, name: str) -> str:
+    """``1 host``, ``2 hosts``."""
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"
+
+
 def host_link(name: str) -> Html:
     return h("a", foreign(name), href=f"/hosts/{quote(name, safe='')}")
 

@@ -11,7 +11,7 @@ from mdsvc.errors import BadInput
 from mdsvc.forms import from_builtins, from_json
 from mdsvc.placing.what_if import Fits, HostAnswer, OpenQuestion, Refusal
 from mdsvc.web.markup import Child, Html, foreign, h
-from mdsvc.web.parts import Column, host_link, table
+from mdsvc.web.parts import Column, count, host_link, table
 from mdsvc.web.visit import Page, Visit
 
 _SHOWN = 100
@@ -122,7 +122,7 @@ def _hosts(hosts: Sequence[HostAnswer]) -> Iterator[Html]:
         return
     taking = [host for host in hosts if host.fits]
     refusing = [host for host in hosts if not host.fits]
-    caption = f"{len(taking)} hosts take it, {len(refusing)} do not"
+    caption = f"{count(len(taking), 'host')} would take it, {len(refusing)} would not"
     yield table(caption, _HOSTS, map(_row, [*taking[:_SHOWN], *refusing[:_SHOWN]]))
     left = max(0, len(taking) - _SHOWN) + max(0, len(refusing) - _SHOWN)
     if left:

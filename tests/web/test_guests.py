@@ -61,6 +61,12 @@ async def test_what_it_is_told_is_there_with_its_generation(look: Look) -> None:
     assert facts["reported back"] == "nothing reported yet"
 
 
+async def test_a_guest_leads_to_where_another_like_it_would_go(look: Look) -> None:
+    page = await look(f"/instances/{uuid(1)}")
+    [link] = [a["href"] for a in page.every("a") if a["href"].startswith("/what-if?")]
+    assert "It fits, and would go to" in (await look(link)).one(class_="good").text
+
+
 async def test_changes_are_the_last_ones_first_and_removals_are_told(
     store: Store, look: Look
 ) -> None:
