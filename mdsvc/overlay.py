@@ -24,7 +24,7 @@ from mdsvc.handlers import failed, requested_wait
 from mdsvc.identity.neutron import NeutronIdentity
 from mdsvc.listening.connections import watched
 from mdsvc.metrics import Metrics
-from mdsvc.nova.answers import FRESH_SECONDS, Answers
+from mdsvc.nova.answers import FRESH_SECONDS, LONGEST_PATIENCE, Answers
 from mdsvc.nova.replies import Asker, Reply
 from mdsvc.nova.upstreams import Upstreams
 from mdsvc.problems import RETRY_SECONDS
@@ -109,14 +109,16 @@ async def _answer(call: _Call) -> web.Response:
         return await _passed_through(call)
     if call.path[:1] == ("openstack",) and call.path[2:] == ("password",):
         return await _passed_through(call)  # it can be set at any moment, and is a secret
-    answer = await _shown(call)
+    answer = await _first(call)
     waits = call.request.query.get("wait_for_change", "") == "true" and answer.is_json
     if waits:
         answer = await _changed(call, answer)
     headers = {**answer.headers}
     if answer.status == 200:
         headers["ETag"] = f'W/"{answer.etag}"'
-    return _response(answer.status, headers, answer.body(call.door.entropy, waits))
+    return _response(
+        answer.status, headers, answer.body(call.door.entropy, waits and answer.is_json)
+    )
 
 
 def _response(status: int, headers: Mapping[str, str], body: bytes) -> web.Response:
@@ -146,6 +148,15 @@ async def _body(request: web.Request) -> bytes:
 
 
 # ---- documents ----
+
+
+async def _first(call: _Call) -> Shown:
+    """What the guest is to see, though it takes several answers, within its patience."""
+    try:
+        async with asyncio.timeout(LONGEST_PATIENCE):
+            return await _shown(call)
+    except TimeoutError:
+        raise Unavailable(f"no upstream answers within {LONGEST_PATIENCE} s") from None
 
 
 async def _shown(call: _Call, max_age: float = FRESH_SECONDS) -> Shown:

@@ -21,7 +21,9 @@ GUEST_ROOM = 4 * 2**20
 _OVERHEAD = 500
 _FAILED_SECONDS = 1.0
 _PATIENCE = 2.0
-_LONGEST_PATIENCE = 7.5
+LONGEST_PATIENCE = 7.5
+"""Seconds; for a guest for which nothing is kept."""
+
 _KEPT = (200, 404)
 
 Fetch = Callable[[Asker, str], Awaitable[Reply]]
@@ -85,7 +87,7 @@ class Answers:
         if kept and self._clock() - kept.asked_at <= max_age:
             return kept.reply
         try:
-            return await self._asked(asker, target, _PATIENCE if kept else _LONGEST_PATIENCE)
+            return await self._asked(asker, target, _PATIENCE if kept else LONGEST_PATIENCE)
         except Away:
             if kept is None:
                 raise

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from types import TracebackType
@@ -118,6 +119,8 @@ class Upstreams:
             self._count(error.outcome)
             if error.outcome in ("timeout", "unreachable"):
                 door.breaker.failed()
+            else:
+                door.breaker.succeeded()  # it is not silent
             _log.warning("upstream %s: %s", door.upstream, one_line(str(error)))
             raise
         door.breaker.succeeded()
@@ -140,7 +143,7 @@ class _Door:
         connector: aiohttp.BaseConnector = (
             aiohttp.UnixConnector(upstream.socket, limit=_AT_ONCE, force_close=True)
             if upstream.socket
-            else aiohttp.TCPConnector(limit=_AT_ONCE, force_close=True)
+            else aiohttp.TCPConnector(ssl=_tls(upstream), limit=_AT_ONCE, force_close=True)
         )
         self.session = aiohttp.ClientSession(
             connector=connector,
@@ -181,6 +184,11 @@ class _Door:
             if wrong := question.fault(reply):
                 raise Away(wrong, "garbage")
             return reply
+
+
+def _tls(upstream: Upstream) -> ssl.SSLContext | bool:
+    """Those that the system trusts, or SSL_CERT_FILE."""
+    return ssl.create_default_context() if upstream.base.startswith("https:") else True
 
 
 async def _bounded(content: aiohttp.StreamReader) -> bytes:

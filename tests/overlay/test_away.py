@@ -144,6 +144,21 @@ async def test_one_that_refuses_is_left_alone_and_asked_again_later(
     assert (await door.ask(HOST)).status == 200
 
 
+async def test_one_that_answers_with_5xx_after_silence_is_silent_no_more(
+    nova: FakeNova, front: Start, clock: Clock
+) -> None:
+    door = await front(nova)
+    await nova.stop()
+    for number in range(4):
+        assert (await door.ask(f"/latest/{number}")).status == 503
+    await nova.start()
+    clock.now += 6
+    nova.status = 500
+    assert (await door.ask("/latest/5xx")).status == 503
+    nova.status = 200
+    assert (await door.ask(HOST)).status == 200
+
+
 async def test_one_guests_5xx_is_not_everybodys(nova: FakeNova, front: Start) -> None:
     door = await front(nova)
     nova.status = 500

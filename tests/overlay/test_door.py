@@ -184,6 +184,19 @@ async def test_a_guest_that_waits_is_woken_by_what_has_changed(
     assert answer["etag"] != tag
 
 
+async def test_a_guest_that_waits_and_is_gone_is_told(
+    nova: FakeNova, front: Start, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mdsvc.overlay.POLL_SECONDS", 0.05)
+    door = await front(nova, wait_seconds=25)
+    waiting = asyncio.create_task(door.ask(META + "?wait_for_change=true"))
+    await door.until_waiting(1)
+    nova.status, nova.instead = 404, b"gone"
+    clock.now += 1
+    answer = await waiting
+    assert (answer.status, answer.body) == (404, b"gone")
+
+
 async def test_behind_an_agent_nobody_is_held_unless_it_is_set(
     nova: FakeNova, front: Start
 ) -> None:
