@@ -222,8 +222,11 @@ async def test_what_a_guest_has_reported_is_told_with_why_it_drifts(ask: Ask, st
 
 @pytest.mark.usefixtures("placed")
 async def test_guests_are_listed_by_whether_they_drift(ask: Ask, store: Store) -> None:
+    def small(number: int) -> object:
+        return plain(number, flavor=flavor(1, 4, {}))
+
     for number in range(1, 6):
-        assert (await ask("POST", "/v1/instances?host=h2", plain(number))).status == 201
+        assert (await ask("POST", "/v1/instances?host=h2", small(number))).status == 201
     everyone = names(await ask("GET", "/v1/instances"), "instances", "uuid")
     broken, well = everyone[1::2], everyone[0::2]
     for uuid in broken:

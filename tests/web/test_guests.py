@@ -100,8 +100,7 @@ async def test_a_guest_shows_what_it_has_reported_and_why_it_drifts(
 async def _facts(look: Look, path: str) -> dict[str, str]:
     page = await look(path)
     return {
-        name.text: what.text
-        for name, what in zip(page.all("dt"), page.all("dd"), strict=True)
+        name.text: what.text for name, what in zip(page.every("dt"), page.every("dd"), strict=True)
     }
 
 
@@ -112,9 +111,9 @@ async def test_the_list_marks_guests_that_drift_and_can_show_them_alone(
     await _reports(store, 2, "broken")
     page = await look("/instances")
     assert [row[-1] for row in page.one("table").rows()] == ["–", "it says that it is broken"]
-    only = next(a["href"] for a in page.all("a") if a.text.startswith("Only those that drift"))
+    only = next(a["href"] for a in page.every("a") if a.text.startswith("Only those that drift"))
     assert await names(look, only) == ["two"]
     assert await names(look, "/instances?drifted=false") == ["one"]
     page = await look("/instances?drifted=false&limit=1")
     assert await names(look, "/instances?drifted=false&limit=1") == ["one"]
-    assert page.all("nav", class_="pages") == []
+    assert page.every("nav", class_="pages") == []
