@@ -81,8 +81,14 @@ def _content_paths(meta_data: dict[str, Any]) -> Iterator[str]:
             yield file["content_path"]
 
 
+_DEEPEST = 20
+"""Folders in folders; EC2's tree has six."""
+
+
 async def _crawl(visit: Visit, root: str = _EC2) -> dict[str, str]:
     """Every leaf below, by its path: what ends in ``/`` is a folder, ``0=name`` a key."""
+    if root.count("/") > _DEEPEST:
+        raise Stops(f"/{root}: folders in folders without end, which cloud-init follows for ever")
     listing = await visit.ask(f"{root}/")
     if listing.status != 200:
         if root == _EC2:

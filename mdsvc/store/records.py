@@ -109,7 +109,7 @@ def _open(where: str, record: bytes) -> tuple[int, Value]:
 
 
 def _told(error: Exception) -> str:
-    return f"no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
+    return f"no {error}" if isinstance(error, KeyError) else str(error) or "it is no msgpack"
 
 
 def _dedicated_into_pcpuset(guest: Value) -> Value:

@@ -151,7 +151,7 @@ def test_a_node_of_three_is_killed_and_comes_back_and_all_three_have_all(
     serving = serve(url)
     until(serving.answers, "it answers")
     urls = [url, url, cluster.by(1, url)]
-    placers = Placers(urls, count=60 if LONG else 15, kind="small")
+    placers = Placers(urls, count=300 if LONG else 15, kind="small")
     for number in range(3 if LONG else 1):
         until(lambda: len(placers.lines) >= 6 * (number + 1), "guests are placed")  # noqa: B023
         node = cluster.nodes[number]  # the first one is where they write

@@ -106,6 +106,11 @@ def test_a_form_that_is_not_known_is_named_with_those_that_are(form: int) -> Non
         unpack(GUEST, "g1", record)
 
 
+def test_what_is_no_msgpack_is_told_in_words() -> None:
+    with pytest.raises(BadRecord, match=r"the stored guest u is damaged: it is no msgpack$"):
+        unpack(GUEST, "u", b"\xc1")
+
+
 def test_a_damaged_field_is_named() -> None:
     value = to_builtins(guest())
     value["layout"]["cells"][0]["pcpuset"] = "2-"

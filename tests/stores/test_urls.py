@@ -68,6 +68,7 @@ async def test_a_path_may_be_relative_or_absolute(here: Path, url: str) -> None:
         ("sqlite:///x.db?mode=ro", "expected the path of a file: "),
         ("sqlite:///x\0.db", "expected the path of a file: "),
         ("sqlite:///none/x.db", "but there is no directory none"),
+        ("sqlite:///no@ne/x.db", "but there is no directory no@ne"),
         ("sqlite:///.", "expected a file, but . is none"),
         ("sqlite:////dev/null", "expected a file, but /dev/null is none"),
     ],

@@ -97,7 +97,9 @@ def shown(url: str) -> str:
     """The URL as it may appear in messages: without the user and the password, also where it is
     given as an option, as other programs take it.
     """
-    return _SECRET_OPTION.sub(r"\1***", re.sub(r"//.*@", "//***@", url, flags=re.DOTALL))
+    is_file = url.startswith("sqlite:///")  # whose name may have an @ of its own
+    login = url if is_file else re.sub(r"//.*@", "//***@", url, flags=re.DOTALL)
+    return _SECRET_OPTION.sub(r"\1***", login)
 
 
 def is_missing(url: str) -> bool:
