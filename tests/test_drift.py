@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +16,12 @@ from mdsvc.reports.drift import GRACE_MS, SILENT_MS, Told, drift
 
 TOLD = Told(3, CpuSet.parse("2-3"))
 NOTHING_DEDICATED = Told(3, EMPTY)
-GOOD = {"generation": 3, "state": "isolated", "dedicated_cpus": "2-3", "isolated_cpus": "2-3"}
+GOOD: dict[str, Any] = {
+    "generation": 3,
+    "state": "isolated",
+    "dedicated_cpus": "2-3",
+    "isolated_cpus": "2-3",
+}
 NOW = 10_000_000
 
 
@@ -132,7 +139,9 @@ def test_any_bytes_are_a_status_or_refused(body: bytes) -> None:
     assert isinstance(status, Status) or len(status.splitlines()) == 1
 
 
-_JSON = st.sampled_from([None, True, -1, 2**70, 1.5, "", "x\0", "two", [], [1], {}, {"a": []}])
+_JSON: st.SearchStrategy[object] = st.sampled_from(
+    [None, True, -1, 2**70, 1.5, "", "x\0", "two", [], [1], {}, {"a": []}]
+)
 _STATUS = st.fixed_dictionaries(
     {},
     optional={

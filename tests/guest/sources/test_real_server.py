@@ -149,7 +149,12 @@ async def test_a_server_that_goes_meanwhile_is_unreachable(serve: Serve) -> None
 async def test_mdsvc_keeps_what_is_reported(serve: Serve) -> None:
     store = FakeStore(mixed(MIXED))
     layout = await read(await serve(store))
-    status = {"generation": layout.generation, "state": "isolated", "isolated_cpus": "2-3", "x": 1}
+    status: dict[str, object] = {
+        "generation": layout.generation,
+        "state": "isolated",
+        "isolated_cpus": "2-3",
+        "x": 1,
+    }
     assert await asyncio.to_thread(sources.report, layout, status, System(), SOON)
     [report] = store.reports.values()
     told = (report.status.generation, report.status.state, str(report.status.isolated_cpus))
