@@ -79,10 +79,10 @@ async def _respond(guests: Guests, request: web.Request) -> web.Response:
         guest = await guests.identity.guest(guests.store, request.remote or "", request.headers)
         return await _answer(_Call(guests, guest, request, path))
     except Exception as error:  # noqa: BLE001  # nothing falls through, and nothing is hidden
-        return _failed(request, error)
+        return failed(request, error)
 
 
-def _failed(request: web.Request, error: Exception) -> web.Response:
+def failed(request: web.Request, error: Exception) -> web.Response:
     """What is wrong on this side is for the log alone; the guest is to come again."""
     status = statuses(error).guest
     if status < 500:
@@ -141,7 +141,8 @@ async def _changed(call: _Call, answer: Answer) -> Answer:
     Without ``last_etag`` the next change is waited for, as on the clouds that this is learned from.
     """
     last = call.request.query.get("last_etag", answer.etag).removeprefix("W/").strip('"')
-    deadline = asyncio.get_running_loop().time() + _timeout(call)
+    seconds = requested_wait(call.request, call.guests.longest_wait)
+    deadline = asyncio.get_running_loop().time() + seconds
     with (
         call.guests.waiting.on("instance", call.guest.uuid) as parked,
         watched(call.request, parked.end),
@@ -154,9 +155,9 @@ async def _changed(call: _Call, answer: Answer) -> Answer:
     return answer
 
 
-def _timeout(call: _Call) -> int:
-    longest = call.guests.longest_wait
-    text = call.request.query.get("timeout_sec", str(longest))
+def requested_wait(request: web.Request, longest: int) -> int:
+    """For how many seconds a request is to wait, and may. Raises BadInput."""
+    text = request.query.get("timeout_sec", str(longest))
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise BadInput(f"timeout_sec={text[:40]}: expected a whole number of seconds")
     return min(int(text), longest)
