@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from aiohttp import web
 
-from mdsvc import api, handlers
+from mdsvc import api, handlers, overlay
 from mdsvc.access import Access
 from mdsvc.access.addressed import own_name
 from mdsvc.documents import Documents
+from mdsvc.documents import overlay as documents_overlay
 from mdsvc.errors import BadInput
 from mdsvc.forms import from_json
 from mdsvc.handlers import Guests
@@ -21,6 +24,9 @@ from mdsvc.identity.neutron import NeutronIdentity
 from mdsvc.listening.sockets import Listen, parse_listen
 from mdsvc.metrics import Metrics
 from mdsvc.metrics.fleet import Fleet
+from mdsvc.nova.answers import Answers
+from mdsvc.nova.replies import Asker, Reply
+from mdsvc.nova.upstreams import Upstreams
 from mdsvc.settings import Settings
 from mdsvc.store import GuestStore, Store
 from mdsvc.store.following import Follower
@@ -31,7 +37,14 @@ from mdsvc.waiting import Waiting
 from mdsvc.web.door import Door
 from mdsvc.web.routes import add_page
 
-__all__ = ["document_options", "guest_app", "open_store", "operator_app"]
+__all__ = [
+    "document_options",
+    "guest_app",
+    "open_store",
+    "operator_app",
+    "overlay_answers",
+    "overlay_app",
+]
 
 
 def guest_app(
@@ -55,6 +68,38 @@ def guest_app(
     app = web.Application()
     app.router.add_route("*", "/{path:(?s:.*)}", partial(handlers.handle, guests))
     return app
+
+
+def overlay_app(
+    settings: Settings, upstreams: Upstreams, answers: Answers, waiting: Waiting, metrics: Metrics
+) -> web.Application:
+    """What guests talk to in front of Nova: one handler for every path."""
+    metrics.watch("mdsvc_waiting", "Requests that wait for a change.", waiting.__len__)
+    metrics.watch("mdsvc_cache_bytes", "Answers of Nova's that are kept.", answers.held)
+    door = overlay.Overlay(
+        identity=NeutronIdentity(settings.shared_secret),
+        upstreams=upstreams,
+        answers=answers,
+        waiting=waiting,
+        options=document_options(settings),
+        longest_wait=settings.longest_wait,
+        metrics=metrics,
+    )
+    app = web.Application(client_max_size=overlay.LARGEST_BODY)
+    app.router.add_route("*", "/{path:(?s:.*)}", partial(overlay.handle, door))
+    return app
+
+
+def overlay_answers(
+    upstreams: Upstreams, metrics: Metrics, clock: Callable[[], float] = monotonic
+) -> Answers:
+    """What is kept of the upstreams' answers, each of them the asking guest's own."""
+
+    async def fetch(asker: Asker, target: str) -> Reply:
+        fault = partial(documents_overlay.fault, documents_overlay.path_of(target), uuid=asker.uuid)
+        return await upstreams.ask("GET", target, asker.headers(), fault=fault)
+
+    return Answers(fetch, clock, on_last_good=metrics.last_good_served)
 
 
 def operator_app(

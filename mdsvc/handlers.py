@@ -1,4 +1,4 @@
-"""What a guest may ask, over HTTP: documents, and its one write-back, the password.
+"""What a guest may ask, over HTTP: documents, and what it may leave: its password, and reports.
 
 A guest behind Neutron's agent gets no other status than 200, 400, 403, 404, 409 and 503, as the
 agent turns others into its own failure; a guest that asks directly also gets 304 and 405.
@@ -17,11 +17,13 @@ from aiohttp import web
 
 from mdsvc.documents import JSON, TEXT, Answer, Documents, Path
 from mdsvc.errors import BadInput, Conflict, NotFound
+from mdsvc.forms import to_builtins, to_json
 from mdsvc.identity import Identity
 from mdsvc.instance import PlacedInstance
 from mdsvc.listening.connections import watched
 from mdsvc.metrics import Metrics
 from mdsvc.problems import RETRY_SECONDS, log_fault, statuses
+from mdsvc.reports import MOST_BYTES, Status, now_ms, read_status
 from mdsvc.store import GuestStore
 from mdsvc.versions import BY_NAME
 from mdsvc.waiting import Waiting
@@ -77,10 +79,10 @@ async def _respond(guests: Guests, request: web.Request) -> web.Response:
         guest = await guests.identity.guest(guests.store, request.remote or "", request.headers)
         return await _answer(_Call(guests, guest, request, path))
     except Exception as error:  # noqa: BLE001  # nothing falls through, and nothing is hidden
-        return _failed(request, error)
+        return failed(request, error)
 
 
-def _failed(request: web.Request, error: Exception) -> web.Response:
+def failed(request: web.Request, error: Exception) -> web.Response:
     """What is wrong on this side is for the log alone; the guest is to come again."""
     status = statuses(error).guest
     if status < 500:
@@ -95,7 +97,7 @@ async def _answer(call: _Call) -> web.Response:
     """Who asks is known. A path that is not there is 404 with every method: clients that try for a
     token with ``PUT`` take that for "no tokens here", and stop at 400.
     """
-    methods = _PASSWORD if _is_password(call.path) else _DOCUMENT
+    methods = _methods(call.path)
     if call.request.method in methods:
         return await methods[call.request.method](call)
     _find(call)
@@ -139,7 +141,8 @@ async def _changed(call: _Call, answer: Answer) -> Answer:
     Without ``last_etag`` the next change is waited for, as on the clouds that this is learned from.
     """
     last = call.request.query.get("last_etag", answer.etag).removeprefix("W/").strip('"')
-    deadline = asyncio.get_running_loop().time() + _timeout(call)
+    seconds = requested_wait(call.request, call.guests.longest_wait)
+    deadline = asyncio.get_running_loop().time() + seconds
     with (
         call.guests.waiting.on("instance", call.guest.uuid) as parked,
         watched(call.request, parked.end),
@@ -152,9 +155,9 @@ async def _changed(call: _Call, answer: Answer) -> Answer:
     return answer
 
 
-def _timeout(call: _Call) -> int:
-    longest = call.guests.longest_wait
-    text = call.request.query.get("timeout_sec", str(longest))
+def requested_wait(request: web.Request, longest: int) -> int:
+    """For how many seconds a request is to wait, and may. Raises BadInput."""
+    text = request.query.get("timeout_sec", str(longest))
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise BadInput(f"timeout_sec={text[:40]}: expected a whole number of seconds")
     return min(int(text), longest)
@@ -180,28 +183,51 @@ async def _get_password(call: _Call) -> web.Response:
 
 
 async def _post_password(call: _Call) -> web.Response:
-    body = await _bounded_body(call.request)
+    body = await _bounded_body(call.request, "password", _MAX_PASSWORD)
     if not await call.guests.store.set_password(call.guest.uuid, body):
         raise Conflict("the password is set already, and can be set only once")
     return _text(b"")
 
 
-async def _bounded_body(request: web.Request) -> bytes:
+# ---- reports ----
+
+
+_STATUS_PATH = ("mdsvc", "v1", "status")
+
+
+async def _get_status(call: _Call) -> web.Response:
+    """What the guest has reported last; an empty object where that is nothing."""
+    report = await call.guests.store.report(call.guest.uuid)
+    status = report.status if report else Status()
+    told = {key: value for key, value in to_builtins(status).items() if value is not None}
+    return _reply(to_json(told), JSON, 200, {})
+
+
+async def _post_status(call: _Call) -> web.Response:
+    body = await _bounded_body(call.request, "status", MOST_BYTES)
+    await call.guests.store.set_report(call.guest.uuid, read_status(body), now_ms())
+    return _text(b"")
+
+
+# ---- what a guest leaves ----
+
+
+async def _bounded_body(request: web.Request, name: str, most: int) -> bytes:
     """The whole body, read no further than it may go, and not waited for beyond patience."""
     body = b""
     try:
         async with asyncio.timeout(_BODY_SECONDS):
-            while len(body) <= _MAX_PASSWORD:
-                chunk = await request.content.read(_MAX_PASSWORD + 1 - len(body))
+            while len(body) <= most:
+                chunk = await request.content.read(most + 1 - len(body))
                 if not chunk:
                     break
                 body += chunk
     except TimeoutError:
-        raise BadInput(f"password: expected the whole body within {_BODY_SECONDS} s") from None
+        raise BadInput(f"{name}: expected the whole body within {_BODY_SECONDS} s") from None
     except (web.RequestPayloadError, ConnectionError) as error:
-        raise BadInput(f"password: expected a body that can be read: {error}") from None
-    if not 0 < len(body) <= _MAX_PASSWORD:
-        raise BadInput(f"password: expected 1 to {_MAX_PASSWORD} bytes")
+        raise BadInput(f"{name}: expected a body that can be read: {error}") from None
+    if not 0 < len(body) <= most:
+        raise BadInput(f"{name}: expected 1 to {most} bytes")
     return body
 
 
@@ -212,6 +238,14 @@ _PASSWORD: Mapping[str, _Handler] = {
     "HEAD": _get_password,
     "POST": _post_password,
 }
+_STATUS: Mapping[str, _Handler] = {"GET": _get_status, "HEAD": _get_status, "POST": _post_status}
+
+
+def _methods(path: Path) -> Mapping[str, _Handler]:
+    """What may be done with what is at a path."""
+    if path == _STATUS_PATH:
+        return _STATUS
+    return _PASSWORD if _is_password(path) else _DOCUMENT
 
 
 # ---- replies ----

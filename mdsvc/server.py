@@ -13,7 +13,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiohttp import web
 
-from mdsvc.app import guest_app, open_store, operator_app
+from mdsvc.api import storeless
+from mdsvc.app import guest_app, open_store, operator_app, overlay_answers, overlay_app
 from mdsvc.errors import BadInput
 from mdsvc.listening.activation import GUEST, OPERATOR, inherited
 from mdsvc.listening.connections import Runner
@@ -28,6 +29,8 @@ from mdsvc.listening.sockets import (
 from mdsvc.listening.tls import Tls
 from mdsvc.metrics import Metrics
 from mdsvc.metrics.fleet import Fleet
+from mdsvc.nova.addresses import parse_upstream
+from mdsvc.nova.upstreams import Upstreams
 from mdsvc.settings import Settings
 from mdsvc.store import Store
 from mdsvc.store.following import Follower
@@ -53,9 +56,12 @@ async def serve(settings: Settings, ready: Callable[[list[str]], None]) -> None:
         loop.add_signal_handler(name, stop.set)
     given = inherited()
     async with AsyncExitStack() as stack:
-        store = await open_store(settings.store)
-        stack.push_async_callback(store.close)
-        lines = await stack.enter_async_context(listeners(settings, store, given))
+        if settings.upstream:
+            lines = await stack.enter_async_context(overlay_listeners(settings, given))
+        else:
+            store = await open_store(settings.store)
+            stack.push_async_callback(store.close)
+            lines = await stack.enter_async_context(listeners(settings, store, given))
         ready(lines)
         _notify("READY=1")
         await stop.wait()
@@ -85,6 +91,34 @@ async def listeners(
             if not is_local(sock):
                 await _check_guarded(settings, store, sock)
             app = operator_app(store, settings, follower, metrics, is_local=is_local(sock))
+            lines.append(f"operator: {await _site(await _runner(stack, app), sock, context)}")
+        stack.callback(waiting.close)
+        yield lines
+
+
+@asynccontextmanager
+async def overlay_listeners(
+    settings: Settings, given: Mapping[str, Sequence[socket.socket]] | None = None
+) -> AsyncIterator[list[str]]:
+    """As ``listeners``, in front of Nova's metadata service, and without a store."""
+    if settings.identity != "neutron":
+        raise BadInput("upstream: expected identity = neutron, as its agent is who asks")
+    given = given or {}
+    async with AsyncExitStack() as stack:
+        guests = given.get(GUEST) or _guest_sockets(stack, settings)
+        operators = given.get(OPERATOR) or [_listen(stack, parse_listen(settings.operator))]
+        metrics, waiting = Metrics(None), Waiting()
+        addresses = [parse_upstream(text) for text in settings.upstream]
+        upstreams = await stack.enter_async_context(Upstreams(addresses, metrics.upstream_asked))
+        answers = overlay_answers(upstreams, metrics)
+        stack.push_async_callback(answers.close)
+        app = overlay_app(settings, upstreams, answers, waiting, metrics)
+        runner = await _runner(stack, app)
+        where = f"in front of {', '.join(map(str, addresses))}"
+        lines = [f"guests: {await _site(runner, sock)} ({where})" for sock in guests]
+        context = _tls(stack, settings)
+        for sock in operators:
+            app = storeless.application(upstreams, metrics, is_local=is_local(sock))
             lines.append(f"operator: {await _site(await _runner(stack, app), sock, context)}")
         stack.callback(waiting.close)
         yield lines

@@ -15,6 +15,7 @@ from mdsvc.errors import BadInput
 from mdsvc.forms import check_plain, explain
 from mdsvc.instance import VersionList
 from mdsvc.listening.sockets import parse_listen
+from mdsvc.nova.addresses import parse_upstream
 from mdsvc.policy.unknown_keys import UnknownKeys
 from mdsvc.store.feed import POLL_SECONDS
 from mdsvc.versions import CpusFormat
@@ -35,6 +36,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     network: str | None = None
     netns: str | None = None
     shared_secret: tuple[str, ...] = ()
+    upstream: tuple[str, ...] = ()
     dedicated_cpus_format: CpusFormat = "cpuset"
     version_list: VersionList = "nova"
     vendor_data: Path | None = None
@@ -47,6 +49,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         for field, texts in (("guest", self.guest), ("operator", (self.operator,))):
             for text in texts:
                 parse_listen(text, field)
+        for text in self.upstream:
+            parse_upstream(text)
         if self.identity == "neutron" and not self.shared_secret:
             raise ValueError("shared_secret: expected a secret, as identity is neutron")
         if self.store_password is not None and self.store_password_file is not None:
@@ -119,7 +123,7 @@ def _convert(values: Mapping[str, Any], sources: Mapping[str, str]) -> Settings:
     lists = {
         field: [part.strip() for part in value.split(",")] if isinstance(value, str) else value
         for field, value in values.items()
-        if field in ("guest", "operator_names", "shared_secret")
+        if field in ("guest", "operator_names", "shared_secret", "upstream")
     }
     given = {**values, **lists}
     try:

@@ -29,6 +29,11 @@ class Parked:
         self._is_over = True
         self._woken.set()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody is to wait any more."""
+        return self._is_over
+
     async def woken(self, deadline: float) -> bool:
         """Wait until there may be a change, also one since the last time; False once nobody is to
         wait any more, or the event loop's clock has passed the deadline.
@@ -54,6 +59,10 @@ class Waiting:
 
     def __len__(self) -> int:
         return sum(map(len, self._parked.values()))
+
+    def count(self, kind: Kind, key: str) -> int:
+        """How many wait for changes of one thing."""
+        return len(self._parked.get((kind, key), ()))
 
     @contextmanager
     def on(self, kind: Kind, key: str) -> Iterator[Parked]:

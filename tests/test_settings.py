@@ -27,6 +27,7 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "network": ("a", "b", "c"),
     "netns": ("a", "b", "c"),
     "shared_secret": ("a", "b", "c"),
+    "upstream": ("http://a:1", "https://b", "unix:/c"),
     "dedicated_cpus_format": ("list", "cpuset", "list"),
     "version_list": ("newest", "nova", "newest"),
     "vendor_data": ("/a", "/b", "/c"),
@@ -37,7 +38,7 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
 }
 """Of each setting three values: for the file, the environment and the flag."""
 
-LISTS = ("guest", "operator_names", "shared_secret")
+LISTS = ("guest", "operator_names", "shared_secret", "upstream")
 
 
 def toml(tmp_path: Path, text: str | bytes) -> Path:

@@ -19,7 +19,8 @@ class Layout:
     set where it says that there are none. ``source`` is in the form that ``--source`` takes.
     ``etag`` names this answer where its server can be asked to wait for the next one. ``stale``
     says why this is what was remembered, and not what the source says now. ``realtime`` are the
-    CPUs that the host gives a realtime priority, where the source tells.
+    CPUs that the host gives a realtime priority, and ``generation`` counts the guest's changes,
+    where the source tells.
     """
 
     dedicated: CpuSet | None
@@ -27,6 +28,7 @@ class Layout:
     etag: str = ""
     stale: str = ""
     realtime: CpuSet = EMPTY
+    generation: int | None = None
 
 
 def dedicated_cpus(value: object, where: str, key: str = KEY) -> CpuSet:

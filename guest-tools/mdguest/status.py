@@ -43,6 +43,13 @@ def status(view: View) -> dict[str, Any]:
     }
 
 
+def reported(view: View, layout: Layout) -> dict[str, Any]:
+    """What a server that takes reports is told: little enough for any proxy."""
+    seen = status(view)
+    told = {key: seen[key] for key in ("state", "dedicated_cpus", "isolated_cpus", "mode")}
+    return told if layout.generation is None else {"generation": layout.generation, **told}
+
+
 def exempt(made: Plan) -> list[dict[str, str]]:
     """Slices with dedicated CPUs of their own."""
     return [{"slice": name, "cpus": str(cpus)} for name, cpus in made.exempt.items()]

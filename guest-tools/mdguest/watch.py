@@ -24,7 +24,7 @@ from mdguest import control, sources
 from mdguest.errors import Trouble, Unreachable
 from mdguest.facts import CGROUP, POOL, RAW_POOL
 from mdguest.isolation import state
-from mdguest.status import status
+from mdguest.status import reported
 
 if TYPE_CHECKING:
     from mdguest.layout import Layout
@@ -53,6 +53,9 @@ KERNEL_THREADS = "/proc/2/task/2/children"
 
 SETTLE_SECONDS = 0.2
 """Events come in bursts."""
+
+REPORT_SECONDS = 600.0
+"""Between reports where nothing happens; a server takes half an hour without any for silence."""
 
 WAIT_SECONDS = 60.0
 """How long a server that can wait is asked to."""
@@ -86,6 +89,8 @@ class Watch:
         self._named: set[str] = set()
         self._glance: tuple[str, ...] = ()
         self._looked_at = 0.0
+        self._reported: int | None = None
+        self._reported_at = -REPORT_SECONDS
 
     def run(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -142,6 +147,7 @@ class Watch:
         try:
             self._take_layouts()
             self._heal()
+            self._keep_reporting()
         except Trouble as trouble:
             self._tell(str(trouble))
         except OSError as error:
@@ -227,6 +233,15 @@ class Watch:
         self._heals = [at for at in self._heals if now - at < 2 * CALM_SECONDS]
         return len(self._heals) < HEALS_BEFORE_CALM or now - self._heals[-1] >= CALM_SECONDS
 
+    def _keep_reporting(self) -> None:
+        """A server is to know that a change was heard, and now and then that all is well."""
+        layout = self._layout
+        if layout is None or layout.dedicated is None:
+            return
+        is_due = time.monotonic() - self._reported_at >= REPORT_SECONDS
+        if is_due or layout.generation != self._reported:
+            self._report()
+
     def _report(self) -> None:
         """Tell the server how things stand, where it takes reports, without waiting for it."""
         found = self._layout
@@ -234,7 +249,8 @@ class Watch:
             return
         settings = control.applied(self._settings, state.load(self._system))
         seen = control.view(self._system, control.wanted(self._system, settings), settings)
-        arguments = (found, status(seen), self._system)
+        self._reported, self._reported_at = found.generation, time.monotonic()
+        arguments = (found, reported(seen, found), self._system)
         threading.Thread(target=sources.report, args=arguments, daemon=True).start()
 
     def _tell(self, message: str) -> None:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from mdsvc.api.etags import instance_etag
 from mdsvc.api.pages import page
 from mdsvc.api.route import Answer, Call
-from mdsvc.control import instances, moves, repeats, resizing
+from mdsvc.control import instances, moves, repeats, reports, resizing
 from mdsvc.errors import BadInput
 from mdsvc.forms import Form
 from mdsvc.instance import Content, PlacedInstance
@@ -33,10 +33,16 @@ class WhereQuery(Form, frozen=True):
 
 
 async def list_instances(call: Call) -> Answer:
-    """Every guest, or those of a host or a project, page by page."""
-    asked = call.query
-    marker = asked.marker and asked.marker.lower()
-    listed = await call.store.list_instances(asked.host, asked.project_id, marker, asked.limit + 1)
+    """Every guest, or those of a host or a project, or that drift or do not, page by page."""
+    asked, store = call.query, call.store
+    marker, limit = asked.marker and asked.marker.lower(), asked.limit + 1
+    if asked.drifted is None:
+        listed = await store.list_instances(asked.host, asked.project_id, marker, limit)
+    else:
+        wanted = reports.Wanted(
+            drifted=asked.drifted, host=asked.host, project_id=asked.project_id, after=marker
+        )
+        listed = await reports.list_by_drift(store, wanted, limit)
     shown, last = page(listed, asked.limit)
     return Answer(Instances(shown, last.uuid if last else None))
 
@@ -54,6 +60,11 @@ async def create_instance(call: Call) -> Answer:
 async def get_instance(call: Call) -> Answer:
     """One guest with its layout."""
     return _guest(await instances.get_instance(call.store, call.path["uuid"]))
+
+
+async def get_status(call: Call) -> Answer:
+    """What the guest has reported back last, and why it is taken to drift, if it is."""
+    return Answer(await reports.get_status(call.store, call.path["uuid"]))
 
 
 async def put_instance(call: Call) -> Answer:
@@ -105,7 +116,7 @@ class Rebuild(Form, frozen=True):
 
 
 async def rebuild_instance(call: Call) -> Answer:
-    """Begin a new life of a guest on the same host; its password is forgotten."""
+    """Begin a new life of a guest on the same host; its password and report are forgotten."""
     body, keys = call.body, call.backend.unknown_keys
     rebuilt = await resizing.rebuild_instance(
         call.store, call.path["uuid"], body.image, body.user_data, keys

@@ -23,10 +23,13 @@ class HostsQuery(Form, frozen=True):
 
 
 class InstancesQuery(Form, frozen=True):
-    """Which page of which guests; ``marker`` is the UUID that the page before ends with."""
+    """Which page of which guests; ``marker`` is the UUID that the page before ends with.
+    ``drifted``: those that drift from what they are told, or those that do not.
+    """
 
     host: HostName | None = None
     project_id: Label | None = None
+    drifted: bool | None = None
     limit: Limit = 100
     marker: Uuid | None = None
 

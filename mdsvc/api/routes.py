@@ -13,6 +13,7 @@ from mdsvc.api.route import BYTES, EVENTS, XML, Route
 from mdsvc.instance import Instance, PlacedInstance
 from mdsvc.metrics import KIND as METRICS
 from mdsvc.placing.what_if import Fits, OpenQuestion, Refusal
+from mdsvc.reports.drift import GuestStatus
 from mdsvc.topology import Host, described
 
 ROUTES: tuple[Route, ...] = (
@@ -180,6 +181,14 @@ ROUTES: tuple[Route, ...] = (
         answers={200: PlacedInstance},
         errors=("not_found", "invalid_request", "conflict", "does_not_fit"),
         example=REBUILD,
+    ),
+    Route(
+        method="GET",
+        path="/v1/instances/{uuid}/status",
+        handler=instances.get_status,
+        answers={200: GuestStatus},
+        errors=("not_found",),
+        reads=True,
     ),
     Route(
         method="GET",

@@ -16,6 +16,7 @@ from mdsvc.terminal.console import examples, settings, store_option
         "mdsvc serve --guest 169.254.169.254:80 --network net-a",
         "mdsvc serve --guest '[fe80::a9fe:a9fe%eth1]:80' --netns qrouter-1",
         "MDSVC_SHARED_SECRET=s3cret mdsvc serve --identity neutron --guest 10.0.0.2:8775",
+        "MDSVC_SHARED_SECRET=s3cret mdsvc serve --identity neutron --upstream http://nova:8775",
     )
 )
 @store_option
@@ -33,6 +34,13 @@ from mdsvc.terminal.console import examples, settings, store_option
 )
 @click.option("--tls-key", metavar="FILE", help="Its key, where that is in a file of its own.")
 @click.option("--identity", type=click.Choice(["address", "neutron"]), help="How to know a guest.")
+@click.option(
+    "--upstream",
+    multiple=True,
+    metavar="URL",
+    help="Nova's metadata service, in front of which this is: http://HOST:PORT, https://… or "
+    "unix:/PATH; repeatable. Needs no store.",
+)
 @click.option("--network", metavar="NAME", help="The network that the guest listener is on.")
 @click.option("--netns", metavar="NAME", help="Listen for guests in this network namespace.")
 @click.option("--vendor-data", metavar="FILE", help="Static vendor data, a JSON object.")
@@ -53,6 +61,7 @@ def command(config: Path | None, **flags: Any) -> None:
     from mdsvc import server
     from mdsvc.logs import configure
 
+    flags["upstream"] = ",".join(flags["upstream"]) or None  # each may be several
     chosen = settings(flags, config)
     configure(chosen.log_level)
     gc.set_threshold(700, 10, 10)  # Python's own: what runs for long tidies up as it goes

@@ -125,7 +125,7 @@ async def rebuild_instance(
             after = replace(after, image=image)
         if user_data is not UNSET:
             after = _with_user_data(after, user_data)
-        await tx.forget_password(guest.uuid)
+        await tx.forget_told(guest.uuid)
         return await _refit(tx, guest, after)
 
     return await in_transaction(store, use_case)

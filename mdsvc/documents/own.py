@@ -18,7 +18,9 @@ def find(guest: PlacedInstance, path: Path, options: Options) -> Answer | None:
         case ():
             return listing(["v1/"])
         case ("v1",):
-            return listing(_OWN)
+            return listing([*_OWN, _STATUS])
+        case ("v1", name) if name == _STATUS:
+            return json({})  # what the guest has reported is no document: see ``handlers``
         case ("v1", name) if name in _OWN:
             value = _OWN[name](guest)
             if isinstance(value, str):
@@ -49,6 +51,8 @@ def _guest_layout(guest: PlacedInstance) -> dict[str, Any]:
         "generation": guest.generation,
     }
 
+
+_STATUS = "status"
 
 _OWN: Mapping[str, Callable[[PlacedInstance], str | dict[str, Any]]] = {
     "layout": _guest_layout,

@@ -26,15 +26,20 @@ class NeutronIdentity:
         self, store: GuestStore, peer: str, headers: MultiMapping[str]
     ) -> PlacedInstance:
         """By the headers; the signature is checked, in constant time, before any look-up."""
+        uuid, project, _signature = self.signed_for(headers)
+        guest = await known_guest(store, uuid)
+        if _bytes(guest.project_id) != _bytes(project):
+            raise NotFound(f"project {project} has no instance {uuid}")
+        return guest
+
+    def signed_for(self, headers: MultiMapping[str]) -> tuple[str, str, str]:
+        """Instance, project and signature, that of the instance. Raises Unidentified or Forged."""
         uuid = _only(headers, "X-Instance-ID")
         project = _only(headers, "X-Tenant-ID")
         signature = _only(headers, "X-Instance-ID-Signature")
         if not self._is_signed(_bytes(uuid), _bytes(signature)):
             raise Forged("X-Instance-ID-Signature is not the instance id's")
-        guest = await known_guest(store, uuid)
-        if _bytes(guest.project_id) != _bytes(project):
-            raise NotFound(f"project {project} has no instance {uuid}")
-        return guest
+        return uuid, project, signature
 
     def _is_signed(self, uuid: bytes, signature: bytes) -> bool:
         expected = (hmac.new(s, uuid, hashlib.sha256).hexdigest() for s in self._secrets)

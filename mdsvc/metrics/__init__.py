@@ -40,9 +40,12 @@ Outcome = Literal["fits", "does_not_fit", "invalid_request"]
 
 
 class Metrics:
-    """The figures of one process; a registry of its own, so that two do not meet in tests."""
+    """The figures of one process; a registry of its own, so that two do not meet in tests.
 
-    def __init__(self, fleet: Fleet) -> None:
+    Without a fleet it is a process in front of Nova, which counts what it asks there.
+    """
+
+    def __init__(self, fleet: Fleet | None) -> None:
         self._fleet = fleet
         self._registry = registry = CollectorRegistry(auto_describe=False)
         self._requests = Counter(
@@ -63,10 +66,23 @@ class Metrics:
             ("outcome", "rule"),
             registry=registry,
         )
-        self._store_up = Gauge(
-            "mdsvc_store_up", "Whether the store answers: 1 or 0.", registry=registry
-        )
-        registry.register(_FleetCollector(fleet))
+        if fleet:
+            self._store_up = Gauge(
+                "mdsvc_store_up", "Whether the store answers: 1 or 0.", registry=registry
+            )
+            registry.register(_FleetCollector(fleet))
+        else:
+            self._upstream = Counter(
+                "mdsvc_upstream_requests",
+                "Requests to Nova's metadata service, by what came of them.",
+                ("outcome",),
+                registry=registry,
+            )
+            self._last_good = Counter(
+                "mdsvc_upstream_last_good",
+                "Guests' requests for which an answer had to do that was kept.",
+                registry=registry,
+            )
 
     def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
         """A gauge whose value is asked for when it is read."""
@@ -81,15 +97,27 @@ class Metrics:
         """A place was looked for."""
         self._fits.labels(outcome, rule).inc()
 
+    def upstream_asked(self, outcome: str) -> None:
+        """An upstream was asked."""
+        self._upstream.labels(outcome).inc()
+
+    def last_good_served(self) -> None:
+        """No upstream has answered, and what was kept had to do."""
+        self._last_good.inc()
+
     async def text(self) -> bytes:
         """All of it. Where the store does not answer, it says so, and nothing of the fleet."""
+        if self._fleet:
+            await self._look(self._fleet)
+        return await asyncio.to_thread(generate_latest, self._registry)
+
+    async def _look(self, fleet: Fleet) -> None:
         try:
             async with asyncio.timeout(_STORE_SECONDS):
-                await self._fleet.look()
+                await fleet.look()
         except Exception:  # noqa: BLE001  # whatever a database raises means the same here
-            self._fleet.forget()
-        self._store_up.set(self._fleet.is_known)
-        return await asyncio.to_thread(generate_latest, self._registry)
+            fleet.forget()
+        self._store_up.set(fleet.is_known)
 
 
 class _FleetCollector(Collector):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from prometheus_client.core import GaugeMetricFamily
 
 from mdsvc.instance import PlacedInstance
+from mdsvc.reports import Report, now_ms
+from mdsvc.reports.drift import Told, drift
 from mdsvc.store import Store
 from mdsvc.topology import Host
 
@@ -23,6 +25,7 @@ class _Guest(NamedTuple):
     host: str
     policy: str
     pinned: int
+    told: Told
 
 
 class Fleet:
@@ -33,6 +36,7 @@ class Fleet:
         self._store = store
         self._hosts: Sequence[Host] = ()
         self._guests: dict[str, _Guest] = {}
+        self._drifted = 0
         self._position: int | None = None
         self._looking = asyncio.Lock()
 
@@ -45,6 +49,7 @@ class Fleet:
                 self._position = now
             async with self._store.snapshot() as snapshot:
                 self._hosts = await snapshot.list_hosts()
+            self._drifted = self._count_drifted(await self._store.reports())
             self.is_known = True
 
     def forget(self) -> None:
@@ -64,6 +69,12 @@ class Fleet:
             await self._read(uuid)
         self._position = at
         return True
+
+    def _count_drifted(self, reports: Mapping[str, Report]) -> int:
+        """Of a guest that came or went just now there is one of both, or none."""
+        now = now_ms()
+        reporting = reports.keys() & self._guests.keys()
+        return sum(bool(drift(self._guests[u].told, reports[u], now)) for u in reporting)
 
     async def _read_all(self) -> None:
         guests: dict[str, _Guest] = {}
@@ -88,6 +99,11 @@ class Fleet:
             guests = list(self._guests.values())
             yield self._pcpus(guests)
             yield _instances(guests)
+            yield GaugeMetricFamily(
+                "mdsvc_drifted",
+                "Guests that were told something and did not apply it, said so, or fell silent.",
+                value=self._drifted,
+            )
 
     def _pcpus(self, guests: Sequence[_Guest]) -> GaugeMetricFamily:
         family = GaugeMetricFamily(
@@ -122,4 +138,4 @@ def _instances(guests: Sequence[_Guest]) -> GaugeMetricFamily:
 
 def _counted(guest: PlacedInstance) -> _Guest:
     pinned = sum(len(cell.cpu_pinning) for cell in guest.layout.cells)
-    return _Guest(guest.host, guest.layout.cpu_policy, pinned)
+    return _Guest(guest.host, guest.layout.cpu_policy, pinned, Told.of(guest))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mdsvc.instance import Content, Instance, PlacedInstance
     from mdsvc.policy.flavor import Flavor, Image
     from mdsvc.policy.unknown_keys import UnknownKeys
+    from mdsvc.reports.drift import GuestStatus
     from mdsvc.topology import Host
 
 
@@ -48,6 +49,10 @@ class Operator(Protocol):
     # ---- guests ----
 
     def list_instances(self, host: str | None = None) -> Sequence[PlacedInstance]: ...
+
+    def list_drifted(self, host: str | None = None) -> Sequence[PlacedInstance]: ...
+
+    def find_status(self, guest: PlacedInstance) -> GuestStatus | None: ...
 
     def get_instance(self, uuid: str) -> PlacedInstance: ...
 

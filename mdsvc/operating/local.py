@@ -9,13 +9,14 @@ from typing import TypeVar
 from msgspec import UnsetType
 
 from mdsvc.control import draining as moving
-from mdsvc.control import hosts, instances, moves, resizing
+from mdsvc.control import hosts, instances, moves, reports, resizing
 from mdsvc.control.draining import Drained
 from mdsvc.control.hosts import Replaced
 from mdsvc.cpuset import CpuSet
 from mdsvc.instance import Content, Instance, PlacedInstance
 from mdsvc.policy.flavor import Flavor, Image
 from mdsvc.policy.unknown_keys import UnknownKeys
+from mdsvc.reports.drift import GuestStatus
 from mdsvc.store import Store
 from mdsvc.store.opening import open_store
 from mdsvc.topology import Host
@@ -71,6 +72,12 @@ class Local:
 
     def list_instances(self, host: str | None = None) -> Sequence[PlacedInstance]:
         return self._use(lambda s: instances.list_instances(s, host))
+
+    def list_drifted(self, host: str | None = None) -> Sequence[PlacedInstance]:
+        return self._use(lambda s: reports.list_drifted(s, host))
+
+    def find_status(self, guest: PlacedInstance) -> GuestStatus | None:
+        return self._use(lambda s: reports.find_status(s, guest))
 
     def get_instance(self, uuid: str) -> PlacedInstance:
         return self._use(lambda s: instances.get_instance(s, uuid))

@@ -7,12 +7,13 @@ the store follows its changes (``feed``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from mdsvc.bearer import Bearer
 from mdsvc.instance import PlacedInstance
+from mdsvc.reports import Report, Status
 from mdsvc.store.feed import Feed
 from mdsvc.topology import Host
 
@@ -35,6 +36,14 @@ class GuestStore(Protocol):
 
     async def set_password(self, uuid: str, password: bytes) -> bool:
         """Store the password once; False when there is one already. Only for known guests."""
+
+    async def report(self, uuid: str) -> Report | None:
+        """What the guest has reported last, if it ever has."""
+
+    async def set_report(self, uuid: str, status: Status, at: int) -> None:
+        """Store what a guest reports at that time, in milliseconds since 1970, in place of what was
+        there. That is no change of the guest. Only for known guests.
+        """
 
 
 class Snapshot(Protocol):
@@ -89,11 +98,11 @@ class Transaction(Snapshot, Protocol):
     async def update_instance(self, instance: PlacedInstance) -> None:
         """Store a guest that this transaction has read, changed, its generation one higher."""
 
-    async def forget_password(self, uuid: str) -> None:
-        """Forget what a guest has stored that this transaction changes; nothing is fine too."""
+    async def forget_told(self, uuid: str) -> None:
+        """Forget password and report of a guest that this transaction changes, if there are any."""
 
     async def remove_instance(self, uuid: str) -> bool:
-        """Remove a guest with its addresses and password; False when there is none."""
+        """Remove a guest with its addresses, password and report; False when there is none."""
 
 
 class TokenStore(Protocol):
@@ -137,6 +146,9 @@ class Store(GuestStore, TokenStore, Feed, Protocol):
 
     async def clear_password(self, uuid: str) -> bool:
         """Forget what the guest has stored, so that it can store once more; False for nothing."""
+
+    async def reports(self, uuids: Sequence[str] | None = None) -> Mapping[str, Report]:
+        """The latest reports by UUID: of every guest that has reported, or of those of these."""
 
     async def ready(self) -> None:
         """Return when the store answers, and can be written to; raise what is wrong otherwise."""

@@ -70,15 +70,15 @@ class Changes(msgspec.Struct, frozen=True):
     """What a transaction comes to, to be carried out in the order of the fields.
 
     ``read`` and ``fleet`` are the revisions that must still hold, None where nothing was stored,
-    and where the whole fleet was not asked about. ``moves_fleet``: this changes it. Passwords are
-    forgotten with a change of the guests that have stored them.
+    and where the whole fleet was not asked about. ``moves_fleet``: this changes it. Passwords and
+    reports are ``forgotten`` with a change of the guests that have left them.
     """
 
     read: Mapping[Key, int | None]
     fleet: int | None
     moves_fleet: bool
     removed_instances: Mapping[str, int]
-    forgotten_passwords: Collection[str]
+    forgotten: Collection[str]
     put_hosts: Mapping[str, Put[Host]]
     put_instances: Mapping[str, Put[PlacedInstance]]
     removed_hosts: Mapping[str, int]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import chain
 from typing import Any
@@ -12,6 +12,7 @@ import msgspec
 from mdsvc.bearer import Bearer
 from mdsvc.errors import NotFound
 from mdsvc.instance import PlacedInstance
+from mdsvc.reports import Report, Status, now_ms, replaced, told
 from mdsvc.store import Stale
 from mdsvc.store.changes import Changes, Put, Stored, addresses
 from mdsvc.store.feed import PAGE, Bell, Change, ChangePage, new_floor
@@ -26,6 +27,7 @@ class Tables(msgspec.Struct, frozen=True):
     instances: dict[str, Stored[PlacedInstance]] = {}
     addresses: dict[tuple[str, str], str] = {}
     passwords: dict[str, bytes] = {}
+    reports: dict[str, Report] = {}
     removals: tuple[Change, ...] = ()
     revision: int = 0
     fleet: int = 0
@@ -38,6 +40,7 @@ class Tables(msgspec.Struct, frozen=True):
             dict(self.instances),
             dict(self.addresses),
             dict(self.passwords),
+            dict(self.reports),
             self.removals,
             self.revision + 1,
             self.fleet,
@@ -122,6 +125,23 @@ class MemoryStore:
         passwords = {**self._tables.passwords, uuid: password}
         self._tables = msgspec.structs.replace(self._tables, passwords=passwords)
         return True
+
+    async def report(self, uuid: str) -> Report | None:
+        return self._tables.reports.get(uuid)
+
+    async def set_report(self, uuid: str, status: Status, at: int) -> None:
+        """Raises NotFound."""
+        if uuid not in self._tables.instances:
+            raise NotFound(f"instance {uuid}: no such instance is stored")
+        before = self._tables.reports.get(uuid)
+        if before is None or not before.makes_superfluous(status, at):
+            reports = {**self._tables.reports, uuid: replaced(before, status, at)}
+            self._tables = msgspec.structs.replace(self._tables, reports=reports)
+
+    async def reports(self, uuids: Sequence[str] | None = None) -> Mapping[str, Report]:
+        reports = self._tables.reports
+        wanted = reports if uuids is None else reports.keys() & set(uuids)
+        return {uuid: reports[uuid] for uuid in wanted}
 
     async def list_hosts(self, after: str | None, limit: int) -> Sequence[Host]:
         return [stored.value for stored in await self._reading().hosts_after(after, limit)]
@@ -208,12 +228,15 @@ def _changed(before: Tables, changes: Changes) -> Tables:
     for uuid, revision in changes.removed_instances.items():
         _remove(tables.instances, uuid, revision)
         _remove_addresses(tables, uuid)
-    for uuid in (*changes.removed_instances, *changes.forgotten_passwords):
+    for uuid in (*changes.removed_instances, *changes.forgotten):
         tables.passwords.pop(uuid, None)
+        tables.reports.pop(uuid, None)
     for name, host in changes.put_hosts.items():
         _put(tables.hosts, name, host, tables.revision)
     for uuid, guest in changes.put_instances.items():
         _put(tables.instances, uuid, guest, tables.revision)
+        if report := tables.reports.get(uuid):
+            tables.reports[uuid] = told(report, now_ms())
         _remove_addresses(tables, uuid)
     _add_addresses(tables, changes)
     _remove_hosts(tables, changes)

@@ -1,7 +1,7 @@
 """What was read of a store a moment ago: a boot asks for a few dozen documents at once.
 
 Nova keeps answers for 15 seconds, and so gives old ones; this is for the length of a burst only.
-Passwords, and what was not found, are always asked for anew.
+Passwords, reports, and what was not found, are always asked for anew.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from mdsvc.forms import to_json
 from mdsvc.instance import PlacedInstance
+from mdsvc.reports import Report, Status
 from mdsvc.store import GuestStore
 
 SECONDS = 0.2
@@ -65,6 +66,12 @@ class RecentReads:
 
     async def set_password(self, uuid: str, password: bytes) -> bool:
         return await self._store.set_password(uuid, password)
+
+    async def report(self, uuid: str) -> Report | None:
+        return await self._store.report(uuid)
+
+    async def set_report(self, uuid: str, status: Status, at: int) -> None:
+        await self._store.set_report(uuid, status, at)
 
     def _recall(self, key: Hashable) -> Any:
         entry = self._kept.get(key)

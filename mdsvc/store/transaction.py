@@ -67,7 +67,7 @@ class BufferedTransaction:
             fleet=self._fleet,
             moves_fleet=self._moves_fleet,
             removed_instances=self._guests.removed,
-            forgotten_passwords=sorted(self._forgotten & self._guests.changed.keys()),
+            forgotten=sorted(self._forgotten & self._guests.changed.keys()),
             put_hosts=self._hosts.puts(),
             put_instances=self._guests.puts(),
             removed_hosts=self._hosts.removed,
@@ -137,7 +137,7 @@ class BufferedTransaction:
         self._guests.remove(uuid)
         return True
 
-    async def forget_password(self, uuid: str) -> None:
+    async def forget_told(self, uuid: str) -> None:
         self._forgotten.add(uuid)
 
     async def owner(self, ip: str, network: str) -> str | None:

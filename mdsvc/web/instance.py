@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from urllib.parse import quote
 
+from mdsvc.amounts import moment
 from mdsvc.control.instances import get_instance_with_host
+from mdsvc.control.reports import find_status
 from mdsvc.forms import to_json
 from mdsvc.instance import PlacedInstance
 from mdsvc.layout import LayoutCell
+from mdsvc.reports.drift import GuestStatus
 from mdsvc.topology import Host
 from mdsvc.web.markup import Child, Html, foreign, h
 from mdsvc.web.parts import Column, address, count, facts, host_link, table
@@ -29,6 +32,7 @@ _COLUMNS = (
 async def show_instance(visit: Visit) -> Page:
     """What `/instances/UUID` shows."""
     guest, host = await get_instance_with_host(visit.store, visit.path["uuid"])
+    status = await find_status(visit.store, guest)
     content = (
         h("h1", "Guest ", foreign(guest.name)),
         h("p", "on ", host_link(guest.host), f" · generation {guest.generation}", class_="summary"),
@@ -37,6 +41,8 @@ async def show_instance(visit: Visit) -> Page:
         *_elsewhere(guest),
         h("h2", "What it is told"),
         _told(guest),
+        h("h2", "What it has reported back"),
+        _reported(status),
         h("h2", "What it is"),
         _described(guest),
     )
@@ -82,7 +88,21 @@ def _told(guest: PlacedInstance) -> Html:
             "dedicated_cpus": str(layout.dedicated_cpus) or "none",
             "shared_cpus": str(layout.shared_cpus) or ("none" if layout.cells else "all"),
             "realtime_cpus": str(layout.realtime_cpus) or "none",
-            "reported back": "nothing reported yet",
+        }
+    )
+
+
+def _reported(status: GuestStatus | None) -> Html:
+    if status is None:
+        return h("p", "nothing reported yet")
+    shown = ("generation", "state", "dedicated_cpus", "isolated_cpus")
+    values = {name: getattr(status, name) for name in shown}
+    reasons = [h("li", reason.message) for reason in status.drift]
+    return facts(
+        {
+            "when": moment(status.reported_at),
+            **{name: str(v) or "none" for name, v in values.items() if v is not None},
+            "drift": h("ul", reasons) if reasons else "none",
         }
     )
 

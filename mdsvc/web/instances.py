@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mdsvc.api.instances import Instances, list_instances
 from mdsvc.api.pages import InstancesQuery
 from mdsvc.api.route import Call
+from mdsvc.control.reports import drifts
 from mdsvc.instance import PlacedInstance
-from mdsvc.web.markup import Child, foreign, h
+from mdsvc.reports.drift import Drift
+from mdsvc.web.markup import Child, Html, foreign, h
 from mdsvc.web.parts import (
     Column,
     address,
@@ -31,6 +33,7 @@ _COLUMNS = (
     Column("Dedicated vCPUs"),
     Column("Shared vCPUs"),
     Column("Generation", is_number=True),
+    Column("Drift"),
 )
 
 
@@ -40,24 +43,37 @@ async def show_instances(visit: Visit) -> Page:
     call = Call(backend=visit.backend, path={}, query=asked, body=None, headers={})
     listed = (await list_instances(call)).body
     assert isinstance(listed, Instances)
+    drifting = await drifts(visit.store, listed.instances)
     query = {"host": asked.host or "", "project_id": asked.project_id or ""}
-    first = address("/instances", **query) if asked.marker else None
-    following = address("/instances", **query, marker=listed.next) if listed.next else None
+    rows = (_row(guest, drifting.get(guest.uuid, ())) for guest in listed.instances)
+    drifted = "" if asked.drifted is None else str(asked.drifted).lower()
+    here = {**query, "drifted": drifted}
+    first = address("/instances", **here) if asked.marker else None
+    following = address("/instances", **here, marker=listed.next) if listed.next else None
     content = (
         h("h1", "Guests"),
-        search("Only of", "/instances", query),
+        search("Only of", "/instances", query, drifted=drifted),
+        _other_drift(query, asked.drifted),
         filter_box("guests"),
-        table(_caption(listed.instances), _COLUMNS, map(_row, listed.instances)),
+        table(_caption(listed.instances), _COLUMNS, rows),
         *filter(None, [pages(first=first, next=following)]),
     )
     return Page(title="Guests", content=content)
+
+
+def _other_drift(query: Mapping[str, str], drifted: bool | None) -> Html:
+    """The way to those guests alone that drift, and back."""
+    if drifted is None:
+        link = address("/instances", **query, drifted="true")
+        return h("p", h("a", "Only those that drift from what they are told", href=link))
+    return h("p", h("a", "All of them", href=address("/instances", **query)))
 
 
 def _caption(guests: Sequence[PlacedInstance]) -> str:
     return f"{count(len(guests), 'guest')} on this page" if guests else "No such guest"
 
 
-def _row(guest: PlacedInstance) -> Sequence[Child]:
+def _row(guest: PlacedInstance, drift: Sequence[Drift]) -> Sequence[Child]:
     layout = guest.layout
     return (
         guest_link(guest.uuid, guest.name),
@@ -68,4 +84,5 @@ def _row(guest: PlacedInstance) -> Sequence[Child]:
         str(layout.dedicated_cpus) or "–",
         str(layout.shared_cpus) or "–" if layout.cells else "all",
         guest.generation,
+        "; ".join(reason.message for reason in drift) or "–",
     )

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from mdsvc.reports import now_ms, read_status
 from mdsvc.store import Store
 from tests.api.asking import Ask, names, problem
 from tests.cli.values import DEDICATED, OTHER_UUID, UUID, flavor, guest, host, plain
@@ -191,3 +192,61 @@ async def test_what_if_keeps_the_rule_over_all_hosts(ask: Ask) -> None:
     answer = (await ask("POST", "/v1/fit", {"flavor": flavor()})).json
     assert (answer["fits"], answer["error"]) == (False, "DoesNotFit")
     assert "old" in answer["message"]
+
+
+# ---- what guests report ----
+
+STATUS = f"{ONE}/status"
+
+
+@pytest.mark.usefixtures("placed")
+async def test_what_a_guest_has_reported_is_told_with_why_it_drifts(ask: Ask, store: Store) -> None:
+    problem(await ask("GET", STATUS), 404, "not_found")
+    problem(await ask("GET", f"/v1/instances/{OTHER_UUID}/status"), 404, "not_found")
+    stored = (await ask("GET", ONE)).json
+    await store.set_report(UUID, read_status(b'{"generation": 1, "isolated_cpus": "2"}'), now_ms())
+    told = (await ask("GET", STATUS)).json
+    assert told.pop("reported_at") > 0
+    assert told == {
+        "uuid": UUID,
+        "generation": 1,
+        "state": None,
+        "dedicated_cpus": None,
+        "isolated_cpus": "2",
+        "drift": [
+            {"code": "not_applied", "message": "it has isolated CPUs 2, and is told 2-3,5-7"}
+        ],
+    }
+    assert (await ask("GET", ONE)).json == stored, "a report is no change of the guest"
+
+
+@pytest.mark.usefixtures("placed")
+async def test_guests_are_listed_by_whether_they_drift(ask: Ask, store: Store) -> None:
+    def small(number: int) -> object:
+        return plain(number, flavor=flavor(1, 4, {}))
+
+    for number in range(1, 6):
+        assert (await ask("POST", "/v1/instances?host=h2", small(number))).status == 201
+    everyone = names(await ask("GET", "/v1/instances"), "instances", "uuid")
+    broken, well = everyone[1::2], everyone[0::2]
+    for uuid in broken:
+        await store.set_report(uuid, read_status(b'{"state": "broken"}'), now_ms())
+    await store.set_report(well[0], read_status(b"{}"), now_ms())
+    for drifted, expected in (("true", broken), ("false", well)):
+        path = f"/v1/instances?drifted={drifted}"
+        assert names(await ask("GET", path), "instances", "uuid") == expected
+        assert await _by_pages(ask, path) == expected
+        on_h2 = names(await ask("GET", f"{path}&host=h2"), "instances", "uuid")
+        assert on_h2 == [uuid for uuid in expected if uuid != UUID]
+    problem(await ask("GET", "/v1/instances?drifted=perhaps"), 400, "bad_input")
+
+
+async def _by_pages(ask: Ask, path: str) -> list[str]:
+    listed: list[str] = []
+    marker = ""
+    while True:
+        page = (await ask("GET", f"{path}&limit=1{marker}")).json
+        listed += [guest["uuid"] for guest in page["instances"]]
+        if page["next"] is None:
+            return listed
+        marker = f"&marker={page['next']}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -156,6 +157,27 @@ def test_what_was_undone_by_hand_stays_so_until_the_layout_changes(service: Serv
     assert (service.healed, state_of(service.machine, "")) == (0, "off")
     service.run(service.hears("1-3"))
     assert problems(service.machine, "1-3") == []
+
+
+def test_a_server_is_told_of_each_generation_and_now_and_then_that_all_is_well(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: queue.Queue[dict[str, object]] = queue.Queue()
+    monkeypatch.setattr(sources, "report", lambda _layout, status, _system: told.put(status))
+
+    def hears(generation: int) -> Event:
+        layout = Layout(CpuSet.parse("2-3"), SOURCE, generation=generation)
+        return lambda: service._watch._found.put(layout)
+
+    def much_later() -> None:
+        service.now += watch.REPORT_SECONDS
+
+    service.run(hears(1), quiet, hears(2), hears(2), quiet, much_later, quiet)
+    reports = [told.get(timeout=30) for _ in range(3)]
+    assert sorted(str(status["generation"]) for status in reports) == ["1", "2", "2"]
+    assert told.empty()
+    assert all(status["isolated_cpus"] == "2-3" for status in reports)
+    assert {status["state"] for status in reports} == {"isolated"}
 
 
 def test_a_layout_of_another_guest_is_refused_once_and_changes_nothing(service: Service) -> None:

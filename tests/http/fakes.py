@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from mdsvc.instance import PlacedInstance
+from mdsvc.reports import Report, Status, replaced
 from mdsvc.store.feed import Change
 from mdsvc.waiting import Waiting
 
@@ -16,6 +17,7 @@ class FakeStore:
     def __init__(self, *guests: PlacedInstance) -> None:
         self.guests = {guest.uuid: guest for guest in guests}
         self.passwords: dict[str, bytes] = {}
+        self.reports: dict[str, Report] = {}
         self.waiting = Waiting()
 
     def put(self, guest: PlacedInstance) -> None:
@@ -45,6 +47,12 @@ class FakeStore:
         self.passwords[uuid] = password
         return True
 
+    async def report(self, uuid: str) -> Report | None:
+        return self.reports.get(uuid)
+
+    async def set_report(self, uuid: str, status: Status, at: int) -> None:
+        self.reports[uuid] = replaced(self.reports.get(uuid), status, at)
+
     async def position(self) -> int:
         """It has no feed of its own."""
         return 0
@@ -70,4 +78,10 @@ class SealedStore:
         raise self.error
 
     async def set_password(self, uuid: str, password: bytes) -> bool:
+        raise self.error
+
+    async def report(self, uuid: str) -> Report | None:
+        raise self.error
+
+    async def set_report(self, uuid: str, status: Status, at: int) -> None:
         raise self.error

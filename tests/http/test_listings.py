@@ -68,7 +68,9 @@ async def test_everything_listed_is_served(serve: Serve, guest: PlacedInstance) 
         for spelling in (path, f"{path}/"):
             reply = await ask(spelling)
             assert reply.status == 200, spelling
-            assert reply.type == ("application/json" if path.endswith(("json", "out")) else TEXT)
+            assert reply.type == (
+                "application/json" if path.endswith(("json", "out", "status")) else TEXT
+            )
             assert not is_folder or not reply.body.endswith(b"\n")
             assert not is_folder or len(set(reply.lines)) == len(reply.lines)
 

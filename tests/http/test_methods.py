@@ -56,7 +56,7 @@ async def test_behind_the_agent_another_method_is_400(serve: Serve, method: str)
 
 ABSENT = (
     *("/latest/api/token", "/openstack/2012-08-10/password", "/openstack/content/9999", "/ec2"),
-    *("/mdsvc/v1/status", "/latest/meta-data/public-keys/9", "/openstack/2012-08-11/password"),
+    *("/mdsvc/v1/stati", "/latest/meta-data/public-keys/9", "/openstack/2012-08-11/password"),
     *NOT_THERE,
 )
 

@@ -45,7 +45,7 @@ _FLAVORS: tuple[dict[str, str], ...] = (
 async def test_the_tree_lists_what_it_has(serve: Serve) -> None:
     ask = await serve()
     assert (await ask("/mdsvc")).lines == ["v1/"]
-    assert (await ask("/mdsvc/v1")).lines == ["layout", "dedicated_cpus", "shared_cpus"]
+    assert (await ask("/mdsvc/v1")).lines == ["layout", "dedicated_cpus", "shared_cpus", "status"]
 
 
 async def test_the_leaves_are_cpu_lists(serve: Serve) -> None:

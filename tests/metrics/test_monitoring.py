@@ -42,8 +42,16 @@ async def figures() -> bytes:
     return await metrics.text()
 
 
+async def figures_of_an_overlay() -> bytes:
+    metrics = Metrics(None)
+    metrics.upstream_asked("ok")
+    metrics.last_good_served()
+    return await metrics.text()
+
+
 async def test_prometheus_takes_the_figures() -> None:
     assert promtool("check", "metrics", stdin=await figures()) == ""
+    assert promtool("check", "metrics", stdin=await figures_of_an_overlay()) == ""
 
 
 def test_prometheus_takes_the_rules_and_they_do_what_they_say() -> None:
@@ -66,7 +74,8 @@ def test_prometheus_takes_each_query_of_the_dashboard(query: str, tmp_path: Path
 
 
 async def test_all_that_is_asked_for_is_told() -> None:
-    told = set(re.findall(r"# TYPE (\S+)", (await figures()).decode()))
+    both = await figures() + await figures_of_an_overlay()
+    told = set(re.findall(r"# TYPE (\S+)", both.decode()))
     told |= {"mdsvc_pcpus", "mdsvc_instances"}  # of an empty fleet there are none
     told |= {f"mdsvc_request_seconds{suffix}" for suffix in BY_HISTOGRAM}
     asked = set(re.findall(r"mdsvc_[a-z_]+", " ".join(queries()) + ALERTS.read_text()))

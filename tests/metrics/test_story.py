@@ -140,3 +140,18 @@ async def test_no_secret_and_no_name_of_a_guest_is_told(story: Story) -> None:
     await story.ask("POST", "/v1/instances", plain(1))
     told = (await story.ask("GET", "/metrics")).text
     assert not re.search(f"s3cret|{UUID}|{OTHER_UUID}", told)
+
+
+async def test_drift_is_counted_as_it_comes_and_goes(story: Story) -> None:
+    assert await story.value("mdsvc_drifted") == 0
+    await story.ask("POST", "/v1/hosts", host())
+    await story.ask("POST", "/v1/instances", guest(addresses=HERE))
+    status = "/mdsvc/v1/status"
+    counts = []
+    for body in (b'{"state": "isolated"}', b'{"state": "broken"}', b'{"generation": 9}', b"{}"):
+        assert (await story.guest(status, method="POST", body=body)).status == 200
+        counts.append(await story.value("mdsvc_drifted"))
+    assert counts == [0, 1, 1, 0]
+    await story.guest(status, method="POST", body=b'{"state": "broken"}')
+    await story.ask("DELETE", f"/v1/instances/{UUID}")
+    assert await story.value("mdsvc_drifted") == 0

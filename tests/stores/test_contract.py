@@ -161,7 +161,7 @@ async def test_a_password_is_forgotten_with_the_change_of_its_guest_alone(store:
     async with store.transaction() as tx:
         stored = await tx.get_instance(uuid(1))
         assert stored
-        await tx.forget_password(uuid(1))
+        await tx.forget_told(uuid(1))
         await tx.update_instance(changed(stored, user_data="new"))
     assert await store.password(uuid(1)) is None
     assert await store.password(uuid(2)) == b"of the old life"
@@ -176,7 +176,7 @@ async def test_a_change_that_fails_forgets_no_password(store: Store) -> None:
         async with store.transaction() as tx:
             stored = await tx.get_instance(uuid(1))
             assert stored
-            await tx.forget_password(uuid(1))
+            await tx.forget_told(uuid(1))
             await tx.update_instance(changed(stored, user_data="new"))
             async with store.transaction() as another:
                 theirs = await another.get_instance(uuid(1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mdsvc.control.instances import create_instance, delete_instance
+from mdsvc.reports import Status, now_ms
 from mdsvc.store import Store
 from tests.control_values import FLOATING, PAIR, fill, guest, host, uuid
 from tests.web.conftest import Look
@@ -58,7 +59,6 @@ async def test_what_it_is_told_is_there_with_its_generation(look: Look) -> None:
     assert facts["generation"] == "1"
     assert facts["dedicated_cpus"] == "0-1"
     assert facts["shared_cpus"] == "none"
-    assert facts["reported back"] == "nothing reported yet"
 
 
 async def test_a_guest_leads_to_where_another_like_it_would_go(look: Look) -> None:
@@ -78,3 +78,42 @@ async def test_changes_are_the_last_ones_first_and_removals_are_told(
     ]
     revisions = [int(row[0]) for row in rows]
     assert revisions == sorted(revisions, reverse=True)
+
+
+async def _reports(store: Store, number: int, state: str) -> None:
+    await store.set_report(uuid(number), Status(generation=1, state=state), now_ms())
+
+
+async def test_a_guest_shows_what_it_has_reported_and_why_it_drifts(
+    look: Look, store: Store
+) -> None:
+    path = f"/instances/{uuid(1)}"
+    assert "nothing reported yet" in (await look(path)).text
+    await _reports(store, 1, "isolated")
+    assert (await _facts(look, path))["drift"] == "none"
+    await _reports(store, 1, "broken")
+    facts = await _facts(look, path)
+    assert (facts["state"], facts["drift"]) == ("broken", "it says that it is broken")
+    assert facts["when"].endswith("UTC")
+
+
+async def _facts(look: Look, path: str) -> dict[str, str]:
+    page = await look(path)
+    return {
+        name.text: what.text for name, what in zip(page.every("dt"), page.every("dd"), strict=True)
+    }
+
+
+async def test_the_list_marks_guests_that_drift_and_can_show_them_alone(
+    look: Look, store: Store
+) -> None:
+    await _reports(store, 1, "isolated")
+    await _reports(store, 2, "broken")
+    page = await look("/instances")
+    assert [row[-1] for row in page.one("table").rows()] == ["–", "it says that it is broken"]
+    only = next(a["href"] for a in page.every("a") if a.text.startswith("Only those that drift"))
+    assert await names(look, only) == ["two"]
+    assert await names(look, "/instances?drifted=false") == ["one"]
+    page = await look("/instances?drifted=false&limit=1")
+    assert await names(look, "/instances?drifted=false&limit=1") == ["one"]
+    assert page.every("nav", class_="pages") == []

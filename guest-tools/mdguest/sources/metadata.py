@@ -104,7 +104,7 @@ def report(layout: Layout, status: dict[str, object], patience: Patience = PATIE
         names = client.get(_OWN_TREE) or b""
         if b"status" not in names.split():
             return False
-        return client.ask("PUT", f"{_OWN_TREE}/status", body).status in (200, 201, 204)
+        return client.ask("POST", f"{_OWN_TREE}/status", body).status in (200, 201, 204)
     except Trouble:
         return False
 
@@ -137,7 +137,9 @@ def _read(client: Client, query: str = "", held: float = 0.0) -> Layout:
 def _own(data: bytes, where: str, source: str) -> Layout:
     found = json_object(data, where)
     etag = _ETAG.fullmatch(str(found.get("etag", "")))
-    return layout_of(found, where, source, etag[0] if etag else "")
+    layout = layout_of(found, where, source, etag[0] if etag else "")
+    generation = found.get("generation")
+    return replace(layout, generation=generation) if type(generation) is int else layout
 
 
 def _nova(data: bytes, where: str, source: str) -> Layout:

@@ -13,12 +13,22 @@ from mdsvc.terminal.console import examples, json_option, show
     epilog=examples(
         "mdsvc instance list --json | jq -r '.[].uuid'",
         "mdsvc instance list --host h1",
+        "mdsvc instance list --drifted",
     ),
 )
 @click.option("--host", metavar="NAME", help="Those on this host alone.")
+@click.option(
+    "--drifted",
+    is_flag=True,
+    help="Those alone that were told something and did not apply it, said so, or fell silent.",
+)
 @where_options
 @json_option
-def command(host: str | None) -> None:
+def command(host: str | None, drifted: bool) -> None:
     """List the guests with their CPUs."""
-    guests = operator().list_instances(host)
-    show(guests, lambda: terminal.tables.instances_table(guests))
+    if drifted:
+        guests = operator().list_drifted(host)
+        show(guests, lambda: terminal.reported.drifted_table(guests))
+    else:
+        guests = operator().list_instances(host)
+        show(guests, lambda: terminal.tables.instances_table(guests))

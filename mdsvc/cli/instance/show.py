@@ -16,5 +16,6 @@ from mdsvc.terminal.console import examples, json_option, show
 @json_option
 def command(uuid: str) -> None:
     """Show a guest and its layout."""
-    guest = operator().get_instance(uuid)
-    show(guest, lambda: terminal.tables.instance_detail(guest))
+    where = operator()
+    guest = where.get_instance(uuid)
+    show(guest, lambda: terminal.reported.instance_detail(guest, where.find_status(guest)))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import UNSET, UnsetType
 
+from mdsvc.errors import NotFound
 from mdsvc.instance import Content, Instance, PlacedInstance
 from mdsvc.operating.remote.connection import Answer
 from mdsvc.operating.remote.server import Server, segment
@@ -13,6 +15,9 @@ from mdsvc.policy import unknown_keys as keys
 from mdsvc.policy.flavor import Flavor, Image
 from mdsvc.policy.unknown_keys import UnknownKeys
 from mdsvc.topology import Host
+
+if TYPE_CHECKING:
+    from mdsvc.reports.drift import GuestStatus
 
 
 class RemoteInstances:
@@ -24,10 +29,26 @@ class RemoteInstances:
         self._server = server
 
     def list_instances(self, host: str | None = None) -> Sequence[PlacedInstance]:
-        if host is None:
-            return list(self._server.pages("/instances", PlacedInstance))
-        self._server.ask("GET", f"/hosts/{segment(host)}")  # whether there is one
-        return list(self._server.pages("/instances", PlacedInstance, host=host))
+        return self._listed(host)
+
+    def list_drifted(self, host: str | None = None) -> Sequence[PlacedInstance]:
+        return self._listed(host, drifted="true")
+
+    def _listed(self, host: str | None, **query: str) -> Sequence[PlacedInstance]:
+        if host is not None:
+            self._server.ask("GET", f"/hosts/{segment(host)}")  # whether there is one
+            query["host"] = host
+        return list(self._server.pages("/instances", PlacedInstance, **query))
+
+    def find_status(self, guest: PlacedInstance) -> GuestStatus | None:
+        """None also where the server is of a version that takes no reports."""
+        from mdsvc.reports.drift import GuestStatus
+
+        try:
+            answer = self._server.ask("GET", f"{_path(guest.uuid)}/status")
+        except NotFound:
+            return None
+        return self._server.value(answer, GuestStatus)
 
     def get_instance(self, uuid: str) -> PlacedInstance:
         return self._guest(self._server.ask("GET", _path(uuid)))

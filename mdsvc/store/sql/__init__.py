@@ -20,8 +20,8 @@ from mdsvc.store.sql.committing import Writer
 from mdsvc.store.sql.engines import Engines
 from mdsvc.store.sql.errors import ConnectionLost, translated
 from mdsvc.store.sql.reading import GUEST_OF_UUID, SqlReading, caches
+from mdsvc.store.sql.reports import SqlReports
 from mdsvc.store.sql.tables import ADDRESSES, PASSWORDS
-from mdsvc.store.sql.tokens import SqlTokens
 from mdsvc.store.sql.writing import NEXT_REVISION, Packed
 from mdsvc.store.transaction import BufferedTransaction, ReadSnapshot
 from mdsvc.topology import Host
@@ -37,7 +37,7 @@ _ADD_PASSWORD = insert(PASSWORDS)
 _CLEAR_PASSWORD = delete(PASSWORDS).where(PASSWORDS.c.uuid == _UUID)
 
 
-class SqlStore(SqlTokens):
+class SqlStore(SqlReports):
     """The ``Store`` in a SQL database. Made by ``open_sql``; ``close`` it in the end."""
 
     def __init__(self, engines: Engines) -> None:

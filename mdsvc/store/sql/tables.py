@@ -90,3 +90,14 @@ PASSWORDS = Table(
     Column("uuid", ForeignKey(_UUID, ondelete="CASCADE"), primary_key=True),
     Column("password", BYTES, nullable=False),
 )
+REPORTS = Table(
+    "reports",
+    METADATA,
+    Column("uuid", ForeignKey(_UUID, ondelete="CASCADE"), primary_key=True),
+    Column("received_at", BigInteger, nullable=False),
+    Column("told_at", BigInteger, nullable=False),
+    Column("generation", Integer),
+    Column("state", text(64)),
+    Column("dedicated_cpus", text(2048)),
+    Column("isolated_cpus", text(2048)),
+)

@@ -23,12 +23,14 @@ from sqlalchemy import (
 )
 
 from mdsvc.instance import PlacedInstance
+from mdsvc.reports import now_ms
 from mdsvc.store import Stale
 from mdsvc.store.changes import Changes, Put, addresses
 from mdsvc.store.feed import new_floor
 from mdsvc.store.records import GUEST, HOST, Kind, form_of, pack
 from mdsvc.store.sql import forms
 from mdsvc.store.sql.asyncio_engine import AsyncConnection
+from mdsvc.store.sql.reports import FORGET_REPORT, NOTE_TOLD
 from mdsvc.store.sql.tables import (
     ADDRESSES,
     FLEET,
@@ -124,8 +126,9 @@ class _Write:
         await self._check_forms(GUEST, packed.guests)
         await self._check(changes)
         await self._remove("instance", changes.removed_instances)
-        for uuid in changes.forgotten_passwords:
+        for uuid in changes.forgotten:
             await self._run(_FORGET_PASSWORD, a_key=uuid)
+            await self._run(FORGET_REPORT, a_key=uuid)
         await self._put("host", changes.put_hosts, packed.hosts)
         await self._put("instance", changes.put_instances, packed.guests)
         await self._put_addresses(changes.put_instances)
@@ -155,6 +158,8 @@ class _Write:
                 await self._run(_ADD[kind], **{_KEYS[kind].name: key}, **row)
             else:
                 await self._replace(_UPDATE[kind], kind, key, put.replaces, row)
+                if kind == "instance":
+                    await self._run(NOTE_TOLD, a_key=key, at=now_ms())
 
     async def _remove(self, kind: str, removed: Mapping[str, int]) -> None:
         for key, revision in removed.items():

@@ -146,6 +146,16 @@ async def test_a_server_that_goes_meanwhile_is_unreachable(serve: Serve) -> None
 # ---- reports ----
 
 
-async def test_mdsvc_takes_no_reports_and_is_sent_none(serve: Serve) -> None:
-    layout = await read(await serve(FakeStore(mixed(MIXED))))
-    assert await asyncio.to_thread(sources.report, layout, {"ok": True}, System(), SOON) is False
+async def test_mdsvc_keeps_what_is_reported(serve: Serve) -> None:
+    store = FakeStore(mixed(MIXED))
+    layout = await read(await serve(store))
+    status: dict[str, object] = {
+        "generation": layout.generation,
+        "state": "isolated",
+        "isolated_cpus": "2-3",
+        "x": 1,
+    }
+    assert await asyncio.to_thread(sources.report, layout, status, System(), SOON)
+    [report] = store.reports.values()
+    told = (report.status.generation, report.status.state, str(report.status.isolated_cpus))
+    assert told == (1, "isolated", "2-3")

@@ -81,13 +81,13 @@ def test_a_server_that_cannot_wait_is_read_again(
 
 
 @pytest.mark.parametrize("status", [200, 201, 204])
-def test_a_report_is_put_where_the_server_lists_a_place_for_it(
+def test_a_report_is_posted_where_the_server_lists_a_place_for_it(
     server: Hostile, clock: Clock, guest: FakeGuest, status: int
 ) -> None:
     server.answers = {TREE: [http("layout\nstatus\nshared_cpus")], STATUS: [http("", status)]}
     assert sources.report(known(server), {"ok": True}, guest, clock.patience())
     asked = server.asked[-1]
-    assert (asked.method, asked.path, json.loads(asked.body)) == ("PUT", STATUS, {"ok": True})
+    assert (asked.method, asked.path, json.loads(asked.body)) == ("POST", STATUS, {"ok": True})
     assert asked.headers["Content-Type"] == "application/json"
 
 

@@ -1,0 +1,47 @@
+"""Where a cloud's metadata service is: a URL, or the path of a Unix socket."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import msgspec
+
+from mdsvc.override import override
+
+_UNIX = "unix:"
+_EXPECTED = "expected http://HOST:PORT, https://HOST:PORT or unix:/PATH"
+
+
+class Upstream(msgspec.Struct, frozen=True):
+    """``base`` is what paths are appended to; ``socket`` the Unix socket that is asked there."""
+
+    base: str
+    socket: str | None = None
+
+    @override
+    def __str__(self) -> str:
+        return f"{_UNIX}{self.socket}" if self.socket else self.base
+
+
+def parse_upstream(text: str, field: str = "upstream") -> Upstream:
+    """Raises ValueError. A URL with a name and password is refused, as it would be shown."""
+    if text.startswith(_UNIX):
+        path = text.removeprefix(_UNIX)
+        if not path.startswith("/") or path.endswith("/"):
+            raise ValueError(f"{field}: expected unix:/PATH, an absolute path, got {text!r}")
+        return Upstream("http://localhost", path)
+    if not _is_plain(text):
+        shown = "" if "@" in text else f", got {text!r}"
+        raise ValueError(f"{field}: {_EXPECTED}, without a user, query or fragment{shown}")
+    return Upstream(text.rstrip("/"))
+
+
+def _is_plain(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        _ = url.port
+    except ValueError:
+        return False
+    is_http = url.scheme in ("http", "https") and bool(url.hostname)
+    sane = text.isascii() and text.isprintable() and " " not in text
+    return is_http and sane and not {"@", "?", "#"} & set(text)

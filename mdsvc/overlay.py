@@ -1,0 +1,205 @@
+"""The guest's door in front of Nova's metadata service: what Nova answers, with what it does not.
+
+Whoever asks is known by the agent's signature alone; nothing that is forged is passed on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+from aiohttp import web
+
+from mdsvc.cpuset import CpuSet
+from mdsvc.documents import overlay
+from mdsvc.documents.answer import Path
+from mdsvc.documents.overlay import Shown
+from mdsvc.errors import BadInput, Unavailable, Unidentified
+from mdsvc.handlers import failed, requested_wait
+from mdsvc.identity.neutron import NeutronIdentity
+from mdsvc.listening.connections import watched
+from mdsvc.metrics import Metrics
+from mdsvc.nova.answers import FRESH_SECONDS, LONGEST_PATIENCE, Answers
+from mdsvc.nova.replies import Asker, Reply
+from mdsvc.nova.upstreams import Upstreams
+from mdsvc.problems import RETRY_SECONDS
+from mdsvc.versions import Entropy, Options
+from mdsvc.waiting import Waiting
+
+POLL_SECONDS = 5.0
+"""How often the upstream is asked for a guest that waits."""
+
+WAITS_OF_A_GUEST = 2
+WAITS = 500
+"""How many may wait, as each of them is a request every few seconds."""
+
+LARGEST_BODY = 65536
+_BODY_SECONDS = 10
+_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
+_OURS = ("wait_for_change", "last_etag", "timeout_sec")
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """What answering needs: one value, made where the program is put together."""
+
+    identity: NeutronIdentity
+    upstreams: Upstreams
+    answers: Answers
+    waiting: Waiting
+    options: Options
+    longest_wait: int
+    metrics: Metrics | None = None
+    entropy: Entropy = os.urandom
+    shown: WeakKeyDictionary[Reply, Shown] = field(default_factory=WeakKeyDictionary)
+
+
+class _Call(NamedTuple):
+    """One request of a guest that the agent has signed for."""
+
+    door: Overlay
+    asker: Asker
+    request: web.Request
+    path: Path
+    target: str
+
+
+async def handle(door: Overlay, request: web.Request) -> web.Response:
+    """Answer any request of a guest."""
+    began = monotonic()
+    try:
+        response = await _answer(_call(door, request))
+    except Exception as error:  # noqa: BLE001  # nothing falls through, and nothing is hidden
+        response = failed(request, error)
+    if door.metrics:
+        client = request.headers.get("User-Agent", "")
+        door.metrics.answered(request.path, client, response.status, monotonic() - began)
+    return response
+
+
+def _call(door: Overlay, request: web.Request) -> _Call:
+    """Raises Unidentified, Forged or BadInput."""
+    signed = door.identity.signed_for(request.headers)
+    forwarded = request.headers.getall("X-Forwarded-For", [])
+    asker = Asker(*signed, ", ".join(forwarded) if forwarded else None)
+    for name, value in asker.headers().items():
+        if not (value.isascii() and value.isprintable()):
+            raise Unidentified(f"{name}: expected printable ASCII")
+    if request.method not in _METHODS:
+        raise BadInput(f"expected one of the methods {', '.join(_METHODS)}")
+    path = tuple(filter(None, request.path.split("/")))
+    return _Call(door, asker, request, path, _target(request))
+
+
+def _target(request: web.Request) -> str:
+    """Path and query as they came, without what is asked of us alone."""
+    url = request.rel_url
+    parts = url.raw_query_string.split("&")
+    query = "&".join(part for part in parts if part.partition("=")[0] not in _OURS)
+    return "/" + url.raw_path.removeprefix("/") + (f"?{query}" if query else "")
+
+
+async def _answer(call: _Call) -> web.Response:
+    if call.request.method not in ("GET", "HEAD"):
+        return await _passed_through(call)
+    if call.path[:1] == ("openstack",) and call.path[2:] == ("password",):
+        return await _passed_through(call)  # it can be set at any moment, and is a secret
+    answer = await _first(call)
+    waits = call.request.query.get("wait_for_change", "") == "true" and answer.is_json
+    if waits:
+        answer = await _changed(call, answer)
+    headers = {**answer.headers}
+    if answer.status == 200:
+        headers["ETag"] = f'W/"{answer.etag}"'
+    return _response(
+        answer.status, headers, answer.body(call.door.entropy, waits and answer.is_json)
+    )
+
+
+def _response(status: int, headers: Mapping[str, str], body: bytes) -> web.Response:
+    retry = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else {}
+    return web.Response(status=status, headers={**retry, **headers}, body=body)
+
+
+async def _passed_through(call: _Call) -> web.Response:
+    """What changes something there, or must be as it is now."""
+    reply = await call.door.upstreams.ask(
+        call.request.method, call.target, call.asker.headers(), await _body(call.request)
+    )
+    shown = overlay.as_it_is(reply)
+    return _response(shown.status, shown.headers, shown.segments[0])
+
+
+async def _body(request: web.Request) -> bytes:
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            return await request.read()
+    except TimeoutError:
+        raise BadInput(f"expected the whole body within {_BODY_SECONDS} s") from None
+    except web.HTTPRequestEntityTooLarge:
+        raise BadInput(f"expected a body of at most {LARGEST_BODY} bytes") from None
+    except (web.RequestPayloadError, ConnectionError) as error:
+        raise BadInput(f"expected a body that can be read: {error}") from None
+
+
+# ---- documents ----
+
+
+async def _first(call: _Call) -> Shown:
+    """What the guest is to see, though it takes several answers, within its patience."""
+    try:
+        async with asyncio.timeout(LONGEST_PATIENCE):
+            return await _shown(call)
+    except TimeoutError:
+        raise Unavailable(f"no upstream answers within {LONGEST_PATIENCE} s") from None
+
+
+async def _shown(call: _Call, max_age: float = FRESH_SECONDS) -> Shown:
+    """What the guest is to see, of answers no older than that in seconds. Raises Away."""
+    if call.path[:1] == ("mdsvc",):
+        own = overlay.own(call.path, await _cpus(call, max_age))
+        if own:
+            return own
+    if overlay.needs_layout(call.path):
+        reply, cpus = await asyncio.gather(_reply(call, max_age), _cpus(call, max_age))
+        return overlay.with_cpu(call.path, reply, cpus)
+    reply = await _reply(call, max_age)
+    known = call.door.shown.get(reply)
+    if known is None:
+        known = call.door.shown[reply] = overlay.shown(call.path, reply, call.door.options)
+    return known
+
+
+async def _reply(call: _Call, max_age: float) -> Reply:
+    return await call.door.answers.get(call.asker, call.target, max_age)
+
+
+async def _cpus(call: _Call, max_age: float) -> CpuSet | None:
+    layout = "/" + "/".join(overlay.LAYOUT)
+    return overlay.dedicated_cpus(await call.door.answers.get(call.asker, layout, max_age))
+
+
+async def _changed(call: _Call, answer: Shown) -> Shown:
+    """The document once its etag is another than ``last_etag``, or as it is when time is up."""
+    last = call.request.query.get("last_etag", answer.etag).removeprefix("W/").strip('"')
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + requested_wait(call.request, call.door.longest_wait)
+    if answer.etag != last or loop.time() >= deadline:
+        return answer
+    waiting = call.door.waiting
+    if waiting.count("instance", call.asker.uuid) >= WAITS_OF_A_GUEST or len(waiting) >= WAITS:
+        raise Unavailable("too many requests wait for a change; try again")
+    with (
+        waiting.on("instance", call.asker.uuid) as parked,
+        watched(call.request, parked.end),
+    ):
+        while answer.etag == last and loop.time() < deadline and not parked.is_over:
+            answer = await _shown(call, POLL_SECONDS)
+            if answer.etag == last:
+                await parked.woken(min(deadline, loop.time() + POLL_SECONDS))
+    return answer
