@@ -214,7 +214,7 @@ def write(urls: dict[str, str]) -> None:
     show(rates, "8.0f")
 
 
-def main(guests: int = 100_000, hosts: int = 2_000) -> None:
+def main(guests: int = 10_000, hosts: int = 1_000) -> None:
     with engines() as urls:
         asyncio.run(grow(urls, guests, hosts))
         write(urls)
