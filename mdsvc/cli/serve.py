@@ -61,6 +61,7 @@ def command(config: Path | None, **flags: Any) -> None:
     from mdsvc import server
     from mdsvc.logs import configure
 
+    flags["upstream"] = ",".join(flags["upstream"]) or None  # each may be several
     chosen = settings(flags, config)
     configure(chosen.log_level)
     gc.set_threshold(700, 10, 10)  # Python's own: what runs for long tidies up as it goes
