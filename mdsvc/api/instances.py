@@ -36,11 +36,14 @@ async def list_instances(call: Call) -> Answer:
     """Every guest, or those of a host or a project, or that drift or do not, page by page."""
     asked, store = call.query, call.store
     marker, limit = asked.marker and asked.marker.lower(), asked.limit + 1
-    if asked.drifted is None:
+    if not asked.drifted:
         listed = await store.list_instances(asked.host, asked.project_id, marker, limit)
     else:
         wanted = reports.Wanted(
-            drifted=asked.drifted, host=asked.host, project_id=asked.project_id, after=marker
+            drifted=asked.drifted == "true",
+            host=asked.host,
+            project_id=asked.project_id,
+            after=marker,
         )
         listed = await reports.list_by_drift(store, wanted, limit)
     shown, last = page(listed, asked.limit)

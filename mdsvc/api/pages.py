@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -24,12 +24,13 @@ class HostsQuery(Form, frozen=True):
 
 class InstancesQuery(Form, frozen=True):
     """Which page of which guests; ``marker`` is the UUID that the page before ends with.
-    ``drifted``: those that drift from what they are told, or those that do not.
+    ``drifted``: those that drift from what they are told, or those that do not;
+    empty, it is not asked.
     """
 
     host: HostName | None = None
     project_id: Label | None = None
-    drifted: bool | None = None
+    drifted: Literal["true", "false", ""] = ""
     limit: Limit = 100
     marker: Uuid | None = None
 

@@ -46,13 +46,12 @@ async def show_instances(visit: Visit) -> Page:
     drifting = await drifts(visit.store, listed.instances)
     query = {"host": asked.host or "", "project_id": asked.project_id or ""}
     rows = (_row(guest, drifting.get(guest.uuid, ())) for guest in listed.instances)
-    drifted = "" if asked.drifted is None else str(asked.drifted).lower()
-    here = {**query, "drifted": drifted}
+    here = {**query, "drifted": asked.drifted}
     first = address("/instances", **here) if asked.marker else None
     following = address("/instances", **here, marker=listed.next) if listed.next else None
     content = (
         h("h1", "Guests"),
-        search("Only of", "/instances", query, drifted=drifted),
+        search("Only of", "/instances", query, drifted=asked.drifted),
         _other_drift(query, asked.drifted),
         filter_box("guests"),
         table(_caption(listed.instances), _COLUMNS, rows),
@@ -61,9 +60,9 @@ async def show_instances(visit: Visit) -> Page:
     return Page(title="Guests", content=content)
 
 
-def _other_drift(query: Mapping[str, str], drifted: bool | None) -> Html:
+def _other_drift(query: Mapping[str, str], drifted: str) -> Html:
     """The way to those guests alone that drift, and back."""
-    if drifted is None:
+    if not drifted:
         link = address("/instances", **query, drifted="true")
         return h("p", h("a", "Only those that drift from what they are told", href=link))
     return h("p", h("a", "All of them", href=address("/instances", **query)))

@@ -106,7 +106,8 @@ def test_python_s_own_environment_does_not_reach_it(installed: Chroot) -> None:
 def test_it_serves_by_its_settings(installed: Chroot) -> None:
     """Readiness, and an end on SIGTERM, as the unit's user."""
     script = (
-        "MDSVC_GUEST=127.0.0.1:0 MDSVC_OPERATOR=127.0.0.1:0 mdsvc serve 2>/tmp/said & "
+        "export MDSVC_GUEST=127.0.0.1:0 MDSVC_OPERATOR=127.0.0.1:0; : >/tmp/said; "
+        "mdsvc serve 2>>/tmp/said & "
         "for _ in $(seq 600); do grep -q 'mdsvc: ready' /tmp/said && break; sleep 0.1; done; "
         "kill -TERM $!; wait $!; echo $?; cat /tmp/said"
     )
