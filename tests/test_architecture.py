@@ -170,7 +170,7 @@ def joined(*parts: str) -> str:
 STRAY = {
     "a path of one machine": joined(r"(?<![\w.])/", r"(work/(main|shared)|ro", r"ot/|home/\w)"),
     "a Python of one machine": joined("py", r"env/versions"),
-    "a package index": joined(r"\b(pypi", r"\.org|pythonhosted", r"\.org|registry\.npm)"),
+    "a package index": joined(r"\b(pypi", r"\.org|python", r"hosted\.org|registry\.", r"npm)"),
     "a local package index": joined("/opt/", "(wheels|py", "pi)"),
 }
 
