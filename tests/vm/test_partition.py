@@ -82,17 +82,20 @@ def test_no_task_outside_may_use_the_partition(isolated: Guest) -> None:
 
 
 def test_no_device_interrupt_that_can_be_moved_comes_to_the_partition(isolated: Guest) -> None:
+    """An edge-triggered line is moved as it happens, and may come once more to where it was."""
     immovable = isolated.json("status")["immovable_irqs"]
     work = "dd if=/dev/zero of=/srv/file bs=64k count=100 conv=fsync; echo x >/dev/ttyS0"
-    isolated.run(work)  # an interrupt moves when it happens the next time
+    first = device_interrupts(isolated, immovable)
+    isolated.run(work)
     before = device_interrupts(isolated, immovable)
     isolated.run(work)
     after = device_interrupts(isolated, immovable)
-    assert before.keys() == after.keys()
-    assert sum(sum(counts) for counts in after.values()) > sum(map(sum, before.values()))
-    assert {irq: counts[2:] for irq, counts in after.items()} == {
-        irq: counts[2:] for irq, counts in before.items()
-    }
+    assert first.keys() == before.keys() == after.keys()
+    assert sum(map(sum, after.values())) > sum(map(sum, before.values()))
+    late = {irq: sum(after[irq][2:]) - sum(before[irq][2:]) for irq in after}
+    moved = {irq for irq in after if sum(before[irq]) > sum(first[irq])}
+    assert moved
+    assert {irq: count for irq, count in late.items() if count > (irq not in moved)} == {}
 
 
 def device_interrupts(guest: Guest, immovable: dict[str, str]) -> dict[str, list[int]]:
