@@ -38,6 +38,7 @@ from mdsvc.vendordata.targets import parse_targets
 from mdsvc.versions import Options
 from mdsvc.waiting import Waiting
 from mdsvc.web.door import Door
+from mdsvc.web.readiness import Readiness
 from mdsvc.web.routes import add_page
 
 __all__ = [
@@ -182,7 +183,7 @@ def operator_app(
     backend = api.Backend(store, follower, access, figures, api.ROUTES, settings.unknown_keys)
     names = {*settings.operator_names, *_listener_name(settings)}
     app = api.application(backend, names)
-    add_page(app, Door(backend, names))
+    add_page(app, Door(backend, Readiness(store), names))
     return app
 
 
