@@ -351,4 +351,5 @@ def check_allowed(wanted: Wanted, status: Path = Path("/proc/self/status")) -> N
 def _raise_file_limit() -> None:
     """As far as may be: each namespace takes three file descriptors, or more."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with suppress(OSError, ValueError):  # a unit may not allow it
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
