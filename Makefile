@@ -1,6 +1,6 @@
 # What can be done here; `make` alone lists it. ARGS goes to pytest: make test ARGS="-k matrix"
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-tests demo guest package test test-vm test-stores test-fast coverage lint bench lock clean
+.PHONY: help setup setup-dev setup-tests demo guest package test test-vm test-stores test-fast coverage lint bench pictures lock clean
 MAKEFLAGS += --no-print-directory
 
 # A file's tests stay together, so that what they share is started once.
@@ -16,7 +16,7 @@ SERVERS := -m servers tests/stores
 # Of the tests in virtual machines, those that take too long for every change: make test-vm.
 LONG := $(foreach name,containers dataplane exempt fence killed kubernetes machine package \
 	watch,vm/test_$(name).py)
-BENCHES := commands serve fit streams store engines
+BENCHES := commands serve fit streams store engines page
 
 help: ## list these targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' Makefile | while IFS='|' read -r target does; do \
@@ -67,6 +67,9 @@ lint: setup-dev ## check style, types and layers
 
 bench: setup-tests ## run the measurements
 	@for name in $(BENCHES); do .venv/bin/python -m bench.$$name || exit 1; done
+
+pictures: setup-tests ## make the pictures of docs/page.md anew
+	@MDSVC_PICTURES=1 $(PYTEST) tests/browser/test_pictures.py
 
 lock: ## renew the pinned versions in all requirements files
 	@scripts/lock --upgrade

@@ -11,7 +11,7 @@ from mdsvc.web.markup import Child, h
 from mdsvc.web.parts import Column, count, filter_box, guest_link, host_link, table
 from mdsvc.web.visit import Page, Visit
 
-_REVISIONS = 200
+_REVISIONS = 100
 """How far back it is looked."""
 
 _COLUMNS = (
