@@ -95,7 +95,7 @@ def guest_app(
         store=RecentReads(store),
         unkept=store,
         waiting=waiting,
-        identity=_identity(settings),
+        identity=_identity(settings, metrics),
         documents=documents,
         longest_wait=settings.longest_wait,
         proxied=settings.identity == "neutron",
@@ -193,10 +193,12 @@ def _listener_name(settings: Settings) -> set[str]:
     return own_name(where.address) if isinstance(where, Listen) else set()
 
 
-def _identity(settings: Settings) -> Identity:
+def _identity(settings: Settings, metrics: Metrics | None) -> Identity:
     if settings.identity == "neutron":
         return NeutronIdentity(settings.shared_secret)
-    return AddressIdentity(settings.network)
+    if metrics is None:
+        return AddressIdentity(settings.network)
+    return AddressIdentity(settings.network, metrics.peer_refused)
 
 
 def document_options(settings: Settings) -> Options:

@@ -64,3 +64,24 @@ def said(message: str, form: Format) -> str:
 
 def _event(message: str) -> dict[str, Any]:
     return {"name": "mdsvc", "levelname": "INFO", "msg": message}
+
+
+class Rarely:
+    """A logger for what others can bring about as often as they like: a line each 10 seconds."""
+
+    _SECONDS = 10.0
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self._silent_until = 0.0
+        self._left_out = 0
+
+    def warning(self, message: str) -> None:
+        """Log it, or count it for the next line."""
+        if time.monotonic() < self._silent_until:
+            self._left_out += 1
+            return
+        more = f" ({self._left_out} more since the last such line)" if self._left_out else ""
+        self._log.warning("%s%s", one_line(message), more)
+        self._silent_until = time.monotonic() + self._SECONDS
+        self._left_out = 0

@@ -110,7 +110,7 @@ async def _run(console: Console, url: str, place: _Place, stay: bool) -> None:
             guest=(place.listen,),
             operator="127.0.0.1:0",
             network=sample.NETWORK,
-            netns=place.server,
+            netns=(place.server,) if place.server else (),
         )
         async with listeners(settings, store) as lines:
             _step(console, "Starting the server", *lines)
