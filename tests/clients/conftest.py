@@ -157,7 +157,7 @@ async def serve(network: tuple[str, str], answered: list[Request]) -> AsyncItera
             chosen = Settings(
                 guest=(f"{METADATA_IPV4}:80",),
                 operator="127.0.0.1:0",
-                netns=server,
+                netns=(server,),
                 network="net-a",
                 **settings,
             )
