@@ -20,6 +20,7 @@ from mdsvc.handlers import Guests
 from mdsvc.identity import Identity
 from mdsvc.identity.address import AddressIdentity
 from mdsvc.identity.neutron import NeutronIdentity
+from mdsvc.listening.connections import Handler
 from mdsvc.listening.sockets import Listen, parse_listen
 from mdsvc.metrics import Metrics
 from mdsvc.metrics.fleet import Fleet
@@ -75,8 +76,9 @@ def guest_app(
     waiting: Waiting,
     metrics: Metrics | None = None,
     live: Live | None = None,
-) -> web.Application:
-    """What guests talk to: one handler for every path, as slashes are tolerated anywhere."""
+    follower: Follower | None = None,
+) -> Handler:
+    """What guests talk to. What is read of the store is kept where somebody follows it."""
     documents = Documents(document_options(settings))
     live = live or Live([])
     if settings.vendor_data:
@@ -91,7 +93,7 @@ def guest_app(
     guests = Guests(
         metrics=metrics,
         vendordata=live.vendordata,
-        store=RecentReads(store),
+        store=_recent(store, follower) if follower else store,
         unkept=store,
         waiting=waiting,
         identity=_identity(settings),
@@ -99,9 +101,13 @@ def guest_app(
         longest_wait=settings.longest_wait,
         proxied=settings.identity == "neutron",
     )
-    app = web.Application()
-    app.router.add_route("*", "/{path:(?s:.*)}", partial(handlers.handle, guests))
-    return app
+    return partial(handlers.handle, guests)
+
+
+def _recent(store: GuestStore, follower: Follower) -> RecentReads:
+    recent = RecentReads(store, follower)
+    follower.tell(recent)
+    return recent
 
 
 def _renew(documents: Documents, settings: Settings, waiting: Waiting) -> None:

@@ -76,6 +76,7 @@ def command(config: Path | None, **flags: Any) -> None:
     gc.set_threshold(700, 10, 10)  # Python's own: what runs for long tidies up as it goes
 
     def ready(lines: list[str]) -> None:
+        gc.freeze()  # what is there now stays, and need not be looked through again
         for line in lines:
             click.echo(f"mdsvc: {line}", err=True)
         click.echo("mdsvc: ready", err=True)

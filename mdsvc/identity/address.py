@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from multidict import MultiMapping
 
 from mdsvc.errors import NotFound, Unidentified
@@ -29,6 +31,7 @@ class AddressIdentity:
         return await known_guest(store, uuids[0])
 
 
+@lru_cache(maxsize=4096)
 def _canonical(peer: str) -> str:
     """The address as it is stored: no zone, and IPv4 where it came as IPv6-mapped."""
     try:

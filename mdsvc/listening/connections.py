@@ -8,7 +8,7 @@ aiohttp's own tracebacks at ``error`` would. A fault of the program's own still 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
@@ -17,6 +17,9 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from mdsvc.override import override
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+"""Answers any request."""
 
 _NO_HTTP = (HttpProcessingError, web.RequestPayloadError)
 _ANSWERS = {
@@ -101,10 +104,26 @@ class _Server(web.Server):
         return _Connection(self, loop=self._loop, **self._kwargs)
 
 
-class Runner(web.AppRunner):
-    """An ``AppRunner`` whose connections are such ones."""
+class Runner(web.BaseRunner):
+    """Runs an application, or one handler of all requests, on such connections."""
+
+    def __init__(self, door: web.Application | Handler, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._door = door
+
+    @override
+    async def shutdown(self) -> None:
+        if isinstance(self._door, web.Application):
+            await self._door.shutdown()
 
     @override
     async def _make_server(self) -> web.Server:
-        plain = await super()._make_server()
+        if not isinstance(self._door, web.Application):
+            return _Server(self._door, **self._kwargs)
+        plain = await web.AppRunner(self._door)._make_server()
         return _Server(plain.request_handler, request_factory=plain.request_factory, **self._kwargs)
+
+    @override
+    async def _cleanup_server(self) -> None:
+        if isinstance(self._door, web.Application):
+            await self._door.cleanup()
