@@ -11,6 +11,8 @@ from typing import NamedTuple
 from typing_extensions import override
 
 WARM_SECONDS = 0.3
+SECONDS = 2
+CONNECTIONS = 32
 
 
 class Rate(NamedTuple):
@@ -106,20 +108,18 @@ async def _load(load: _Load, pid: int, seconds: float, connections: int) -> Rate
     return Rate(answers / passed, 1e6 * cpu / answers)
 
 
-def rate(
-    port: int, pid: int, request: bytes, kept: bool = True, seconds: float = 2, connections: int = 32
-) -> Rate:
+def rate(port: int, pid: int, request: bytes, kept: bool = True) -> Rate:
     """Of the server of that process and its children, on that port of loopback."""
-    return asyncio.run(_load(_Load(port, request, kept), pid, seconds, connections))
+    return asyncio.run(_load(_Load(port, request, kept), pid, SECONDS, CONNECTIONS))
 
 
 def cpu_seconds(pid: int) -> float:
     """The CPU time of a process and its children so far."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return sum(_cpu_seconds(int(each)) for each in (pid, *children))
+    return sum(map(_cpu_seconds, (pid, *map(int, children))))
 
 
 def _cpu_seconds(pid: int) -> float:
     """By the scheduler's clock, which is finer than the ticks of /proc/PID/stat."""
     tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
+    return sum(float(task.read_text().split()[0]) for task in tasks) / 1e9

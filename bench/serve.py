@@ -120,9 +120,7 @@ def filled(directory: str) -> str:
 def compare(ours: Served, bare: Served, kept: bool, headers: Mapping[str, str]) -> None:
     """Measure in turn, and print a line."""
     request = request_of(PATH, headers, kept)
-    rounds = [
-        (rate(*ours, request, kept), rate(*bare, request, kept)) for _ in range(ROUNDS)
-    ]
+    rounds = [(rate(*ours, request, kept), rate(*bare, request, kept)) for _ in range(ROUNDS)]
     mine, plain = (
         statistics.median(each[which].microseconds for each in rounds) for which in (0, 1)
     )

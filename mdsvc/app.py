@@ -39,6 +39,7 @@ from mdsvc.vendordata.targets import parse_targets
 from mdsvc.versions import Options
 from mdsvc.waiting import Waiting
 from mdsvc.web.door import Door
+from mdsvc.web.readiness import Readiness
 from mdsvc.web.routes import add_page
 
 __all__ = [
@@ -64,10 +65,13 @@ class Reload(NamedTuple):
 
 
 class Live(NamedTuple):
-    """What changes documents though no guest does: files that are read anew, and services."""
+    """What tells of changes, so that answers can be kept: files that are read anew, services, and
+    who follows the store, without whom nothing that is read of it is kept.
+    """
 
     reloads: list[Reload]
     vendordata: Vendordata | None = None
+    follower: Follower | None = None
 
 
 def guest_app(
@@ -76,16 +80,20 @@ def guest_app(
     waiting: Waiting,
     metrics: Metrics | None = None,
     live: Live | None = None,
-    follower: Follower | None = None,
 ) -> Handler:
-    """What guests talk to. What is read of the store is kept where somebody follows it."""
-    documents = Documents(document_options(settings))
+    """What guests talk to: one handler for every path, as slashes are tolerated anywhere."""
+    room = settings.cache_mb * 2**20 // 2
+    documents = Documents(document_options(settings), room=room)
     live = live or Live([])
+    recent = RecentReads(store, live.follower, room) if live.follower else None
+    if live.follower and recent:
+        live.follower.tell(recent)
     if settings.vendor_data:
         live.reloads.append(Reload("vendor_data", lambda: _renew(documents, settings, waiting)))
 
     def held() -> int:
-        return documents.held() + (live.vendordata.held() if live.vendordata else 0)
+        kept = documents.held() + (recent.size if recent else 0)
+        return kept + (live.vendordata.held() if live.vendordata else 0)
 
     if metrics:
         metrics.watch("mdsvc_waiting", "Requests that wait for a change.", waiting.__len__)
@@ -93,21 +101,15 @@ def guest_app(
     guests = Guests(
         metrics=metrics,
         vendordata=live.vendordata,
-        store=_recent(store, follower) if follower else store,
+        store=recent or store,
         unkept=store,
         waiting=waiting,
-        identity=_identity(settings),
+        identity=_identity(settings, metrics),
         documents=documents,
         longest_wait=settings.longest_wait,
         proxied=settings.identity == "neutron",
     )
     return partial(handlers.handle, guests)
-
-
-def _recent(store: GuestStore, follower: Follower) -> RecentReads:
-    recent = RecentReads(store, follower)
-    follower.tell(recent)
-    return recent
 
 
 def _renew(documents: Documents, settings: Settings, waiting: Waiting) -> None:
@@ -188,7 +190,7 @@ def operator_app(
     backend = api.Backend(store, follower, access, figures, api.ROUTES, settings.unknown_keys)
     names = {*settings.operator_names, *_listener_name(settings)}
     app = api.application(backend, names)
-    add_page(app, Door(backend, names))
+    add_page(app, Door(backend, Readiness(store), names))
     return app
 
 
@@ -198,10 +200,12 @@ def _listener_name(settings: Settings) -> set[str]:
     return own_name(where.address) if isinstance(where, Listen) else set()
 
 
-def _identity(settings: Settings) -> Identity:
+def _identity(settings: Settings, metrics: Metrics | None) -> Identity:
     if settings.identity == "neutron":
         return NeutronIdentity(settings.shared_secret)
-    return AddressIdentity(settings.network)
+    if metrics is None:
+        return AddressIdentity(settings.network)
+    return AddressIdentity(settings.network, metrics.peer_refused)
 
 
 def document_options(settings: Settings) -> Options:

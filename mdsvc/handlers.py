@@ -22,7 +22,7 @@ from mdsvc.errors import BadInput, Conflict, NotFound
 from mdsvc.forms import to_builtins, to_json
 from mdsvc.identity import Identity
 from mdsvc.instance import PlacedInstance
-from mdsvc.listening.connections import watched
+from mdsvc.listening.connections import arrival_of, watched
 from mdsvc.metrics import Metrics
 from mdsvc.problems import RETRY_SECONDS, log_fault, statuses
 from mdsvc.reports import MOST_BYTES, Status, now_ms, read_status
@@ -83,7 +83,8 @@ async def handle(guests: Guests, request: web.BaseRequest) -> web.Response:
 async def _respond(guests: Guests, request: web.BaseRequest) -> web.Response:
     try:
         path, methods = _place(request.path)
-        guest = await guests.identity.guest(guests.store, request.remote or "", request.headers)
+        peer, arrival = request.remote or "", arrival_of(request)
+        guest = await guests.identity.guest(guests.store, peer, request.headers, arrival)
         return await _answer(_Call(guests, guest, request, path, methods))
     except Exception as error:  # noqa: BLE001  # nothing falls through, and nothing is hidden
         return failed(request, error)
@@ -130,7 +131,7 @@ async def _document(call: _Call) -> web.Response:
         answer = await _changed(call, answer)
     headers = _headers_of(answer.content_type, answer.etag)
     if not guests.proxied and headers[hdrs.ETAG][2:] in request.headers.get(hdrs.IF_NONE_MATCH, ""):
-        return web.Response(status=304, headers={hdrs.ETAG: headers[hdrs.ETAG], **_NOT_KEPT})
+        return web.Response(status=304, headers={**_NOT_KEPT, hdrs.ETAG: headers[hdrs.ETAG]})
     return web.Response(body=answer.reply(guests.documents.entropy, waits), headers=headers)
 
 
@@ -292,14 +293,14 @@ def _text(body: bytes, code: int = 200) -> web.Response:
     return _reply(body, TEXT, code, {})
 
 
-_NOT_KEPT = {hdrs.CACHE_CONTROL: "no-store"}
+_NOT_KEPT: Mapping[str, str] = {hdrs.CACHE_CONTROL: "no-store"}
 """Metadata is for one guest and for now: no cache on the way may keep it."""
 
 
 @lru_cache(maxsize=4096)
 def _headers_of(kind: str, etag: str) -> CIMultiDictProxy[str]:
     """Of a document. The etag is weak: two replies of one may differ in what is new in each."""
-    headers = {hdrs.CONTENT_TYPE: kind, **_NOT_KEPT, hdrs.ETAG: f'W/"{etag}"'}
+    headers: dict[str, str] = {hdrs.CONTENT_TYPE: kind, **_NOT_KEPT, hdrs.ETAG: f'W/"{etag}"'}
     return CIMultiDictProxy(CIMultiDict(headers))
 
 

@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -27,6 +28,7 @@ from mdsvc.app import (
 from mdsvc.errors import BadInput
 from mdsvc.listening.activation import GUEST, OPERATOR, inherited
 from mdsvc.listening.connections import Handler, Runner
+from mdsvc.listening.doors import answering
 from mdsvc.listening.sockets import (
     Listen,
     UnixListen,
@@ -45,6 +47,9 @@ from mdsvc.settings import Settings
 from mdsvc.store import Store
 from mdsvc.store.following import Follower
 from mdsvc.waiting import Waiting
+
+if TYPE_CHECKING:
+    from mdsvc.listening.namespaces import Namespaces
 
 _IDLE_SECONDS = 15
 """How long a silent connection, or one with a slow header, is kept."""
@@ -90,6 +95,7 @@ async def listeners(
     async with AsyncExitStack() as stack:
         guests = given.get(GUEST) or _guest_sockets(stack, settings)
         operators = given.get(OPERATOR) or [_listen(stack, parse_listen(settings.operator))]
+        namespaces = await _namespaces(stack, settings)
         follower, waiting = Follower(store, settings.poll_seconds), Waiting()
         metrics = Metrics(Fleet(store))
         reloads: list[Reload] = []
@@ -98,11 +104,15 @@ async def listeners(
             vendordata.renewed = waiting.wake
             vendordata.count = metrics.vendordata_asked
             follower.tell(vendordata)
-        app = guest_app(store, settings, waiting, metrics, Live(reloads, vendordata), follower)
+        live = Live(reloads, vendordata, follower)
+        door = guest_app(store, settings, waiting, metrics, live)
         follower.tell(waiting)  # the last, as who is woken asks the others
         await stack.enter_async_context(follower.running())
-        runner = await _runner(stack, app)
+        runner = await _runner(stack, door)
         lines = [f"guests: {await _site(runner, sock)} ({settings.identity})" for sock in guests]
+        if namespaces:
+            await stack.enter_async_context(answering(namespaces, runner))
+            lines.append(f"guests: {namespaces} ({settings.identity})")
         context = _tls(settings, reloads)
         _reload_on_sighup(stack, reloads)
         for sock in operators:
@@ -146,9 +156,21 @@ async def overlay_listeners(
 
 def _guest_sockets(stack: AsyncExitStack, settings: Settings) -> list[socket.socket]:
     return [
-        _listen(stack, parse_listen(text, mode=_GUEST_MODE), settings.netns)
-        for text in settings.guest
+        _listen(stack, parse_listen(text, mode=_GUEST_MODE), settings.guest_namespace)
+        for text in settings.guest_listeners
     ]
+
+
+async def _namespaces(stack: AsyncExitStack, settings: Settings) -> Namespaces | None:
+    """Those of networks, followed. They are left last, with the addresses that were added."""
+    if not settings.follows_namespaces:
+        return None
+    from mdsvc.listening.namespaces import Namespaces, Wanted  # few do, and it takes long to import
+
+    wanted = Wanted(settings.networks, settings.netns_prefix, settings.netns_add_addresses)
+    namespaces = Namespaces(wanted)
+    await stack.enter_async_context(namespaces.followed())
+    return namespaces
 
 
 async def _check_guarded(settings: Settings, store: Store, sock: socket.socket) -> None:

@@ -25,7 +25,9 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "tls_certificate": ("/a", "/b", "/c"),
     "tls_key": ("/a", "/b", "/c"),
     "network": ("a", "b", "c"),
-    "netns": ("a", "b", "c"),
+    "netns": ("a", "b=net", "c"),
+    "netns_prefix": ("a-", "b-", "c-"),
+    "netns_add_addresses": ("*", "tap*", "eth0"),
     "shared_secret": ("a", "b", "c"),
     "upstream": ("http://a:1", "https://b", "unix:/c"),
     "dedicated_cpus_format": ("list", "cpuset", "list"),
@@ -38,11 +40,19 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "unknown_keys": ("error", "warn", "error"),
     "wait_seconds": ("1", "2", "3"),
     "poll_seconds": ("1.5", "2.5", "3.5"),
+    "cache_mb": ("1", "2", "3"),
     "log_level": ("debug", "error", "warning"),
 }
 """Of each setting three values: for the file, the environment and the flag."""
 
-LISTS = ("guest", "operator_names", "shared_secret", "upstream", "vendordata_dynamic_targets")
+LISTS = (
+    "guest",
+    "netns",
+    "operator_names",
+    "shared_secret",
+    "upstream",
+    "vendordata_dynamic_targets",
+)
 
 
 def toml(tmp_path: Path, text: str | bytes) -> Path:
@@ -69,14 +79,14 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert settings.unknown_keys == "warn"
     assert settings.identity == "address"
     assert settings.shared_secret == ()
-    assert all(Listen.parse(text).address == "127.0.0.1" for text in settings.guest)
+    assert all(Listen.parse(text).address == "127.0.0.1" for text in settings.guest_listeners)
     assert Listen.parse(settings.operator).address == "127.0.0.1", "loopback by default"
 
 
 @pytest.mark.parametrize("field", SAMPLES)
 def test_flags_win_over_the_environment_and_that_over_the_file(field: str, tmp_path: Path) -> None:
     in_file, in_environ, in_flag = SAMPLES[field]
-    number = field in ("wait_seconds", "poll_seconds")
+    number = field in ("wait_seconds", "poll_seconds", "cache_mb")
     config = toml(tmp_path, f"{field} = {in_file}" if number else f"{field} = '{in_file}'")
     environ = {f"MDSVC_{field.upper()}": in_environ}
     flags: dict[str, Any] = {field: (in_flag,) if field in LISTS else in_flag}

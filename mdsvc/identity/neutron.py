@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from multidict import MultiMapping
 
 from mdsvc.errors import Forged, NotFound, Unidentified
-from mdsvc.identity import known_guest
+from mdsvc.identity import Arrival, known_guest
 from mdsvc.instance import PlacedInstance
 from mdsvc.store import GuestStore
-
 
 _MOST_KNOWN = 10_000
 """Signatures that were checked and are right."""
@@ -28,7 +27,11 @@ class NeutronIdentity:
         self._known: set[tuple[str, str]] = set()
 
     async def guest(
-        self, store: GuestStore, peer: str, headers: MultiMapping[str]
+        self,
+        store: GuestStore,
+        peer: str,
+        headers: MultiMapping[str],
+        arrival: Arrival | None = None,
     ) -> PlacedInstance:
         """By the headers; the signature is checked, in constant time, before any look-up."""
         uuid, project, _signature = self.signed_for(headers)

@@ -70,6 +70,12 @@ class Metrics:
             ("outcome", "rule"),
             registry=registry,
         )
+        self._refused = Counter(
+            "mdsvc_peers_refused",
+            "Requests from a guest's address that are not the guest's, by what told so.",
+            ("reason",),
+            registry=registry,
+        )
         self._vendordata = Counter(
             "mdsvc_vendordata_requests",
             "Requests to the operator's own services for vendor data, by what came of them.",
@@ -114,6 +120,10 @@ class Metrics:
                     self._counters.clear()
                 self._counters[key] = counter
         return counter
+
+    def peer_refused(self, reason: str) -> None:
+        """Who asked was not believed."""
+        self._refused.labels(reason).inc()
 
     def fitted(self, outcome: Outcome, rule: str = "") -> None:
         """A place was looked for."""

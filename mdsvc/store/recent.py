@@ -27,6 +27,7 @@ ROOM = 64 * 2**20
 _OVERHEAD = 500
 
 _Address = tuple[str, str | None]
+"""An IP or MAC address on a network."""
 
 
 class _Entry(NamedTuple):
@@ -79,6 +80,10 @@ class RecentReads:
         uuids: Sequence[str] = await self._get((ip, network), self._store.find, ip, network)
         return uuids
 
+    async def find_mac(self, mac: str, network: str) -> Sequence[str]:
+        uuids: Sequence[str] = await self._get((mac, network), self._store.find_mac, mac, network)
+        return uuids
+
     async def password(self, uuid: str) -> bytes | None:
         return await self._store.password(uuid)
 
@@ -98,8 +103,10 @@ class RecentReads:
         guests = [change.key for change in changes if change.kind == "instance"]
         if guests:
             addresses = [key for key in (*self._kept, *self._reads) if isinstance(key, tuple)]
-            for key in (*guests, *addresses):
-                self._forget(key)
+            for uuid in guests:
+                self._forget(uuid)
+            for address in addresses:
+                self._forget(address)
 
     def reset(self) -> None:
         """Forget all."""
