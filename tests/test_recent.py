@@ -309,6 +309,7 @@ class Story:
             self.feed.tell()
         elif what in ("cut", "mend"):
             self.feed.is_cut_off = what == "cut"
+            self.feed.known_since = 0  # it is mended by asking the store
         elif what == "pass":
             self.feed.now += SECONDS * 0.3
         self.history.append((self.feed.now, dict(self.store.guests)))
