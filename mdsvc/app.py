@@ -42,6 +42,7 @@ from mdsvc.vendordata.targets import parse_targets
 from mdsvc.versions import Options
 from mdsvc.waiting import Waiting
 from mdsvc.web.door import Door
+from mdsvc.web.readiness import Readiness
 from mdsvc.web.routes import add_page
 
 __all__ = [
@@ -99,7 +100,7 @@ def guest_app(
         store=RecentReads(store),
         unkept=store,
         waiting=waiting,
-        identity=_identity(settings),
+        identity=_identity(settings, metrics),
         documents=documents,
         longest_wait=settings.longest_wait,
         proxied=settings.identity == "neutron",
@@ -225,7 +226,7 @@ def operator_app(
     backend = api.Backend(store, follower, access, figures, api.ROUTES, settings.unknown_keys)
     names = {*settings.operator_names, *_listener_name(settings)}
     app = api.application(backend, names)
-    add_page(app, Door(backend, names))
+    add_page(app, Door(backend, Readiness(store), names))
     return app
 
 
@@ -235,10 +236,12 @@ def _listener_name(settings: Settings) -> set[str]:
     return own_name(where.address) if isinstance(where, Listen) else set()
 
 
-def _identity(settings: Settings) -> Identity:
+def _identity(settings: Settings, metrics: Metrics | None) -> Identity:
     if settings.identity == "neutron":
         return NeutronIdentity(settings.shared_secret)
-    return AddressIdentity(settings.network)
+    if metrics is None:
+        return AddressIdentity(settings.network)
+    return AddressIdentity(settings.network, metrics.peer_refused)
 
 
 def document_options(settings: Settings) -> Options:

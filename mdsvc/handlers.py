@@ -20,7 +20,7 @@ from mdsvc.errors import BadInput, Conflict, NotFound
 from mdsvc.forms import to_builtins, to_json
 from mdsvc.identity import Identity
 from mdsvc.instance import PlacedInstance
-from mdsvc.listening.connections import watched
+from mdsvc.listening.connections import arrival_of, watched
 from mdsvc.metrics import Metrics
 from mdsvc.problems import RETRY_SECONDS, log_fault, statuses
 from mdsvc.reports import MOST_BYTES, Status, now_ms, read_status
@@ -80,7 +80,8 @@ async def handle(guests: Guests, request: web.Request) -> web.Response:
 async def _respond(guests: Guests, request: web.Request) -> web.Response:
     try:
         path = tuple(filter(None, request.path.split("/")))
-        guest = await guests.identity.guest(guests.store, request.remote or "", request.headers)
+        peer, arrival = request.remote or "", arrival_of(request)
+        guest = await guests.identity.guest(guests.store, peer, request.headers, arrival)
         return await _answer(_Call(guests, guest, request, path))
     except Exception as error:  # noqa: BLE001  # nothing falls through, and nothing is hidden
         return failed(request, error)

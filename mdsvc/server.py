@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
 
@@ -29,6 +29,7 @@ from mdsvc.app import (
 from mdsvc.errors import BadInput
 from mdsvc.listening.activation import GUEST, OPERATOR, inherited
 from mdsvc.listening.connections import Runner
+from mdsvc.listening.doors import answering
 from mdsvc.listening.sockets import (
     Listen,
     UnixListen,
@@ -49,6 +50,9 @@ from mdsvc.settings import Settings
 from mdsvc.store import Store
 from mdsvc.store.following import Follower
 from mdsvc.waiting import Waiting
+
+if TYPE_CHECKING:
+    from mdsvc.listening.namespaces import Namespaces
 
 _IDLE_SECONDS = 15
 """How long a silent connection, or one with a slow header, is kept."""
@@ -100,6 +104,7 @@ async def listeners(
     async with AsyncExitStack() as stack:
         guests = given.get(GUEST) or _guest_sockets(stack, settings)
         operators = given.get(OPERATOR) or [_listen(stack, parse_listen(settings.operator))]
+        namespaces = await _namespaces(stack, settings)
         follower, waiting = Follower(store, settings.poll_seconds), Waiting()
         metrics = Metrics(Fleet(store))
         follower.tell(waiting)
@@ -113,6 +118,9 @@ async def listeners(
         app = guest_app(store, settings, waiting, metrics, Live(reloads, vendordata))
         runner = await _runner(stack, app)
         lines = [f"guests: {await _site(runner, sock)} ({settings.identity})" for sock in guests]
+        if namespaces:
+            await stack.enter_async_context(answering(namespaces, runner))
+            lines.append(f"guests: {namespaces} ({settings.identity})")
         context = _tls(settings, reloads)
         _reload_on_sighup(stack, reloads)
         for sock in operators:
@@ -212,9 +220,21 @@ async def _target(stack: AsyncExitStack, settings: Settings, beside: Beside) -> 
 
 def _guest_sockets(stack: AsyncExitStack, settings: Settings) -> list[socket.socket]:
     return [
-        _listen(stack, parse_listen(text, mode=_GUEST_MODE), settings.netns)
-        for text in settings.guest
+        _listen(stack, parse_listen(text, mode=_GUEST_MODE), settings.guest_namespace)
+        for text in settings.guest_listeners
     ]
+
+
+async def _namespaces(stack: AsyncExitStack, settings: Settings) -> Namespaces | None:
+    """Those of networks, followed. They are left last, with the addresses that were added."""
+    if not settings.follows_namespaces:
+        return None
+    from mdsvc.listening.namespaces import Namespaces, Wanted  # few do, and it takes long to import
+
+    wanted = Wanted(settings.networks, settings.netns_prefix, settings.netns_add_addresses)
+    namespaces = Namespaces(wanted)
+    await stack.enter_async_context(namespaces.followed())
+    return namespaces
 
 
 async def _check_guarded(settings: Settings, store: Store, sock: socket.socket) -> None:

@@ -21,6 +21,8 @@ from mdsvc.store.feed import POLL_SECONDS
 from mdsvc.vendordata.targets import parse_targets
 from mdsvc.versions import CpusFormat
 
+_NAMESPACE = "[^/=]{1,255}"
+
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything that can be set. The ports are Nova's metadata port and the next one."""
@@ -28,14 +30,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     store: str = "sqlite:///mdsvc.db"
     store_password: str | None = None
     store_password_file: Path | None = None
-    guest: tuple[str, ...] = ("127.0.0.1:8775",)
+    guest: tuple[str, ...] | None = None
     operator: str = "127.0.0.1:8776"
     operator_names: tuple[str, ...] = ()
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     identity: Literal["address", "neutron"] = "address"
     network: str | None = None
-    netns: str | None = None
+    netns: tuple[str, ...] = ()
+    netns_prefix: str | None = None
+    netns_add_addresses: str | None = None
     shared_secret: tuple[str, ...] = ()
     upstream: tuple[str, ...] = ()
     dedicated_cpus_format: CpusFormat = "cpuset"
@@ -57,13 +61,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     def __post_init__(self) -> None:
         listeners = {
-            "guest": self.guest,
+            "guest": self.guest_listeners,
             "operator": (self.operator,),
             "vendordata": (self.vendordata,) if self.vendordata is not None else (),
         }
         for field, texts in listeners.items():
             for text in texts:
                 parse_listen(text, field)
+        self._check_namespaces()
         for text in self.upstream:
             parse_upstream(text)
         parse_targets(self.vendordata_dynamic_targets)
@@ -87,6 +92,48 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         """Who knows where the guests' CPUs are of which the vendor data's target tells."""
         return self.vendordata_layouts or ("cloud" if self.cloud else "store")
 
+    def _check_namespaces(self) -> None:
+        named = [text.partition("=")[0] for text in self.netns]
+        for name, text in zip(named, self.netns, strict=True):
+            if not re.fullmatch(_NAMESPACE, name) or text.endswith("="):
+                expected = "expected NAME=NETWORK, of which NAME is a file in /run/netns"
+                raise ValueError(f"netns: {expected}, got {text!r}")
+            if named.count(name) > 1:
+                raise ValueError(
+                    f"netns: expected each namespace once, but {name!r} is there twice"
+                )
+        if sum("=" not in text for text in self.netns) > 1:
+            raise ValueError("netns: expected one NAME at most that has no =NETWORK")
+        if self.netns_prefix is not None and not re.fullmatch(_NAMESPACE, self.netns_prefix):
+            expected = "expected how names in /run/netns begin, like ovnmeta-"
+            raise ValueError(f"netns_prefix: {expected}, got {self.netns_prefix!r}")
+        if self.follows_namespaces and self.identity == "neutron":
+            raise ValueError("netns: expected identity = address for the guests of a network")
+
+    @property
+    def networks(self) -> Mapping[str, str]:
+        """The network of each namespace that is named with one."""
+        return dict(text.split("=", 1) for text in self.netns if "=" in text)
+
+    @property
+    def follows_namespaces(self) -> bool:
+        """Whether guests are listened for in namespaces of networks."""
+        return bool(self.networks) or self.netns_prefix is not None
+
+    @property
+    def guest_listeners(self) -> tuple[str, ...]:
+        """Where guests ask beside namespaces of networks; where there are such, nowhere unless it
+        is set.
+        """
+        if self.guest is not None:
+            return self.guest
+        return () if self.follows_namespaces else ("127.0.0.1:8775",)
+
+    @property
+    def guest_namespace(self) -> str | None:
+        """The namespace in which these are; None for the process's own."""
+        return next((name for name in self.netns if "=" not in name), None)
+
     @property
     def longest_wait(self) -> int:
         """For how many seconds a guest that waits for a change is held at most.
@@ -101,6 +148,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 _LISTS = (
     "guest",
+    "netns",
     "operator_names",
     "shared_secret",
     "upstream",

@@ -28,4 +28,7 @@ guest_packages=(groff-base openvswitch-common systemd)
 unpacked_packages=(openvswitch-switch prometheus tuned)
 # Database servers, which the tests start by themselves: see start_no_services in scripts/setup.
 store_packages=(galera-4 mariadb-server openssl postgresql rsync)
-test_packages=("${libvirt_packages[@]}" "${vm_packages[@]}" "${guest_packages[@]}" "${store_packages[@]}")
+# A browser that looks at the page, and a font for it.
+browser_packages=(chromium fonts-dejavu-core)
+test_packages=("${libvirt_packages[@]}" "${vm_packages[@]}" "${guest_packages[@]}" "${store_packages[@]}"
+	"${browser_packages[@]}")

@@ -14,7 +14,9 @@ from mdsvc.terminal.console import examples, settings, store_option
     epilog=examples(
         "mdsvc serve",
         "mdsvc serve --guest 169.254.169.254:80 --network net-a",
-        "mdsvc serve --guest '[fe80::a9fe:a9fe%eth1]:80' --netns qrouter-1",
+        "mdsvc serve --guest '[fe80::a9fe:a9fe%eth1]:80' --netns metadata",
+        "mdsvc serve --netns blue=net-a --netns green=net-b --netns-add-addresses 'tap*'",
+        "mdsvc serve --netns-prefix ovnmeta-",
         "MDSVC_SHARED_SECRET=s3cret mdsvc serve --identity neutron --guest 10.0.0.2:8775",
         "MDSVC_SHARED_SECRET=s3cret mdsvc serve --identity neutron --upstream http://nova:8775",
         "mdsvc serve --vendordata 10.0.0.2:8777 --cloud mycloud",
@@ -43,7 +45,23 @@ from mdsvc.terminal.console import examples, settings, store_option
     "unix:/PATH; repeatable. Needs no store.",
 )
 @click.option("--network", metavar="NAME", help="The network that the guest listener is on.")
-@click.option("--netns", metavar="NAME", help="Listen for guests in this network namespace.")
+@click.option(
+    "--netns",
+    multiple=True,
+    metavar="NAME=NETWORK",
+    help="Listen for that network's guests in this namespace of /run/netns, once it is there; "
+    "repeatable. NAME alone: where --guest is.",
+)
+@click.option(
+    "--netns-prefix",
+    metavar="P",
+    help="Listen in each namespace that is called P and a network's name.",
+)
+@click.option(
+    "--netns-add-addresses",
+    metavar="PATTERN",
+    help="Add 169.254.169.254 and fe80::a9fe:a9fe to interfaces of such names there, like 'tap*'.",
+)
 @click.option(
     "--vendor-data", metavar="FILE", help="Static vendor data, a JSON object; read at SIGHUP too."
 )

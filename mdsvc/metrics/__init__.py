@@ -66,6 +66,12 @@ class Metrics:
             ("outcome", "rule"),
             registry=registry,
         )
+        self._refused = Counter(
+            "mdsvc_peers_refused",
+            "Requests from a guest's address that are not the guest's, by what told so.",
+            ("reason",),
+            registry=registry,
+        )
         self._vendordata = Counter(
             "mdsvc_vendordata_requests",
             "Requests to the operator's own services for vendor data, by what came of them.",
@@ -104,6 +110,10 @@ class Metrics:
         """A guest's request was answered."""
         self._requests.labels(document_of(path), client_of(user_agent), status).inc()
         self._seconds.observe(seconds)
+
+    def peer_refused(self, reason: str) -> None:
+        """Who asked was not believed."""
+        self._refused.labels(reason).inc()
 
     def fitted(self, outcome: Outcome, rule: str = "") -> None:
         """A place was looked for."""

@@ -94,9 +94,9 @@ def _cloud(name: str, entry: Mapping[str, Any]) -> Cloud:
         cacert=entry.get("cacert"),
         verify=entry.get("verify", True) is not False,
         endpoints={
-            key.removesuffix(_OVERRIDE): str(value)
+            str(key).removesuffix(_OVERRIDE): str(value)
             for key, value in entry.items()
-            if isinstance(key, str) and key.endswith(_OVERRIDE) and value
+            if str(key).endswith(_OVERRIDE) and value
         },
     )
 

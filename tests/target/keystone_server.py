@@ -14,6 +14,9 @@ import sys
 import uuid
 import wsgiref.simple_server
 from socketserver import ThreadingMixIn
+from typing import Any
+
+from typing_extensions import override
 
 SETTINGS = """
 [DEFAULT]
@@ -37,6 +40,7 @@ password_hash_rounds = 4
 
 
 class Quiet(wsgiref.simple_server.WSGIRequestHandler):
+    @override
     def log_message(self, *_args: object) -> None:
         """Nothing: its own log says it."""
 
@@ -96,6 +100,7 @@ def fill(url: str, compute: str) -> str:
     api = provider_api.ProviderAPIs
     project = api.resource_api.get_project_by_name("service", "default")["id"]
     roles = {role["name"]: role["id"] for role in api.role_api.list_roles()}
+    token = None
     for name, role in (("nova", "service"), ("plain", "member")):
         user = {"name": name, "password": "right", "domain_id": "default", "enabled": True}
         made = api.identity_api.create_user(user)
@@ -104,23 +109,18 @@ def fill(url: str, compute: str) -> str:
             token = api.token_provider_api.issue_token(
                 made["id"], ["password"], "2020-01-01T00:00:00.000000Z", project_id=project
             )
-    service = uuid.uuid4().hex
+    add_compute(api, compute)
+    assert token, "nova is one of them"
+    return str(token.id)
+
+
+def add_compute(api: Any, url: str) -> None:
+    service, endpoint = uuid.uuid4().hex, uuid.uuid4().hex
     api.catalog_api.create_service(
         service, {"id": service, "type": "compute", "name": "nova", "enabled": True}
     )
-    endpoint = uuid.uuid4().hex
-    api.catalog_api.create_endpoint(
-        endpoint,
-        {
-            "id": endpoint,
-            "service_id": service,
-            "interface": "public",
-            "region_id": "r1",
-            "url": compute,
-            "enabled": True,
-        },
-    )
-    return str(token.id)
+    where = {"interface": "public", "region_id": "r1", "url": url, "enabled": True}
+    api.catalog_api.create_endpoint(endpoint, {"id": endpoint, "service_id": service, **where})
 
 
 if __name__ == "__main__":

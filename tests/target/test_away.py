@@ -6,6 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 
 import pytest
+from typing_extensions import override
 
 from mdsvc.errors import MdsvcError, NotFound, Unavailable, Unidentified
 from mdsvc.instance import PlacedInstance
@@ -103,6 +104,7 @@ class Failing(FakeStore):
 
     away: BaseException | None = None
 
+    @override
     async def get_instance(self, uuid: str) -> PlacedInstance | None:
         if self.away:
             raise self.away

@@ -139,7 +139,7 @@ async def ask_nova(conf: Path, *more: str) -> Any:
     """What Nova's code makes of it."""
     process = await asyncio.create_subprocess_exec(
         PYTHON,
-        *("-E", "-s", "-W", "ignore", HERE / "nova_vendordata.py", conf, *more),
+        *("-E", "-s", "-W", "ignore", str(HERE / "nova_vendordata.py"), str(conf), *more),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -199,7 +199,7 @@ async def test_a_guest_boots_whatever_the_target_is(real: Cloud, stack: AsyncExi
         await reader.read()
         writer.close()
 
-    nothing = {"mdsvc": {}, "cloud-init": {}}
+    nothing: dict[str, Any] = {"mdsvc": {}, "cloud-init": {}}
     for answer in (wrong, slow):
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
         stack.callback(server.close)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,11 @@ from mdsvc.server import listeners, overlay_listeners, target_listeners
 from mdsvc.settings import Settings, load
 from mdsvc.store.memory import MemoryStore
 
-ANY = {"guest": ("127.0.0.1:0",), "operator": "127.0.0.1:0", "vendordata": "127.0.0.1:0"}
+ANY: dict[str, Any] = {
+    "guest": ("127.0.0.1:0",),
+    "operator": "127.0.0.1:0",
+    "vendordata": "127.0.0.1:0",
+}
 
 
 @pytest.mark.parametrize(
