@@ -222,7 +222,7 @@ class RouteNetlink:
                     continue
                 _, kind, *_ = _HEADER.unpack_from(data)
                 if kind == NLMSG_ERROR and (code := _CODE.unpack_from(data, _HEADER.size)[0]):
-                    raise OSError(-code, os.strerror(-code))
+                    raise OSError(-code, os.strerror(-code))  # which is of a class for the code
                 yield data
                 if not is_dump or _ends_dump(data):
                     return
