@@ -33,6 +33,7 @@ from pathlib import Path
 from pyroute2 import netns
 
 from bench.serve import HOST, MDSVC
+from mdsvc.demo.network import can_make_namespaces
 
 PREFIX = f"mdsvc-bench-{os.getpid()}-"
 IPV4 = "169.254.169.254"
@@ -271,4 +272,6 @@ def cpu(pid: int) -> float:
 
 
 if __name__ == "__main__":
+    if not can_make_namespaces():
+        raise SystemExit("bench.networks: expected root, and that it may make network namespaces")
     main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
