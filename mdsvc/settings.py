@@ -110,7 +110,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             expected = "expected how names in /run/netns begin, like ovnmeta-"
             raise ValueError(f"netns_prefix: {expected}, got {self.netns_prefix!r}")
         if self.follows_namespaces and self.identity == "neutron":
-            raise ValueError("netns: expected identity = address for the guests of a network")
+            raise ValueError("identity: expected address, as netns or netns_prefix names networks")
 
     @property
     def networks(self) -> Mapping[str, str]:
