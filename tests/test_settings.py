@@ -37,6 +37,11 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "vendordata_dynamic_seconds": ("1.5", "2.5", "3.5"),
     "vendordata_dynamic_ssl_certfile": ("/a", "/b", "/c"),
     "vendordata_dynamic_token_file": ("/a", "/b", "/c"),
+    "vendordata": ("127.0.0.1:1", "127.0.0.1:2", "unix:/c"),
+    "vendordata_secret": ("a", "b", "c"),
+    "vendordata_layouts": ("store", "store", "store"),
+    "vendordata_template": ("/a", "/b", "/c"),
+    "cloud": ("a", "b", "c"),
     "unknown_keys": ("error", "warn", "error"),
     "wait_seconds": ("1", "2", "3"),
     "poll_seconds": ("1.5", "2.5", "3.5"),
@@ -52,6 +57,7 @@ LISTS = (
     "shared_secret",
     "upstream",
     "vendordata_dynamic_targets",
+    "vendordata_secret",
 )
 
 
