@@ -8,12 +8,14 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
+from msgspec.structs import replace
 
+from mdsvc import workers
 from mdsvc.api import storeless
 from mdsvc.app import (
     Live,
@@ -70,13 +72,68 @@ _CLOUD_AT_ONCE = 32
 _log = logging.getLogger(__name__)
 
 
-async def serve(settings: Settings, ready: Callable[[list[str]], None]) -> None:
-    """Run until SIGTERM or SIGINT. ``ready`` is called with a line for each listener."""
+def run(settings: Settings, ready: Callable[[list[str]], None]) -> None:
+    """Run until SIGTERM or SIGINT, in as many processes as are set. ``ready`` is called once, with
+    a line for each listener. Raises MdsvcError, and Failed where a worker has said why.
+    """
+    if settings.workers == 1:
+        _run(serve(settings, ready))
+        return
+
+    def all_ready(lines: list[str]) -> None:
+        ready(lines)
+        _notify("READY=1")
+
+    with ExitStack() as stack:
+        given = _given(stack, settings)
+        worker = workers.become_one(settings.workers, all_ready)
+        if worker:
+            stack.pop_all()  # the sockets are the parent's to close
+    if worker:
+        os.environ.pop("NOTIFY_SOCKET", None)
+        if worker.number:
+            given = {GUEST: given[GUEST], OPERATOR: []}
+            settings = replace(settings, vendordata=None)
+        _run(serve(settings, worker.ready, given, worker.orphaned))
+
+
+def _run(main: Coroutine[None, None, None]) -> None:
+    """By uvloop where that is installed: its event loop is the quicker one."""
+    try:
+        from uvloop import new_event_loop
+    except ImportError:
+        asyncio.run(main)
+    else:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(main)
+
+
+def _given(stack: ExitStack, settings: Settings) -> Mapping[str, Sequence[socket.socket]]:
+    """The sockets that all workers share: those that systemd gave, else those that are set."""
+    given = inherited()
+    guests, operators = given.get(GUEST), given.get(OPERATOR)
+    return {
+        GUEST: guests or _guest_sockets(stack, settings),
+        OPERATOR: operators or [_listen(stack, parse_listen(settings.operator))],
+    }
+
+
+async def serve(
+    settings: Settings,
+    ready: Callable[[list[str]], None],
+    given: Mapping[str, Sequence[socket.socket]] | None = None,
+    orphaned: int | None = None,
+) -> None:
+    """Run until SIGTERM or SIGINT, or until ``orphaned`` is readable. ``ready`` is called with a
+    line for each listener.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    given = inherited()
+    if orphaned is not None:
+        loop.add_reader(orphaned, stop.set)
+    given = inherited() if given is None else given
     async with AsyncExitStack() as stack:
         if settings.upstream:
             lines = await stack.enter_async_context(overlay_listeners(settings, given))
@@ -102,21 +159,21 @@ async def listeners(
     """
     given = given or {}
     async with AsyncExitStack() as stack:
-        guests = given.get(GUEST) or _guest_sockets(stack, settings)
-        operators = given.get(OPERATOR) or [_listen(stack, parse_listen(settings.operator))]
+        guests = given[GUEST] if GUEST in given else _guest_sockets(stack, settings)
+        operators = _operator_sockets(stack, settings, given)
         namespaces = await _namespaces(stack, settings)
         follower, waiting = Follower(store, settings.poll_seconds), Waiting()
         metrics = Metrics(Fleet(store))
         reloads: list[Reload] = []
         vendordata = await stack.enter_async_context(vendordata_targets(settings, reloads))
         if vendordata:
-            vendordata.renewed = waiting.wake
-            vendordata.count = metrics.vendordata_asked
+            vendordata.renewed, vendordata.count = waiting.wake, metrics.vendordata_asked
             follower.tell(vendordata)
         live = Live(reloads, vendordata, follower)
         door = guest_app(store, settings, waiting, metrics, live)
         follower.tell(waiting)  # the last, as who is woken asks the others
         await stack.enter_async_context(follower.running())
+        await stack.enter_async_context(metrics.told())
         runner = await _runner(stack, door)
         lines = [f"guests: {await _site(runner, sock)} ({settings.identity})" for sock in guests]
         if namespaces:
@@ -145,8 +202,8 @@ async def overlay_listeners(
         raise BadInput("upstream: expected identity = neutron, as its agent is who asks")
     given = given or {}
     async with AsyncExitStack() as stack:
-        guests = given.get(GUEST) or _guest_sockets(stack, settings)
-        operators = given.get(OPERATOR) or [_listen(stack, parse_listen(settings.operator))]
+        guests = given[GUEST] if GUEST in given else _guest_sockets(stack, settings)
+        operators = _operator_sockets(stack, settings, given)
         metrics, waiting = Metrics(None), Waiting()
         addresses = [parse_upstream(text) for text in settings.upstream]
         upstreams = await stack.enter_async_context(Upstreams(addresses, metrics.upstream_asked))
@@ -178,7 +235,7 @@ async def target_listeners(
     """
     given = given or {}
     async with AsyncExitStack() as stack:
-        operators = given.get(OPERATOR) or [_listen(stack, parse_listen(settings.operator))]
+        operators = _operator_sockets(stack, settings, given)
         metrics, reloads = Metrics(None), list[Reload]()
         context = _tls(settings, reloads)
         _reload_on_sighup(stack, reloads)
@@ -219,7 +276,16 @@ async def _target(stack: AsyncExitStack, settings: Settings, beside: Beside) -> 
     return f"vendor data: {where} (layouts of the {settings.layouts_of})"
 
 
-def _guest_sockets(stack: AsyncExitStack, settings: Settings) -> list[socket.socket]:
+def _operator_sockets(
+    stack: AsyncExitStack, settings: Settings, given: Mapping[str, Sequence[socket.socket]]
+) -> Sequence[socket.socket]:
+    """None where another process answers operators."""
+    if OPERATOR in given:
+        return given[OPERATOR]
+    return [_listen(stack, parse_listen(settings.operator))]
+
+
+def _guest_sockets(stack: AsyncExitStack | ExitStack, settings: Settings) -> list[socket.socket]:
     return [
         _listen(stack, parse_listen(text, mode=_GUEST_MODE), settings.guest_namespace)
         for text in settings.guest_listeners
@@ -278,7 +344,7 @@ def _reload_on_sighup(stack: AsyncExitStack, reloads: Sequence[Reload]) -> None:
 
 
 def _listen(
-    stack: AsyncExitStack, where: Listen | UnixListen, netns: str | None = None
+    stack: AsyncExitStack | ExitStack, where: Listen | UnixListen, netns: str | None = None
 ) -> socket.socket:
     sock = listen(where, netns)
     stack.callback(sock.close)  # also where it is never answered at, as another cannot be had

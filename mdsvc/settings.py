@@ -58,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     unknown_keys: UnknownKeys = "warn"
     wait_seconds: Annotated[int, msgspec.Meta(ge=0, le=25)] | None = None
     poll_seconds: Annotated[float, msgspec.Meta(ge=0.01, le=60)] = POLL_SECONDS
+    workers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
     cache_mb: Annotated[int, msgspec.Meta(ge=1, le=65536)] = 128
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Format = "text"
@@ -110,6 +111,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         if self.netns_prefix is not None and not re.fullmatch(_NAMESPACE, self.netns_prefix):
             expected = "expected how names in /run/netns begin, like ovnmeta-"
             raise ValueError(f"netns_prefix: {expected}, got {self.netns_prefix!r}")
+        if self.follows_namespaces and self.workers > 1:
+            raise ValueError("workers: expected 1, as one process follows the namespaces")
         if self.follows_namespaces and self.identity == "neutron":
             raise ValueError("identity: expected address, as netns or netns_prefix names networks")
 
