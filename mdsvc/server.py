@@ -110,6 +110,9 @@ async def listeners(
         runner = await _runner(stack, app)
         lines = [f"guests: {await _site(runner, sock)} ({settings.identity})" for sock in guests]
         if namespaces:
+            metrics.watch("mdsvc_namespaces", "Networks' namespaces.", namespaces.count)
+            text = "Those of them in which not all can be listened on."
+            metrics.watch("mdsvc_namespaces_failing", text, namespaces.failing)
             await stack.enter_async_context(answering(namespaces, runner))
             lines.append(f"guests: {namespaces} ({settings.identity})")
         context = _tls(settings, reloads)
