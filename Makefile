@@ -1,14 +1,14 @@
 # What can be done here; `make` alone lists it. ARGS goes to pytest: make test ARGS="-k matrix"
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-tests demo guest package test test-vm test-stores test-fast coverage lint bench lock clean
+.PHONY: help setup setup-dev setup-tests demo guest package test test-vm test-stores test-fast coverage lint bench pictures lock clean
 MAKEFLAGS += --no-print-directory
 
 # A file's tests stay together, so that what they share is started once.
 PYTEST := .venv/bin/pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
-SLOW := api/test_schemathesis.py cloudinit nova libvirt vm guest/packaging guest/consumers packaging demo crash cli reference \
+SLOW := api/test_schemathesis.py browser clients cloudinit nova libvirt vm guest/packaging guest/consumers packaging demo crash cli reference \
 	metrics/test_monitoring.py setup/test_a_month_ahead.py test_server.py test_fill_and_drain.py stores/test_processes.py
 # Of the quick ones, those that are not quick enough to be run all the time.
-THOROUGH := audit books guest/measure guest/test_kill.py guest/test_planner.py guest/render/test_system.py \
+THOROUGH := audit books guest/measure guest/test_kill.py guest/test_planner.py guest/render/test_system.py networks \
 	http/test_old_names.py life/test_interrupted.py stores/test_concurrency.py \
 	stores/test_records.py stores/test_sql.py test_assignment.py test_demand.py test_reasons.py test_sockets.py
 # Those that need database servers, which only `make test` has; each of their files starts its own.
@@ -16,7 +16,7 @@ SERVERS := -m servers tests/stores
 # Of the tests in virtual machines, those that take too long for every change: make test-vm.
 LONG := $(foreach name,containers dataplane exempt fence killed kubernetes machine package \
 	watch,vm/test_$(name).py)
-BENCHES := commands serve fit streams store engines
+BENCHES := commands serve fit streams store engines page
 
 help: ## list these targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' Makefile | while IFS='|' read -r target does; do \
@@ -68,9 +68,12 @@ lint: setup-dev ## check style, types and layers
 bench: setup-tests ## run the measurements
 	@for name in $(BENCHES); do .venv/bin/python -m bench.$$name || exit 1; done
 
+pictures: setup-tests ## make the pictures of docs/page.md anew
+	@MDSVC_PICTURES=1 $(PYTEST) tests/browser/test_pictures.py
+
 lock: ## renew the pinned versions in all requirements files
 	@scripts/lock --upgrade
 
 clean: ## remove all that the other targets made
-	rm -rf .venv .venv-nova .cache .hypothesis dist
+	rm -rf .venv .venv-nova .venv-clients .cache .hypothesis dist
 	find . -name __pycache__ -prune -exec rm -rf {} +

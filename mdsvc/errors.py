@@ -134,6 +134,10 @@ class Unavailable(MdsvcError):
     code = "unavailable"
 
 
+class Unresolved(Unavailable):
+    """The kernel does not know a peer's neighbour entry, or not any more; it may in a moment."""
+
+
 class MethodNotAllowed(MdsvcError):
     """What is there cannot be asked with this method."""
 

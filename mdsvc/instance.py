@@ -206,6 +206,11 @@ def place_instance(
     return PlacedInstance(**fields, host=host, layout=layout, generation=generation)
 
 
+def macs_on(instance: Instance, network: str) -> set[str]:
+    """The guest's MAC addresses on a network; it may answer for each of its IPs with each."""
+    return {a.mac for a in instance.addresses if a.network == network and a.mac}
+
+
 def _check_once(values: list[Any], what: str) -> None:
     seen = set()
     for value in values:

@@ -10,14 +10,25 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from mdsvc.api import storeless
-from mdsvc.app import guest_app, open_store, operator_app, overlay_answers, overlay_app
+from mdsvc.app import (
+    Live,
+    Reload,
+    guest_app,
+    open_store,
+    operator_app,
+    overlay_answers,
+    overlay_app,
+    vendordata_targets,
+)
 from mdsvc.errors import BadInput
 from mdsvc.listening.activation import GUEST, OPERATOR, inherited
 from mdsvc.listening.connections import Runner
+from mdsvc.listening.doors import answering
 from mdsvc.listening.sockets import (
     Listen,
     UnixListen,
@@ -27,6 +38,7 @@ from mdsvc.listening.sockets import (
     removed_in_the_end,
 )
 from mdsvc.listening.tls import Tls
+from mdsvc.logs import one_line
 from mdsvc.metrics import Metrics
 from mdsvc.metrics.fleet import Fleet
 from mdsvc.nova.addresses import parse_upstream
@@ -35,6 +47,9 @@ from mdsvc.settings import Settings
 from mdsvc.store import Store
 from mdsvc.store.following import Follower
 from mdsvc.waiting import Waiting
+
+if TYPE_CHECKING:
+    from mdsvc.listening.namespaces import Namespaces
 
 _IDLE_SECONDS = 15
 """How long a silent connection, or one with a slow header, is kept."""
@@ -80,13 +95,25 @@ async def listeners(
     async with AsyncExitStack() as stack:
         guests = given.get(GUEST) or _guest_sockets(stack, settings)
         operators = given.get(OPERATOR) or [_listen(stack, parse_listen(settings.operator))]
+        namespaces = await _namespaces(stack, settings)
         follower, waiting = Follower(store, settings.poll_seconds), Waiting()
         metrics = Metrics(Fleet(store))
         follower.tell(waiting)
+        reloads: list[Reload] = []
+        vendordata = await stack.enter_async_context(vendordata_targets(settings, reloads))
+        if vendordata:
+            vendordata.renewed = waiting.wake
+            vendordata.count = metrics.vendordata_asked
+            follower.tell(vendordata)
         await stack.enter_async_context(follower.running())
-        runner = await _runner(stack, guest_app(store, settings, waiting, metrics))
+        app = guest_app(store, settings, waiting, metrics, Live(reloads, vendordata))
+        runner = await _runner(stack, app)
         lines = [f"guests: {await _site(runner, sock)} ({settings.identity})" for sock in guests]
-        context = _tls(stack, settings)
+        if namespaces:
+            await stack.enter_async_context(answering(namespaces, runner))
+            lines.append(f"guests: {namespaces} ({settings.identity})")
+        context = _tls(settings, reloads)
+        _reload_on_sighup(stack, reloads)
         for sock in operators:
             if not is_local(sock):
                 await _check_guarded(settings, store, sock)
@@ -116,7 +143,9 @@ async def overlay_listeners(
         runner = await _runner(stack, app)
         where = f"in front of {', '.join(map(str, addresses))}"
         lines = [f"guests: {await _site(runner, sock)} ({where})" for sock in guests]
-        context = _tls(stack, settings)
+        reloads: list[Reload] = []
+        context = _tls(settings, reloads)
+        _reload_on_sighup(stack, reloads)
         for sock in operators:
             app = storeless.application(upstreams, metrics, is_local=is_local(sock))
             lines.append(f"operator: {await _site(await _runner(stack, app), sock, context)}")
@@ -126,9 +155,21 @@ async def overlay_listeners(
 
 def _guest_sockets(stack: AsyncExitStack, settings: Settings) -> list[socket.socket]:
     return [
-        _listen(stack, parse_listen(text, mode=_GUEST_MODE), settings.netns)
-        for text in settings.guest
+        _listen(stack, parse_listen(text, mode=_GUEST_MODE), settings.guest_namespace)
+        for text in settings.guest_listeners
     ]
+
+
+async def _namespaces(stack: AsyncExitStack, settings: Settings) -> Namespaces | None:
+    """Those of networks, followed. They are left last, with the addresses that were added."""
+    if not settings.follows_namespaces:
+        return None
+    from mdsvc.listening.namespaces import Namespaces, Wanted  # few do, and it takes long to import
+
+    wanted = Wanted(settings.networks, settings.netns_prefix, settings.netns_add_addresses)
+    namespaces = Namespaces(wanted)
+    await stack.enter_async_context(namespaces.followed())
+    return namespaces
 
 
 async def _check_guarded(settings: Settings, store: Store, sock: socket.socket) -> None:
@@ -141,28 +182,29 @@ async def _check_guarded(settings: Settings, store: Store, sock: socket.socket) 
         _log.warning("%s, and tokens reach it unencrypted: there is no tls_certificate", where)
 
 
-def _tls(stack: AsyncExitStack, settings: Settings) -> ssl.SSLContext | None:
+def _tls(settings: Settings, reloads: list[Reload]) -> ssl.SSLContext | None:
     """For the operator's listeners; None where they speak none."""
     if settings.tls_key and not settings.tls_certificate:
         raise BadInput("tls_certificate: expected a certificate, as there is a tls_key")
-    certificate = settings.tls_certificate
-    tls = Tls(certificate, settings.tls_key) if certificate else None
-    _reload_on_sighup(stack, tls)
-    return tls.context if tls else None
+    if not settings.tls_certificate:
+        return None
+    tls = Tls(settings.tls_certificate, settings.tls_key)
+    reloads.append(Reload("tls_certificate", tls.reload))
+    return tls.context
 
 
-def _reload_on_sighup(stack: AsyncExitStack, tls: Tls | None) -> None:
-    """Read the certificate anew; where there is none, SIGHUP ends nothing all the same."""
+def _reload_on_sighup(stack: AsyncExitStack, reloads: Sequence[Reload]) -> None:
+    """Read files anew; where there is none, SIGHUP ends nothing all the same."""
 
     def reload() -> None:
-        if tls is None:
-            _log.info("SIGHUP: there is no certificate to be read anew")
-            return
-        try:
-            tls.reload()
-            _log.info("SIGHUP: the certificate is read anew")
-        except BadInput as error:
-            _log.error("SIGHUP: %s; going on with the certificate that was there", error)
+        if not reloads:
+            _log.info("SIGHUP: there is no file to be read anew")
+        for what, read in reloads:
+            try:
+                read()
+                _log.info("SIGHUP: %s is read anew", what)
+            except BadInput as error:
+                _log.error("SIGHUP: %s; going on with what was there", one_line(str(error)))
 
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, reload)

@@ -18,7 +18,10 @@ from mdsvc.listening.sockets import parse_listen
 from mdsvc.nova.addresses import parse_upstream
 from mdsvc.policy.unknown_keys import UnknownKeys
 from mdsvc.store.feed import POLL_SECONDS
+from mdsvc.vendordata.targets import parse_targets
 from mdsvc.versions import CpusFormat
+
+_NAMESPACE = "[^/=]{1,255}"
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -27,36 +30,86 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     store: str = "sqlite:///mdsvc.db"
     store_password: str | None = None
     store_password_file: Path | None = None
-    guest: tuple[str, ...] = ("127.0.0.1:8775",)
+    guest: tuple[str, ...] | None = None
     operator: str = "127.0.0.1:8776"
     operator_names: tuple[str, ...] = ()
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     identity: Literal["address", "neutron"] = "address"
     network: str | None = None
-    netns: str | None = None
+    netns: tuple[str, ...] = ()
+    netns_prefix: str | None = None
+    netns_add_addresses: str | None = None
     shared_secret: tuple[str, ...] = ()
     upstream: tuple[str, ...] = ()
     dedicated_cpus_format: CpusFormat = "cpuset"
     version_list: VersionList = "nova"
     vendor_data: Path | None = None
+    vendordata_dynamic_targets: tuple[str, ...] = ()
+    vendordata_dynamic_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=9)] = 5
+    vendordata_dynamic_ssl_certfile: Path | None = None
+    vendordata_dynamic_token_file: Path | None = None
     unknown_keys: UnknownKeys = "warn"
     wait_seconds: Annotated[int, msgspec.Meta(ge=0, le=25)] | None = None
     poll_seconds: Annotated[float, msgspec.Meta(ge=0.01, le=60)] = POLL_SECONDS
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     def __post_init__(self) -> None:
-        for field, texts in (("guest", self.guest), ("operator", (self.operator,))):
+        for field, texts in (("guest", self.guest_listeners), ("operator", (self.operator,))):
             for text in texts:
                 parse_listen(text, field)
+        self._check_namespaces()
         for text in self.upstream:
             parse_upstream(text)
+        parse_targets(self.vendordata_dynamic_targets)
         if self.identity == "neutron" and not self.shared_secret:
             raise ValueError("shared_secret: expected a secret, as identity is neutron")
         if self.store_password is not None and self.store_password_file is not None:
             raise ValueError("store_password: expected it here or in store_password_file, not both")
         if "" in self.shared_secret:
             raise ValueError("shared_secret: expected no empty secret")
+
+    def _check_namespaces(self) -> None:
+        named = [text.partition("=")[0] for text in self.netns]
+        for name, text in zip(named, self.netns, strict=True):
+            if not re.fullmatch(_NAMESPACE, name) or text.endswith("="):
+                expected = "expected NAME=NETWORK, of which NAME is a file in /run/netns"
+                raise ValueError(f"netns: {expected}, got {text!r}")
+            if named.count(name) > 1:
+                raise ValueError(
+                    f"netns: expected each namespace once, but {name!r} is there twice"
+                )
+        if sum("=" not in text for text in self.netns) > 1:
+            raise ValueError("netns: expected one NAME at most that has no =NETWORK")
+        if self.netns_prefix is not None and not re.fullmatch(_NAMESPACE, self.netns_prefix):
+            expected = "expected how names in /run/netns begin, like ovnmeta-"
+            raise ValueError(f"netns_prefix: {expected}, got {self.netns_prefix!r}")
+        if self.follows_namespaces and self.identity == "neutron":
+            raise ValueError("netns: expected identity = address for the guests of a network")
+
+    @property
+    def networks(self) -> Mapping[str, str]:
+        """The network of each namespace that is named with one."""
+        return dict(text.split("=", 1) for text in self.netns if "=" in text)
+
+    @property
+    def follows_namespaces(self) -> bool:
+        """Whether guests are listened for in namespaces of networks."""
+        return bool(self.networks) or self.netns_prefix is not None
+
+    @property
+    def guest_listeners(self) -> tuple[str, ...]:
+        """Where guests ask beside namespaces of networks; where there are such, nowhere unless it
+        is set.
+        """
+        if self.guest is not None:
+            return self.guest
+        return () if self.follows_namespaces else ("127.0.0.1:8775",)
+
+    @property
+    def guest_namespace(self) -> str | None:
+        """The namespace in which these are; None for the process's own."""
+        return next((name for name in self.netns if "=" not in name), None)
 
     @property
     def longest_wait(self) -> int:
@@ -69,6 +122,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             return self.wait_seconds
         return 0 if self.identity == "neutron" else 25
 
+
+_LISTS = (
+    "guest",
+    "netns",
+    "operator_names",
+    "shared_secret",
+    "upstream",
+    "vendordata_dynamic_targets",
+)
+"""Settings of several values; in a text these are apart by commas."""
 
 ALL_SETTINGS = Settings.__struct_fields__
 
@@ -123,7 +186,7 @@ def _convert(values: Mapping[str, Any], sources: Mapping[str, str]) -> Settings:
     lists = {
         field: [part.strip() for part in value.split(",")] if isinstance(value, str) else value
         for field, value in values.items()
-        if field in ("guest", "operator_names", "shared_secret", "upstream")
+        if field in _LISTS
     }
     given = {**values, **lists}
     try:

@@ -24,8 +24,16 @@ vm_packages=(debian-archive-keyring dosfstools e2fsprogs genisoimage mmdebstrap 
 # For the guest tool's units and manual, and for the database of Open vSwitch, which its settings are
 # put into. systemd makes a user, and is not started.
 guest_packages=(groff-base openvswitch-common systemd)
-# Unpacked into .cache, never installed: they would start services. They read what the guest tool renders.
-unpacked_packages=(openvswitch-switch prometheus tuned)
+# Unpacked into .cache, never installed: they would start services, or are for the boot of a machine.
+# They read what the guest tool renders and what the server tells (udev has systemd-hwdb), or are guests.
+unpacked_packages=(cloud-guest-utils ignition openvswitch-switch prometheus tuned udev)
+# Where there is no Node with its npm, for a client of the metadata service.
+node_packages=(nodejs npm)
 # Database servers, which the tests start by themselves: see start_no_services in scripts/setup.
 store_packages=(galera-4 mariadb-server openssl postgresql rsync)
-test_packages=("${libvirt_packages[@]}" "${vm_packages[@]}" "${guest_packages[@]}" "${store_packages[@]}")
+# A browser that looks at the page, and a font for it.
+browser_packages=(chromium fonts-dejavu-core)
+# What Neutron puts in front of its metadata agent.
+proxy_packages=(haproxy)
+test_packages=("${libvirt_packages[@]}" "${vm_packages[@]}" "${guest_packages[@]}" "${store_packages[@]}"
+	"${browser_packages[@]}" "${proxy_packages[@]}")

@@ -25,12 +25,18 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "tls_certificate": ("/a", "/b", "/c"),
     "tls_key": ("/a", "/b", "/c"),
     "network": ("a", "b", "c"),
-    "netns": ("a", "b", "c"),
+    "netns": ("a", "b=net", "c"),
+    "netns_prefix": ("a-", "b-", "c-"),
+    "netns_add_addresses": ("*", "tap*", "eth0"),
     "shared_secret": ("a", "b", "c"),
     "upstream": ("http://a:1", "https://b", "unix:/c"),
     "dedicated_cpus_format": ("list", "cpuset", "list"),
     "version_list": ("newest", "nova", "newest"),
     "vendor_data": ("/a", "/b", "/c"),
+    "vendordata_dynamic_targets": ("a@http://a", "b@https://b", "c@http://c"),
+    "vendordata_dynamic_seconds": ("1.5", "2.5", "3.5"),
+    "vendordata_dynamic_ssl_certfile": ("/a", "/b", "/c"),
+    "vendordata_dynamic_token_file": ("/a", "/b", "/c"),
     "unknown_keys": ("error", "warn", "error"),
     "wait_seconds": ("1", "2", "3"),
     "poll_seconds": ("1.5", "2.5", "3.5"),
@@ -38,7 +44,14 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
 }
 """Of each setting three values: for the file, the environment and the flag."""
 
-LISTS = ("guest", "operator_names", "shared_secret", "upstream")
+LISTS = (
+    "guest",
+    "netns",
+    "operator_names",
+    "shared_secret",
+    "upstream",
+    "vendordata_dynamic_targets",
+)
 
 
 def toml(tmp_path: Path, text: str | bytes) -> Path:
@@ -65,7 +78,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert settings.unknown_keys == "warn"
     assert settings.identity == "address"
     assert settings.shared_secret == ()
-    assert all(Listen.parse(text).address == "127.0.0.1" for text in settings.guest)
+    assert all(Listen.parse(text).address == "127.0.0.1" for text in settings.guest_listeners)
     assert Listen.parse(settings.operator).address == "127.0.0.1", "loopback by default"
 
 

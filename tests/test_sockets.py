@@ -175,7 +175,7 @@ async def test_a_link_local_address_with_its_zone_is_served(network: tuple[str, 
     settings = Settings(
         guest=("[fe80::a9fe:a9fe%veth0]:80", f"{METADATA_IPV4}:80"),
         operator="127.0.0.1:0",
-        netns=server,
+        netns=(server,),
         network="net-a",
     )
     store = FakeStore(poor("10.0.0.5"))

@@ -12,9 +12,17 @@ from mdsvc.placing.what_if import Fits, Refusal
 
 def count_answer(metrics: Metrics, route: Route, answer: Answer) -> None:
     """A guest was placed, or it was only asked whether it could be."""
-    if isinstance(answer.body, Refusal):
-        _count(metrics, answer.body.code, _reasons(answer.body))
-    elif isinstance(answer.body, Fits) or answer.status in route.placed:
+    if isinstance(answer.body, Fits | Refusal):
+        count_what_if(metrics, answer.body)
+    elif answer.status in route.placed:
+        metrics.fitted("fits")
+
+
+def count_what_if(metrics: Metrics, outcome: Fits | Refusal) -> None:
+    """It was asked whether a guest could be placed, whoever asked: a program, or a person."""
+    if isinstance(outcome, Refusal):
+        _count(metrics, outcome.code, _reasons(outcome))
+    else:
         metrics.fitted("fits")
 
 

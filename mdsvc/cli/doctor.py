@@ -8,6 +8,9 @@ from mdsvc.terminal.console import examples, json_option, settings, show
 
 _EXAMPLE = "1f1c2a0e-6a56-4c1c-9a35-0d7f3c7b6f52"
 
+_METADATA = "169.254.169.254:80"
+"""Where every guest asks."""
+
 
 @click.command(
     epilog=examples(
@@ -41,7 +44,7 @@ def command(
     chosen = settings({})
     clients = [doctor.client_named(name) for name in names] or doctor.CLIENTS
     headers = _signed(instance, project, chosen.shared_secret)
-    asked = url or f"http://{chosen.guest[0]}"
+    asked = url or f"http://{next(iter(chosen.guest_listeners), _METADATA)}"
     if not asked.startswith(("http://", "https://")):
         raise click.UsageError(f"URL: expected one that begins with http:// or https://: {asked}")
     reports = asyncio.run(doctor.examine(asked, headers, clients))

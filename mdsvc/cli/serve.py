@@ -14,7 +14,9 @@ from mdsvc.terminal.console import examples, settings, store_option
     epilog=examples(
         "mdsvc serve",
         "mdsvc serve --guest 169.254.169.254:80 --network net-a",
-        "mdsvc serve --guest '[fe80::a9fe:a9fe%eth1]:80' --netns qrouter-1",
+        "mdsvc serve --guest '[fe80::a9fe:a9fe%eth1]:80' --netns metadata",
+        "mdsvc serve --netns blue=net-a --netns green=net-b --netns-add-addresses 'tap*'",
+        "mdsvc serve --netns-prefix ovnmeta-",
         "MDSVC_SHARED_SECRET=s3cret mdsvc serve --identity neutron --guest 10.0.0.2:8775",
         "MDSVC_SHARED_SECRET=s3cret mdsvc serve --identity neutron --upstream http://nova:8775",
     )
@@ -42,8 +44,32 @@ from mdsvc.terminal.console import examples, settings, store_option
     "unix:/PATH; repeatable. Needs no store.",
 )
 @click.option("--network", metavar="NAME", help="The network that the guest listener is on.")
-@click.option("--netns", metavar="NAME", help="Listen for guests in this network namespace.")
-@click.option("--vendor-data", metavar="FILE", help="Static vendor data, a JSON object.")
+@click.option(
+    "--netns",
+    multiple=True,
+    metavar="NAME=NETWORK",
+    help="Listen for that network's guests in this namespace of /run/netns, once it is there; "
+    "repeatable. NAME alone: where --guest is.",
+)
+@click.option(
+    "--netns-prefix",
+    metavar="P",
+    help="Listen in each namespace that is called P and a network's name.",
+)
+@click.option(
+    "--netns-add-addresses",
+    metavar="PATTERN",
+    help="Add 169.254.169.254 and fe80::a9fe:a9fe to interfaces of such names there, like 'tap*'.",
+)
+@click.option(
+    "--vendor-data", metavar="FILE", help="Static vendor data, a JSON object; read at SIGHUP too."
+)
+@click.option(
+    "--vendordata-dynamic-targets",
+    multiple=True,
+    metavar="NAME@URL",
+    help="A service of yours that is asked for vendor data, as by Nova; repeatable.",
+)
 @click.option(
     "--version-list", type=click.Choice(["nova", "newest"]), help="What /openstack lists."
 )
@@ -61,7 +87,8 @@ def command(config: Path | None, **flags: Any) -> None:
     from mdsvc import server
     from mdsvc.logs import configure
 
-    flags["upstream"] = ",".join(flags["upstream"]) or None  # each may be several
+    for name in ("upstream", "vendordata_dynamic_targets"):
+        flags[name] = ",".join(flags[name]) or None  # each may be several
     chosen = settings(flags, config)
     configure(chosen.log_level)
     gc.set_threshold(700, 10, 10)  # Python's own: what runs for long tidies up as it goes

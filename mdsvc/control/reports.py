@@ -10,12 +10,15 @@ from mdsvc.control.instances import get_instance
 from mdsvc.control.known import known_host
 from mdsvc.errors import NotFound
 from mdsvc.instance import PlacedInstance
-from mdsvc.reports import now_ms
+from mdsvc.reports import Report, now_ms
 from mdsvc.reports.drift import Drift, GuestStatus, Told, drift, guest_status
 from mdsvc.store import Store
 
 _PAGE = 500
 """Guests that are looked at together, where only those are wanted that drift."""
+
+_FEW = 1000
+"""So many guests that report are looked at one by one: nobody drifts who has not reported."""
 
 
 async def find_status(store: Store, guest: PlacedInstance) -> GuestStatus | None:
@@ -48,9 +51,35 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     project_id: str | None = None
     after: str | None = None
 
+    def is_of(self, guest: PlacedInstance) -> bool:
+        """Whether its host and its project are those that are wanted."""
+        return self.host in {None, guest.host} and self.project_id in {None, guest.project_id}
+
 
 async def list_by_drift(store: Store, wanted: Wanted, limit: int) -> Sequence[PlacedInstance]:
     """So many guests at most, by UUID."""
+    if wanted.drifted:
+        reports = await store.reports()
+        if len(reports) <= _FEW:
+            return await _drifted_of(store, reports, wanted, limit)
+    return await _of_all(store, wanted, limit)
+
+
+async def _drifted_of(
+    store: Store, reports: Mapping[str, Report], wanted: Wanted, limit: int
+) -> Sequence[PlacedInstance]:
+    now = now_ms()
+    listed: list[PlacedInstance] = []
+    for uuid in sorted(uuid for uuid in reports if uuid > (wanted.after or "")):
+        guest = await store.get_instance(uuid)
+        if guest and wanted.is_of(guest) and drift(Told.of(guest), reports[uuid], now):
+            listed.append(guest)
+        if len(listed) == limit:
+            break
+    return listed
+
+
+async def _of_all(store: Store, wanted: Wanted, limit: int) -> Sequence[PlacedInstance]:
     after = wanted.after
     listed: list[PlacedInstance] = []
     while len(listed) < limit:

@@ -11,6 +11,7 @@ from collections.abc import Coroutine, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
@@ -22,7 +23,7 @@ from mdsvc.app import open_store
 from mdsvc.control.hosts import add_host, get_host
 from mdsvc.control.instances import create_instance
 from mdsvc.cpuset import CpuSet
-from mdsvc.demo import sample
+from mdsvc.demo import fleet, sample
 from mdsvc.demo.guest import boot, cloud_init
 from mdsvc.demo.network import METADATA_IPV4, can_make_namespaces, guest_network
 from mdsvc.discovery.sysfs import local_host
@@ -105,13 +106,14 @@ async def _run(console: Console, url: str, place: _Place, stay: bool) -> None:
             guest=(place.listen,),
             operator="127.0.0.1:0",
             network=sample.NETWORK,
-            netns=place.server,
+            netns=(place.server,) if place.server else (),
         )
         async with listeners(settings, store) as lines:
             _step(console, "Starting the server", *lines)
             learned = await _learn(console, place, lines[0].split()[1])
             await _show(console, store, guest, learned)
             if stay:
+                await _add_fleet(console, store)
                 await _stay(console, place, lines)
     finally:
         await store.close()
@@ -231,19 +233,34 @@ def _pairs(rows: Mapping[str, str]) -> Table:
 def _step(console: Console, title: str, *lines: str) -> None:
     console.print(f"[bold cyan]▸ {title}[/]")
     for line in lines:
-        console.print(f"    {line}")
+        console.print(f"    {line}", soft_wrap="://" in line)  # an address is one line
+
+
+async def _add_fleet(console: Console, store: Store) -> None:
+    """Something for the page to show."""
+    hosts, guests = await fleet.fill(store)
+    _step(
+        console,
+        "Adding a fleet for the page to show",
+        f"{hosts} hosts of four shapes with {guests} guests: one host drains, one is too old for "
+        "mixed guests, one guest drifts",
+    )
 
 
 async def _stay(console: Console, place: _Place, lines: list[str]) -> None:
     prefix = f"ip netns exec {place.guest} " if place.guest else ""
-    url = lines[0].split()[1]
+    url, page = lines[0].split()[1], lines[-1].split()[1]
+    flavor = fleet.STUCK
+    fields = {"vcpus": flavor.vcpus, "memory_mb": flavor.memory_mb, **flavor.extra_specs}
+    stuck = urlencode(fields, safe=":")
     _step(
         console,
         "Staying up; ask by hand, and end it with Ctrl-C",
         f"{prefix}curl {url}/openstack/latest/meta_data.json",
         f"{prefix}curl {url}/latest/meta-data/cpu/dedicated",
         f"{prefix}curl {url}/mdsvc/v1/layout",
-        f"the page: {lines[-1].split()[1]}/",
+        f"a placement that is stuck: {page}/what-if?{stuck}",
+        f"the page: {page}/",
     )
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -95,12 +95,13 @@ async def _crawl(visit: Visit, root: str = _EC2) -> dict[str, str]:
             cost = " and the boot waits 5 s" if listing.status == 404 else ""
             visit.notes.append(f"/{root}/: status {listing.status}, no EC2 metadata{cost}")
         return {}
+    names = [*filter(None, listing.text.splitlines())]
     leaves: dict[str, str] = {}
-    for name in filter(None, listing.text.splitlines()):
-        if name.endswith("/"):
-            below = await _crawl(visit, f"{root}/{name[:-1]}")
-            leaves |= {f"{name}{path}": leaf for path, leaf in below.items()}
-        elif "=" in name:
+    for name in (name for name in names if name.endswith("/")):  # folders come first
+        below = await _crawl(visit, f"{root}/{name[:-1]}")
+        leaves |= {f"{name}{path}": leaf for path, leaf in below.items()}
+    for name in (name for name in names if not name.endswith("/")):
+        if "=" in name:
             number = name.partition("=")[0]
             await visit.optional(f"{root}/{number}/openssh-key", "the key is not allowed in")
         elif leaf := await visit.optional(f"{root}/{name}", "the leaf is not there"):
@@ -174,25 +175,32 @@ async def _cirros(visit: Visit) -> None:
 
 
 _TOKEN = "latest/api/token"  # noqa: S105  # a path
+_TOKEN_HEADER = "X-aws-ec2-metadata-token"  # noqa: S105
+_TTL = {"X_aws_ec2_metadata_token_ttl_seconds": "21600"}
 _NO_TOKENS_HERE = (403, 404, 405)
 
 
 async def _token(visit: Visit, otherwise: str) -> None:
     """A session's token, where there are any: AWS's clients take these statuses for "none here"."""
-    ttl = {"X_aws_ec2_metadata_token_ttl_seconds": "21600"}
-    reply = await visit.ask(_TOKEN, "PUT", **ttl)
+    reply = await visit.ask(_TOKEN, "PUT", **_TTL)
     if reply.status == 200:
-        visit.keep("X-aws-ec2-metadata-token", reply.text)
+        visit.keep(_TOKEN_HEADER, reply.text)
     elif reply.status not in _NO_TOKENS_HERE:
         expected = "expected 200, 403, 404 or 405"
         raise Stops(f"PUT /{_TOKEN}: {expected}, got status {reply.status}: {otherwise}")
 
 
 async def _imdsd(visit: Visit) -> None:
-    """As the record and the drop-in of the mdguest package set it up."""
-    await _token(visit, "systemd-imdsd imports nothing")
+    """As the record and the drop-in of the mdguest package set it up. Told to ask for a token, it
+    takes no other answer.
+    """
+    lost = "systemd-imdsd imports nothing"
+    reply = await visit.ask(_TOKEN, "PUT", **_TTL)
+    if reply.status != 200:
+        raise Stops(f"PUT /{_TOKEN}: expected 200, got status {reply.status}: {lost}")
+    visit.keep(_TOKEN_HEADER, reply.text)
     for path in (f"{_EC2}/hostname", "latest/user-data", f"{_EC2}/public-keys/0/openssh-key"):
-        await visit.optional(path, "systemd-imdsd imports nothing")
+        await visit.optional(path, lost)
 
 
 async def _awscli(visit: Visit) -> None:

@@ -13,6 +13,9 @@ from mdsvc.versions import Entropy
 
 JSON = "application/json"
 TEXT = "text/plain; charset=UTF-8"
+BYTES = "text/plain; charset=ISO-8859-1"
+"""Of what is no UTF-8: Neutron's agent decodes and encodes an answer, and every byte is a character
+of this."""
 
 Path = tuple[str, ...]
 """The non-empty segments of a path."""
@@ -44,14 +47,32 @@ def listing(names: Iterable[str]) -> Answer:
 
 
 def text(body: bytes) -> Answer:
-    """Plain text."""
-    return Answer(body, TEXT, _etag(body))
+    """Plain text, or bytes of any kind."""
+    return Answer(body, text_type(body), _etag(body))
+
+
+def text_type(body: bytes) -> str:
+    """The content type that says what the bytes are, so that they arrive as they are."""
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return BYTES
+    return TEXT
 
 
 def json(value: Any, fresh: Mapping[str, Callable[[Entropy], Any]] | None = None) -> Answer:
     """A JSON object; ``fresh`` are the fields that are new in every reply."""
     body = to_json(value)
     return Answer(body, JSON, _etag(body), fresh or {})
+
+
+def joined(answer: Answer, members: Mapping[str, Any]) -> Answer:
+    """A JSON object with these members too, which its etag then covers."""
+    if not members:
+        return answer
+    separator = b"," if len(answer.body) > 2 else b""
+    body = answer.body[:-1] + separator + to_json(members)[1:]
+    return msgspec.structs.replace(answer, body=body, etag=_etag(body))
 
 
 def _etag(body: bytes) -> str:

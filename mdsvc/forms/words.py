@@ -47,6 +47,12 @@ def _limits(limits: Mapping[str, float | None]) -> list[str]:
     return [" and ".join(given)] if given else []
 
 
+def _of_choice(kind: inspect.LiteralType) -> str:
+    """Nothing is a choice too, and is not to be seen among the others."""
+    words = f"one of {', '.join(str(value) for value in kind.values if value != '')}"
+    return f"{words}, or nothing" if "" in kind.values else words
+
+
 CPU_SET = 'a CPU set string like "0-3,7"'
 _CUSTOM: Mapping[Any, str] = {CpuSet: CPU_SET, Path: "a path"}
 
@@ -58,7 +64,7 @@ _WORDS: Mapping[type[inspect.Type], Callable[[Any], str]] = {
     inspect.FloatType: _of_number,
     inspect.IntType: _of_number,
     inspect.ListType: _of_list,
-    inspect.LiteralType: lambda kind: f"one of {', '.join(map(str, kind.values))}",
+    inspect.LiteralType: _of_choice,
     inspect.Metadata: _of_metadata,
     inspect.NoneType: lambda _: "null",
     inspect.StrType: lambda _: "text",

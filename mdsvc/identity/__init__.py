@@ -12,11 +12,28 @@ from mdsvc.names import canonical_uuid
 from mdsvc.store import GuestStore
 
 
+class Arrival(Protocol):
+    """What is known of a peer beside its address, where it has come in by a network's own door."""
+
+    @property
+    def network(self) -> str: ...
+
+    async def mac(self, ip: str) -> str | None:
+        """Its MAC address, in lower case; None where there is none that says who it is.
+
+        Raises Unresolved where it cannot be found.
+        """
+
+
 class Identity(Protocol):
     """Finds the guest that asks, or raises Unidentified, Forged or NotFound."""
 
     async def guest(
-        self, store: GuestStore, peer: str, headers: MultiMapping[str]
+        self,
+        store: GuestStore,
+        peer: str,
+        headers: MultiMapping[str],
+        arrival: Arrival | None = None,
     ) -> PlacedInstance:
         """The guest behind a peer's IP address and a request's headers."""
 

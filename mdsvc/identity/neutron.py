@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from multidict import MultiMapping
 
 from mdsvc.errors import Forged, NotFound, Unidentified
-from mdsvc.identity import known_guest
+from mdsvc.identity import Arrival, known_guest
 from mdsvc.instance import PlacedInstance
 from mdsvc.store import GuestStore
 
@@ -23,7 +23,11 @@ class NeutronIdentity:
         self._secrets = [secret.encode() for secret in secrets]
 
     async def guest(
-        self, store: GuestStore, peer: str, headers: MultiMapping[str]
+        self,
+        store: GuestStore,
+        peer: str,
+        headers: MultiMapping[str],
+        arrival: Arrival | None = None,
     ) -> PlacedInstance:
         """By the headers; the signature is checked, in constant time, before any look-up."""
         uuid, project, _signature = self.signed_for(headers)

@@ -7,11 +7,15 @@ aiohttp's own tracebacks at ``error`` would. A fault of the program's own still 
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from http import HTTPStatus
-from typing import Any
+from time import monotonic
+from typing import Any, Protocol
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -27,14 +31,50 @@ _ANSWERS = {
 _log = logging.getLogger(__name__)
 
 
+_MAC_SECONDS = 1.0
+"""How long a connection's MAC address is not asked for again."""
+
+
+class Door(Protocol):
+    """Where connections come in, if that says more of a peer than its address."""
+
+    network: str
+    is_open: bool
+
+    async def mac(self, ip: str) -> str | None:
+        """The MAC address of a peer, of those that have one. Raises Unavailable, Unresolved."""
+
+
 class _Connection(web.RequestHandler):
     """One connection. Nothing of what was sent is reflected."""
 
-    __slots__ = ("when_lost",)
+    __slots__ = ("_mac", "_mac_until", "door", "when_lost")
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, door: Door | None, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.door = door
+        self._mac: str | None = None
+        self._mac_until = 0.0
         self.when_lost: Callable[[], None] | None = None  # one request is worked on at a time
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if self.door and not self.door.is_open and isinstance(transport, asyncio.Transport):
+            transport.abort()
+
+    async def mac(self, ip: str) -> str | None:
+        """The peer's, from at most a moment ago: the connection is one and the same."""
+        if self.door and monotonic() >= self._mac_until:
+            self._mac = await self.door.mac(ip)
+            self._mac_until = monotonic() + _MAC_SECONDS
+        return self._mac
+
+    @property
+    def network(self) -> str:
+        """The door's."""
+        assert self.door, "else nothing is known of the arrival"
+        return self.door.network
 
     @override
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -74,11 +114,23 @@ class _Connection(web.RequestHandler):
             super().log_exception(*args, **kw)
 
 
+def connection_of(request: web.BaseRequest) -> _Connection:
+    """The one by which a request came."""
+    connection = request.protocol
+    assert isinstance(connection, _Connection), "the server is run by a Runner"
+    return connection
+
+
+def arrival_of(request: web.BaseRequest) -> _Connection | None:
+    """The connection by which a request came, where that says more than the peer's address."""
+    connection = connection_of(request)
+    return connection if connection.door else None
+
+
 @contextmanager
 def watched(request: web.BaseRequest, when_lost: Callable[[], None]) -> Iterator[None]:
     """Within the block, call it once the peer has hung up, or did so before."""
-    connection = request.protocol
-    assert isinstance(connection, _Connection), "the server is run by a Runner"
+    connection = connection_of(request)
     if request.transport is None:
         when_lost()
     connection.when_lost = when_lost
@@ -97,12 +149,27 @@ class _Server(web.Server):
     """Makes them."""
 
     @override
-    def __call__(self) -> web.RequestHandler:
-        return _Connection(self, loop=self._loop, **self._kwargs)
+    def __call__(self, door: Door | None = None) -> web.RequestHandler:
+        return _Connection(door, self, loop=self._loop, **self._kwargs)
 
 
 class Runner(web.AppRunner):
     """An ``AppRunner`` whose connections are such ones."""
+
+    async def open(self, door: Door, sock: socket.socket) -> asyncio.Server:
+        """Answer at a listening socket; it is closed with what this gives."""
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(partial(self._made(), door), sock=sock)
+
+    def abort(self, door: Door) -> None:
+        """Hang up on all that have come in by a door."""
+        for connection in self._made().connections:
+            if connection.door is door and connection.transport:
+                connection.transport.abort()
+
+    def _made(self) -> Any:
+        assert self.server, "it is set up"
+        return self.server
 
     @override
     async def _make_server(self) -> web.Server:

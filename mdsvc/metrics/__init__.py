@@ -66,6 +66,18 @@ class Metrics:
             ("outcome", "rule"),
             registry=registry,
         )
+        self._refused = Counter(
+            "mdsvc_peers_refused",
+            "Requests from a guest's address that are not the guest's, by what told so.",
+            ("reason",),
+            registry=registry,
+        )
+        self._vendordata = Counter(
+            "mdsvc_vendordata_requests",
+            "Requests to the operator's own services for vendor data, by what came of them.",
+            ("target", "outcome"),
+            registry=registry,
+        )
         if fleet:
             self._store_up = Gauge(
                 "mdsvc_store_up", "Whether the store answers: 1 or 0.", registry=registry
@@ -93,6 +105,10 @@ class Metrics:
         self._requests.labels(document_of(path), client_of(user_agent), status).inc()
         self._seconds.observe(seconds)
 
+    def peer_refused(self, reason: str) -> None:
+        """Who asked was not believed."""
+        self._refused.labels(reason).inc()
+
     def fitted(self, outcome: Outcome, rule: str = "") -> None:
         """A place was looked for."""
         self._fits.labels(outcome, rule).inc()
@@ -100,6 +116,10 @@ class Metrics:
     def upstream_asked(self, outcome: str) -> None:
         """An upstream was asked."""
         self._upstream.labels(outcome).inc()
+
+    def vendordata_asked(self, target: str, outcome: str) -> None:
+        """A target for vendor data was asked."""
+        self._vendordata.labels(target, outcome).inc()
 
     def last_good_served(self) -> None:
         """No upstream has answered, and what was kept had to do."""

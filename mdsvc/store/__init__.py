@@ -31,6 +31,9 @@ class GuestStore(Protocol):
     async def find(self, ip: str, network: str | None) -> Sequence[str]:
         """The UUIDs of the guests that have the address: on that network, or on any."""
 
+    async def find_mac(self, mac: str, network: str) -> Sequence[str]:
+        """The UUIDs of the guests that have the MAC address, in lower case, on that network."""
+
     async def password(self, uuid: str) -> bytes | None:
         """The encrypted password that the guest has stored, if it has."""
 

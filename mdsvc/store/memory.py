@@ -11,7 +11,7 @@ import msgspec
 
 from mdsvc.bearer import Bearer
 from mdsvc.errors import NotFound
-from mdsvc.instance import PlacedInstance
+from mdsvc.instance import PlacedInstance, macs_on
 from mdsvc.reports import Report, Status, now_ms, replaced, told
 from mdsvc.store import Stale
 from mdsvc.store.changes import Changes, Put, Stored, addresses
@@ -112,6 +112,10 @@ class MemoryStore:
 
     async def find(self, ip: str, network: str | None) -> Sequence[str]:
         return sorted(set(self._owners(ip, network)))
+
+    async def find_mac(self, mac: str, network: str) -> Sequence[str]:
+        guests = [stored.value for stored in self._tables.instances.values()]
+        return sorted(guest.uuid for guest in guests if mac in macs_on(guest, network))
 
     async def password(self, uuid: str) -> bytes | None:
         return self._tables.passwords.get(uuid)

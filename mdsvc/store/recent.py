@@ -61,6 +61,9 @@ class RecentReads:
                 self._keep(key, _Entry(read_after, uuids, _OVERHEAD * len(uuids)))
         return uuids
 
+    async def find_mac(self, mac: str, network: str) -> Sequence[str]:
+        return await self._store.find_mac(mac, network)
+
     async def password(self, uuid: str) -> bytes | None:
         return await self._store.password(uuid)
 

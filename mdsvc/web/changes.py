@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mdsvc.instance import PlacedInstance
 from mdsvc.store import Store
 from mdsvc.store.feed import Change, ChangePage
 from mdsvc.web.markup import Child, h
 from mdsvc.web.parts import Column, count, filter_box, guest_link, host_link, table
 from mdsvc.web.visit import Page, Visit
 
-_REVISIONS = 200
+_REVISIONS = 100
 """How far back it is looked."""
 
 _COLUMNS = (
@@ -18,6 +19,7 @@ _COLUMNS = (
     Column("What"),
     Column("Which"),
     Column("Now"),
+    Column("On"),
 )
 
 
@@ -32,7 +34,7 @@ async def show_changes(visit: Visit) -> Page:
         h("h1", "Recent changes"),
         h("p", lost if recent.reset else about, class_="summary"),
         filter_box("changes"),
-        table(caption, _COLUMNS, map(_row, changes)),
+        table(caption, _COLUMNS, await _rows(visit.store, changes)),
     )
     return Page(title="Recent changes", content=content)
 
@@ -48,11 +50,22 @@ async def _recent(store: Store) -> ChangePage:
     return ChangePage(page.position, changes, page.reset)
 
 
-def _row(change: Change) -> Sequence[Child]:
-    is_host = change.kind == "host"
-    link = host_link(change.key) if is_host else guest_link(change.key, change.key)
-    now = "removed" if change.deleted else ("changed" if is_host else _generation(change))
-    return change.revision, "host" if is_host else "guest", link, now
+async def _rows(store: Store, changes: Sequence[Change]) -> Sequence[Sequence[Child]]:
+    """Each change, of a guest that is there with its name and host."""
+    async with store.snapshot() as snapshot:
+        keys = [change.key for change in changes if change.kind == "instance"]
+        guests = {key: await snapshot.get_instance(key) for key in dict.fromkeys(keys)}
+    return [_row(change, guests.get(change.key)) for change in changes]
+
+
+def _row(change: Change, guest: PlacedInstance | None) -> Sequence[Child]:
+    if change.kind == "host":
+        now = "removed" if change.deleted else "changed"
+        return change.revision, "host", host_link(change.key), now, ""
+    if guest is None or change.deleted:
+        return change.revision, "guest", guest_link(change.key, change.key), "removed", ""
+    link = [guest_link(guest.uuid, guest.name), h("code", guest.uuid, class_="under")]
+    return change.revision, "guest", link, _generation(change), host_link(guest.host)
 
 
 def _generation(change: Change) -> str:

@@ -25,6 +25,7 @@ from mdsvc.forms import check_plain
 from mdsvc.problems import RETRY_SECONDS, log_fault, problem
 from mdsvc.web.frame import framed
 from mdsvc.web.markup import h
+from mdsvc.web.readiness import Readiness
 from mdsvc.web.visit import Page, Visit
 
 View = Callable[[Visit], Awaitable[Page]]
@@ -57,6 +58,7 @@ class Door(msgspec.Struct, frozen=True):
     """Who may pass: ``names`` are what the listener is called beside its address."""
 
     backend: Backend
+    readiness: Readiness
     names: Collection[str] = ()
 
     def check_host(self, request: web.Request) -> None:
@@ -76,7 +78,9 @@ async def show(door: Door, view: View, seconds: float, request: web.Request) -> 
         async with asyncio.timeout(seconds):
             door.check_host(request)
             caller = await door.caller(request)
-            return respond(await view(await _visit(door, caller, request)), request, caller)
+            page = await view(await _visit(door, caller, request))
+            fault = await door.readiness.fault()
+            return respond(_with_fault(page, fault) if fault else page, request, caller)
     except Unidentified:
         where = request.path_qs if request.method in ("GET", "HEAD") else request.path
         login = f"/login?{urlencode({'next': where})}"
@@ -86,6 +90,13 @@ async def show(door: Door, view: View, seconds: float, request: web.Request) -> 
         return wrong(late, request, caller)
     except Exception as error:  # noqa: BLE001  # nothing falls through, and nothing is hidden
         return wrong(error, request, caller)
+
+
+def _with_fault(page: Page, fault: str) -> Page:
+    """The page, with what is wrong with the store on top; it is looked at again in a moment."""
+    text = f"Nothing can be changed now, and this may be out of date: {fault}."
+    told = h("p", text, class_="problem", role="alert", data_again=True)
+    return msgspec.structs.replace(page, content=(told, *page.content))
 
 
 async def _visit(door: Door, caller: Caller, request: web.Request) -> Visit:

@@ -6,7 +6,9 @@ tile can be reached by keyboard and has a name for who does not see it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 from urllib.parse import quote
 
 from mdsvc.amounts import memory, of, page_size, shared_limit
@@ -33,20 +35,39 @@ _LEGEND: Sequence[tuple[Kind, str, str]] = (
 _SIGNS: Mapping[Kind, str] = {kind: sign for kind, sign, _ in _LEGEND[3:]}
 
 
-def host_map(host: Host, guests: Sequence[Guest]) -> Html:
-    """The whole drawing, and its legend."""
+class _Map(NamedTuple):
+    """What a map is drawn of. ``only`` is the UUID of the guest that it is about, if it is."""
+
+    host: Host
+    uses: Mapping[int, Use]
+    only: str | None
+
+
+def host_map(host: Host, guests: Sequence[Guest], only: str | None = None) -> Html:
+    """The whole drawing, and its legend with how many there are. With ``only`` all that is not that
+    guest's stands back.
+    """
     uses = uses_of(host, guests)
-    cells = [_cell(host, cell, uses) for cell in host.cells]
-    return h("div", h("div", cells, class_="map", data_map=True), legend())
+    drawn = _Map(host, uses, only)
+    kind = "map of-one" if only else "map"
+    cells = h("div", [_cell(drawn, cell) for cell in host.cells], class_=kind, data_map=True)
+    return h("div", cells, _legend(Counter(use.kind for use in uses.values())))
 
 
-def legend() -> Html:
-    """What the signs mean."""
+def _legend(counts: Mapping[Kind, int]) -> Html:
+    """What the signs mean that are there."""
     items = [
-        h("li", h("span", sign, class_=f"cpu {kind} g0", aria_hidden="true"), h("span", meaning))
+        h(
+            "li",
+            h("span", sign, class_=f"cpu {kind} g0", aria_hidden="true"),
+            h("span", meaning),
+            " ",
+            h("b", counts[kind]),
+        )
         for kind, sign, meaning in _LEGEND
+        if counts.get(kind)
     ]
-    return h("ul", items, class_="legend", aria_label="Legend")
+    return h("ul", items, class_="legend", aria_label="pCPUs by what they are used for")
 
 
 def chip(guest: Guest) -> Html:
@@ -58,25 +79,23 @@ def _colour(guest: Guest) -> str:
     return f"g{guest.number % COLOURS}"
 
 
-def _cell(host: Host, cell: HostCell, uses: Mapping[int, Use]) -> Html:
+def _cell(drawn_of: _Map, cell: HostCell) -> Html:
     where = f"socket {cell.socket}" if cell.cpus else "memory only"
     l3 = cell.l3_cores if cell.l3 else (cell.core_masks,)
     drawn = [
-        _domain(host, cell, [CpuSet(mask) for mask in cores], f"L3 domain {at}", uses)
+        _domain(drawn_of, cell, [CpuSet(mask) for mask in cores], f"L3 domain {at}")
         for at, cores in enumerate(l3)
     ]
     domains = h("div", drawn, class_="domains")
     heading = f"cell-{cell.id}"
     title = h("h3", f"Cell {cell.id}", h("small", f" {where}"), id=heading)
-    return h("section", title, _gauges(host, cell), domains, aria_labelledby=heading, class_="cell")
+    gauges = _gauges(drawn_of.host, cell)
+    return h("section", title, gauges, domains, aria_labelledby=heading, class_="cell")
 
 
-def _domain(
-    host: Host, cell: HostCell, cores: Sequence[CpuSet], name: str, uses: Mapping[int, Use]
-) -> Html:
+def _domain(drawn_of: _Map, cell: HostCell, cores: Sequence[CpuSet], name: str) -> Html:
     tiles = [
-        h("div", [_tile(host, cell, cpu, uses[cpu]) for cpu in core], class_="core")
-        for core in cores
+        h("div", [_tile(drawn_of, cell, cpu) for cpu in core], class_="core") for core in cores
     ]
     drawn = h("div", tiles, class_="cores")
     if not cell.l3:
@@ -84,15 +103,27 @@ def _domain(
     return h("div", h("p", name), drawn, role="group", aria_label=name, class_="domain")
 
 
-def _tile(host: Host, cell: HostCell, cpu: int, use: Use) -> Html:
+def _tile(drawn_of: _Map, cell: HostCell, cpu: int) -> Html:
+    use = drawn_of.uses[cpu]
     split = ", its core reaches into another cell" if cpu in cell.split else ""
-    name = f"pCPU {cpu}, {_meaning(host, cell, use)}{split}"
+    name = f"pCPU {cpu}, {_meaning(drawn_of.host, cell, use)}{split}"
     inside = (h("small", cpu), h("b", _sign(use)))
     colour = f" {_colour(use.guest)}" if use.guest else ""
-    kind, number = f"cpu {use.kind}{colour}", f"cpu-{cpu}"
-    if use.guest:
+    uuid = use.guest.instance.uuid if use.guest else None
+    its = " its" if uuid and uuid == drawn_of.only else ""
+    kind, number = f"cpu {use.kind}{colour}{its}", f"cpu-{cpu}"
+    if use.guest and not its:
         where = f"/instances/{quote(use.guest.instance.uuid, safe='')}"
-        return h("a", inside, href=where, class_=kind, id=number, aria_label=name, title=name)
+        return h(
+            "a",
+            inside,
+            href=where,
+            class_=kind,
+            id=number,
+            aria_label=name,
+            title=name,
+            data_guest=use.guest.tag,
+        )
     tile: dict[str, str] = {"class_": kind, "id": number, "aria_label": name, "title": name}
     return h("span", inside, tabindex="0", role="img", **tile)
 

@@ -11,7 +11,7 @@ from mdsvc.amounts import memory, of
 from mdsvc.forms import Form
 from mdsvc.topology import MIXED_SERVICE_VERSION
 from mdsvc.web.markup import Child, Html, h
-from mdsvc.web.parts import Column, address, bar, count, filter_box, host_link, pages, search, table
+from mdsvc.web.parts import Column, address, bar, count, host_link, pages, search, table
 from mdsvc.web.rows import HostRow, Rows, Sort, sorted_rows
 from mdsvc.web.visit import Page, Visit
 
@@ -19,13 +19,13 @@ _PAGE = 100
 _NAMED = 10
 """Of the hosts that hold something up, how many are named."""
 
-_COLUMNS: Sequence[tuple[str, str | None]] = (
+_COLUMNS: Sequence[tuple[str, str]] = (
     ("Host", "name"),
     ("Dedicated pCPUs pinned", "pinned"),
     ("Free", "free"),
     ("Shared vCPUs", "shared"),
     ("Memory", "memory"),
-    ("State", None),
+    ("State", "state"),
 )
 
 
@@ -50,8 +50,7 @@ async def show_hosts(rows: Rows, visit: Visit) -> Page:
         h("h1", "Hosts"),
         _summary(every),
         *_held_back(every),
-        search("Name contains", "/", {"q": asked.q}, sort=asked.sort),
-        filter_box("hosts"),
+        search("Name contains", "/", {"q": asked.q}, is_instant=True, sort=asked.sort),
         table(_caption(matching, start, on_page), _columns(asked), map(_row, on_page)),
         *filter(None, [pages(previous=_at(asked, asked.page - 1), next=more)]),
     )
@@ -74,8 +73,8 @@ def _summary(rows: Sequence[HostRow]) -> Html:
     free, dedicated = sum(row.free for row in rows), sum(row.dedicated for row in rows)
     draining = sum(row.draining for row in rows)
     parts = [count(len(rows), "host"), f"{of(free, dedicated)} dedicated pCPUs free"]
-    parts += [f"{draining} draining"] if draining else []
-    return h("p", " · ".join(parts), class_="summary")
+    to_them = h("a", f"{draining} draining", href=address("/", sort="-state"))
+    return h("p", " · ".join(parts), [" · ", to_them] if draining else None, class_="summary")
 
 
 def _held_back(rows: Sequence[HostRow]) -> Sequence[Html]:
@@ -93,7 +92,7 @@ def _held_back(rows: Sequence[HostRow]) -> Sequence[Html]:
 
 
 def _columns(asked: HostsView) -> Sequence[Column]:
-    return [_column(name, key, asked) if key else Column(name) for name, key in _COLUMNS]
+    return [_column(name, key, asked) for name, key in _COLUMNS]
 
 
 def _column(name: str, key: str, asked: HostsView) -> Column:

@@ -1,4 +1,4 @@
-"""One guest: its vCPUs and where each of them runs, and what it was told."""
+"""One guest: where each of its vCPUs runs, what it is told, and what it has reported back."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from collections.abc import Iterator, Sequence
 from urllib.parse import quote
 
 from mdsvc.amounts import moment
-from mdsvc.control.instances import get_instance_with_host
+from mdsvc.control.hosts import get_host
+from mdsvc.control.instances import get_instance
 from mdsvc.control.reports import find_status
 from mdsvc.forms import to_json
 from mdsvc.instance import PlacedInstance
 from mdsvc.layout import LayoutCell
+from mdsvc.occupancy import guests_of
 from mdsvc.reports.drift import GuestStatus
 from mdsvc.topology import Host
+from mdsvc.web.host_map import host_map
 from mdsvc.web.markup import Child, Html, foreign, h
 from mdsvc.web.parts import Column, address, count, facts, host_link, table
 from mdsvc.web.visit import Page, Visit
@@ -29,24 +32,48 @@ _COLUMNS = (
 )
 
 
+_TOLD = (Column("What"), Column("It is told"), Column("It has reported"), Column("Agrees"))
+
+
 async def show_instance(visit: Visit) -> Page:
     """What `/instances/UUID` shows."""
-    guest, host = await get_instance_with_host(visit.store, visit.path["uuid"])
+    guest = await get_instance(visit.store, visit.path["uuid"])
+    host, instances = await get_host(visit.store, guest.host)
     status = await find_status(visit.store, guest)
     content = (
         h("h1", "Guest ", foreign(guest.name)),
-        h("p", "on ", host_link(guest.host), f" · generation {guest.generation}", class_="summary"),
+        h("p", "on ", host_link(guest.host), f" · {_summary(guest)}", class_="summary"),
+        *_drift(status),
         h("h2", "vCPUs and where each runs"),
+        *_drawn(guest, host, instances),
         table(count(guest.flavor.vcpus, "vCPU"), _COLUMNS, _vcpus(guest, host)),
         *_elsewhere(guest),
-        h("h2", "What it is told"),
-        _told(guest),
-        h("h2", "What it has reported back"),
-        _reported(status),
+        h("h2", "What it is told, and what it has reported back"),
+        _told(guest, status),
         h("h2", "What it is"),
         _described(guest),
     )
     return Page(title=f"Guest {guest.name}", content=content)
+
+
+def _summary(guest: PlacedInstance) -> str:
+    flavor = guest.flavor
+    size = f"{count(flavor.vcpus, 'vCPU')}, {flavor.memory_mb} MiB"
+    return f"{size} · {guest.layout.cpu_policy} · generation {guest.generation}"
+
+
+def _drift(status: GuestStatus | None) -> Sequence[Html]:
+    if status is None or not status.drift:
+        return ()
+    reasons = "; ".join(reason.message for reason in status.drift)
+    return (h("p", "It drifts from what it is told: ", foreign(reasons), ".", class_="warning"),)
+
+
+def _drawn(guest: PlacedInstance, host: Host, on_it: Sequence[PlacedInstance]) -> Sequence[Html]:
+    """Its pCPUs among those of the host; none where it floats over all shared ones."""
+    if not guest.layout.cells:
+        return ()
+    return (host_map(host, guests_of(host, on_it), only=guest.uuid),)
 
 
 def _vcpus(guest: PlacedInstance, host: Host) -> Iterator[Sequence[Child]]:
@@ -80,31 +107,30 @@ def _elsewhere(guest: PlacedInstance) -> Sequence[Html]:
     )
 
 
-def _told(guest: PlacedInstance) -> Html:
+def _told(guest: PlacedInstance, status: GuestStatus | None) -> Html:
+    """Both beside one another, and whether they agree."""
     layout = guest.layout
-    return facts(
-        {
-            "generation": guest.generation,
-            "dedicated_cpus": str(layout.dedicated_cpus) or "none",
-            "shared_cpus": str(layout.shared_cpus) or ("none" if layout.cells else "all"),
-            "realtime_cpus": str(layout.realtime_cpus) or "none",
-        }
-    )
+    dedicated = str(layout.dedicated_cpus) or "none"
+    told = {
+        "generation": guest.generation,
+        "dedicated_cpus": dedicated,
+        "isolated_cpus": dedicated,
+        "shared_cpus": str(layout.shared_cpus) or ("none" if layout.cells else "all"),
+        "realtime_cpus": str(layout.realtime_cpus) or "none",
+        "state": "isolated" if layout.dedicated_cpus else "–",
+    }
+    caption = f"reported {moment(status.reported_at)}" if status else "nothing reported yet"
+    return table(caption, _TOLD, [_compared(name, str(it), status) for name, it in told.items()])
 
 
-def _reported(status: GuestStatus | None) -> Html:
-    if status is None:
-        return h("p", "nothing reported yet")
-    shown = ("generation", "state", "dedicated_cpus", "isolated_cpus")
-    values = {name: getattr(status, name) for name in shown}
-    reasons = [h("li", reason.message) for reason in status.drift]
-    return facts(
-        {
-            "when": moment(status.reported_at),
-            **{name: str(v) or "none" for name, v in values.items() if v is not None},
-            "drift": h("ul", reasons) if reasons else "none",
-        }
-    )
+def _compared(name: str, told: str, status: GuestStatus | None) -> Sequence[Child]:
+    value = getattr(status, name, None)
+    if value is None:
+        return name, told, "–", ""
+    reported = str(value) or "none"
+    agrees = told in {reported, "–"}
+    word = h("span", "the same", class_="good") if agrees else h("strong", "≠ not the same")
+    return name, told, reported, word
 
 
 def _described(guest: PlacedInstance) -> Html:

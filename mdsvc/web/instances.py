@@ -26,7 +26,6 @@ from mdsvc.web.visit import Page, Visit
 
 _COLUMNS = (
     Column("Guest"),
-    Column("UUID"),
     Column("Project"),
     Column("Host"),
     Column("Policy"),
@@ -35,6 +34,8 @@ _COLUMNS = (
     Column("Generation", is_number=True),
     Column("Drift"),
 )
+
+_LABELS = {"project_id": "project"}
 
 
 async def show_instances(visit: Visit) -> Page:
@@ -51,9 +52,9 @@ async def show_instances(visit: Visit) -> Page:
     following = address("/instances", **here, marker=listed.next) if listed.next else None
     content = (
         h("h1", "Guests"),
-        search("Only of", "/instances", query, drifted=asked.drifted),
-        _other_drift(query, asked.drifted),
+        search("Only of", "/instances", query, drifted=asked.drifted, labels=_LABELS),
         filter_box("guests"),
+        _other_drift(query, asked.drifted),
         table(_caption(listed.instances), _COLUMNS, rows),
         *filter(None, [pages(first=first, next=following)]),
     )
@@ -62,10 +63,9 @@ async def show_instances(visit: Visit) -> Page:
 
 def _other_drift(query: Mapping[str, str], drifted: str) -> Html:
     """The way to those guests alone that drift, and back."""
-    if not drifted:
-        link = address("/instances", **query, drifted="true")
-        return h("p", h("a", "Only those that drift from what they are told", href=link))
-    return h("p", h("a", "All of them", href=address("/instances", **query)))
+    link = address("/instances", **query, drifted="" if drifted else "true")
+    text = "All of them" if drifted else "Only those that drift from what they are told"
+    return h("p", h("a", text, href=link), class_="filter")
 
 
 def _caption(guests: Sequence[PlacedInstance]) -> str:
@@ -75,13 +75,16 @@ def _caption(guests: Sequence[PlacedInstance]) -> str:
 def _row(guest: PlacedInstance, drift: Sequence[Drift]) -> Sequence[Child]:
     layout = guest.layout
     return (
-        guest_link(guest.uuid, guest.name),
-        h("code", guest.uuid),
+        [guest_link(guest.uuid, guest.name), h("code", guest.uuid, class_="under")],
         foreign(guest.project_id),
         host_link(guest.host),
         layout.cpu_policy,
         str(layout.dedicated_cpus) or "–",
         str(layout.shared_cpus) or "–" if layout.cells else "all",
         guest.generation,
-        "; ".join(reason.message for reason in drift) or "–",
+        h("span", _reasons(drift), class_="drift") if drift else "–",
     )
+
+
+def _reasons(drift: Sequence[Drift]) -> str:
+    return "; ".join(reason.message for reason in drift)

@@ -10,6 +10,9 @@ from collections.abc import Iterable
 from html import escape
 from typing import NamedTuple, TypeAlias
 
+_SHORT = 24
+"""Letters of a name that is not broken into lines."""
+
 _VOID = frozenset({"input", "link", "meta"})
 
 
@@ -34,7 +37,7 @@ def h(tag: str, *children: Child, **attributes: Value) -> Html:
 
 def foreign(text: str) -> Html:
     """A name that somebody else chose: it turns the direction of nothing around it."""
-    return h("bdi", text)
+    return h("bdi", text, class_="short" if len(text) <= _SHORT else None)
 
 
 def document(root: Html) -> bytes:

@@ -98,19 +98,43 @@ def pages(**links: str | None) -> Html | None:
     return h("nav", h("ul", items), aria_label="Pages", class_="pages") if items else None
 
 
-def search(label: str, path: str, fields: Mapping[str, str], **hidden: str) -> Html:
-    """A form of texts to look for. Its names are those of the query."""
+def search(
+    label: str,
+    path: str,
+    fields: Mapping[str, str],
+    labels: Mapping[str, str] = {},
+    is_instant: bool = False,
+    **hidden: str,
+) -> Html:
+    """A form of texts to look for. Its names are those of the query; ``labels`` what people read
+    for them. ``is_instant``: the script asks as one types.
+    """
     inputs = [
-        h("label", f"{label} {name}" if len(fields) > 1 else label, " ", _input(name, value))
+        h("label", _label(label, fields, labels.get(name, name)), " ", _input(name, value))
         for name, value in fields.items()
     ]
     kept = [h("input", type="hidden", name=name, value=v) for name, v in hidden.items() if v]
     button = h("button", "Search", type="submit")
-    return h("form", inputs, kept, button, action=path, role="search", class_="search")
+    form = (inputs, kept, button)
+    return h(
+        "form", form, action=path, role="search", class_="search", data_instant=is_instant or None
+    )
+
+
+def _label(label: str, fields: Mapping[str, str], name: str) -> str:
+    return f"{label} {name}" if len(fields) > 1 else label
 
 
 def _input(name: str, value: str) -> Html:
-    return h("input", type="search", name=name, value=value, autocomplete="off", maxlength="255")
+    return h(
+        "input",
+        type="search",
+        name=name,
+        id=f"search-{name}",
+        value=value,
+        autocomplete="off",
+        maxlength="255",
+    )
 
 
 def filter_box(what: str) -> Html:

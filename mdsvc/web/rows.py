@@ -59,6 +59,8 @@ Sort = Literal[
     "-shared",
     "memory",
     "-memory",
+    "state",
+    "-state",
 ]
 """By what hosts are sorted; with a ``-`` the greatest first."""
 
@@ -67,6 +69,7 @@ _KEYS: Mapping[str, Callable[[HostRow], float]] = {
     "free": lambda row: row.free,
     "shared": lambda row: row.shared_used / max(1, row.shared_limit),
     "memory": lambda row: row.memory_used_mb / max(1, row.memory_mb),
+    "state": lambda row: row.draining + 2 * (not row.knows_mixed),
 }
 
 

@@ -238,7 +238,8 @@ async def test_guests_are_listed_by_whether_they_drift(ask: Ask, store: Store) -
         assert await _by_pages(ask, path) == expected
         on_h2 = names(await ask("GET", f"{path}&host=h2"), "instances", "uuid")
         assert on_h2 == [uuid for uuid in expected if uuid != UUID]
-    problem(await ask("GET", "/v1/instances?drifted=perhaps"), 400, "bad_input")
+    wrong = problem(await ask("GET", "/v1/instances?drifted=perhaps"), 400, "bad_input")
+    assert wrong["detail"] == "drifted: expected one of false, true, or nothing"
 
 
 async def _by_pages(ask: Ask, path: str) -> list[str]:

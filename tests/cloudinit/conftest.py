@@ -117,7 +117,7 @@ def boot(packages: Path, network: tuple[str, str], answers: list[tuple[str, int]
         chosen = Settings(
             guest=(f"{METADATA_IPV4}:80",),
             operator="127.0.0.1:0",
-            netns=server,
+            netns=(server,),
             network="net-a",
             **settings,
         )

@@ -287,7 +287,7 @@ async def test_nobody_s_guest_finds_no_metadata_and_does_not_wait(
 ) -> None:
     """A guest that the store does not know: 404, not a wait."""
     server, namespace = network
-    settings = Settings(guest=(f"{METADATA_IPV4}:80",), operator="127.0.0.1:0", netns=server)
+    settings = Settings(guest=(f"{METADATA_IPV4}:80",), operator="127.0.0.1:0", netns=(server,))
     async with asyncio.timeout(30), listeners(settings, MemoryStore()):
         with pytest.raises(MdsvcError, match="cloud-init found no OpenStack metadata"):
             await boot_cloud_init(namespace, packages)
@@ -307,7 +307,7 @@ async def test_the_doctor_asks_what_cloud_init_asks(
         addresses=[{"network": "net-a", "ip": HERE.ip, "mac": MAC}],
     )
     await create_instance(store, from_builtins(form, Instance), None)
-    settings = Settings(guest=(f"{METADATA_IPV4}:80",), operator="127.0.0.1:0", netns=server)
+    settings = Settings(guest=(f"{METADATA_IPV4}:80",), operator="127.0.0.1:0", netns=(server,))
     async with asyncio.timeout(60), listeners(settings, store):
         await boot_cloud_init(namespace, packages)
         booted = Counter(answers)

@@ -247,7 +247,13 @@ def test_without_root_it_stays_up_as_well(demos: list[Demo], directory: Path) ->
     assert document.startswith("curl ")
     assert json.loads(ask(document))["dedicated_cpus"] == "2-3,5-7"
     assert ask(leaf) == "2-3,5-7"
+    curl = "curl --silent --fail --noproxy *"
+    stuck = demo.until("a placement that is stuck: ").split()[-1]
+    assert "fits on none of 39 hosts" in ask(f"{curl} {stuck}")
     page = demo.until("the page: ").split()[-1]
-    assert "compute-1" in ask(f"curl --silent --fail --noproxy * {page}")
+    told = ask(f"{curl} {page}")
+    for piece in ("compute-1", "epyc-01", "1 draining", "not yet: ", "39 hosts"):
+        assert piece in told
+    assert ask(f"{curl} {page}instances?drifted=true").count('class="drift"') == 1
     demo.process.send_signal(signal.SIGTERM)
     assert demo.end(0) == ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from mdsvc.instance import PlacedInstance
+from mdsvc.instance import PlacedInstance, macs_on
 from mdsvc.reports import Report, Status, replaced
 from mdsvc.store.feed import Change
 from mdsvc.waiting import Waiting
@@ -37,6 +37,9 @@ class FakeStore:
             for guest in self.guests.values()
             if any(a.ip == ip and network in (None, a.network) for a in guest.addresses)
         ]
+
+    async def find_mac(self, mac: str, network: str) -> Sequence[str]:
+        return [guest.uuid for guest in self.guests.values() if mac in macs_on(guest, network)]
 
     async def password(self, uuid: str) -> bytes | None:
         return self.passwords.get(uuid)
@@ -72,6 +75,9 @@ class SealedStore:
         raise self.error
 
     async def find(self, ip: str, network: str | None) -> Sequence[str]:
+        raise self.error
+
+    async def find_mac(self, mac: str, network: str) -> Sequence[str]:
         raise self.error
 
     async def password(self, uuid: str) -> bytes | None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec.structs import replace
 
+from mdsvc.control import reports
 from mdsvc.control.hosts import add_host
 from mdsvc.control.instances import (
     change_instance,
@@ -85,8 +86,8 @@ class Lives(RuleBasedStateMachine):
 
     @invariant()
     def what_was_said_in_this_life_is_what_is_known(self) -> None:
-        reports = asyncio.run(self.store.reports())
-        known = {key: report.status for key, report in reports.items()}
+        stored = asyncio.run(self.store.reports())
+        known = {key: report.status for key, report in stored.items()}
         assert known == {uuid(number): status for number, status in self.said.items()}
 
     @invariant()
@@ -99,6 +100,14 @@ class Lives(RuleBasedStateMachine):
         for guest in everyone:
             status = asyncio.run(find_status(self.store, guest))
             assert bool(status and status.drift) == (guest in drifting)
+
+    @invariant()
+    def few_that_report_are_looked_at_as_all_are(self) -> None:
+        for name, after in ((None, None), ("h1", uuid(1))):
+            wanted = Wanted(drifted=True, host=name, after=after)
+            for limit in (1, 100):
+                few = asyncio.run(list_by_drift(self.store, wanted, limit))
+                assert few == list(asyncio.run(reports._of_all(self.store, wanted, limit)))
 
     @invariant()
     def who_says_that_it_is_broken_drifts_and_who_never_spoke_does_not(self) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator, Mapping
+from urllib.parse import urlencode
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -95,6 +97,26 @@ async def test_what_came_of_each_search_for_a_place_is_counted(story: Story) -> 
     wrong = flavor(2, extra_specs={"hw:cpu_policy": "x"})
     await story.ask("POST", "/v1/instances", plain(1, flavor=wrong))
     await story.ask("POST", "/v1/fit", {"flavor": wrong})
+    assert await story.value("mdsvc_fits_total", outcome="invalid_request", rule="") == 2
+
+
+async def test_what_ifs_of_the_page_are_counted_as_those_of_the_api(story: Story) -> None:
+    await story.ask("POST", "/v1/hosts", host())
+    flavors = (
+        flavor(2, 64, DEDICATED),
+        flavor(64, 64, DEDICATED),
+        flavor(2, 64, {"hw:cpu_policy": "x"}),
+    )
+    rules = []
+    for each in flavors:
+        told = (await story.ask("POST", "/v1/fit", {"flavor": each})).json
+        rules += [host["reasons"][0]["rule"] for host in told.get("hosts", ()) if not host["fits"]]
+        page = await story.ask("GET", f"/what-if?{urlencode({'flavor': json.dumps(each)})}")
+        assert page.status == 200
+    await story.ask("GET", "/what-if")
+    await story.ask("GET", "/what-if?flavor=nonsense")
+    assert await story.value("mdsvc_fits_total", outcome="fits", rule="") == 2
+    assert await story.value("mdsvc_fits_total", outcome="does_not_fit", rule=rules[0]) == 2
     assert await story.value("mdsvc_fits_total", outcome="invalid_request", rule="") == 2
 
 

@@ -2,11 +2,11 @@
 
     .venv-nova/bin/python -E -s agent.py SETTINGS
 
-It runs under the interpreter of `.venv-nova` alone and imports nothing of the project; `agents.py`
-starts it. SETTINGS is JSON: `{"folder": PATH, "upstream": PORT, "secret": TEXT, "address": ADDRESS,
-"guests": {IP: [UUID, PROJECT]}}`. The first line out is `{"socket": PATH, "haproxy": TEXT}`; it ends
-with its standard input. Server, handler and haproxy's settings are Neutron's own; only OVN's
-database, which says whose an address is, is the table of guests.
+It runs under the interpreter of `.venv-nova` alone and imports nothing of the project;
+`programs.py` starts it. SETTINGS is JSON: `{"folder": PATH, "upstream": PORT, "secret": TEXT,
+"address": ADDRESS, "guests": {IP: [UUID, PROJECT]}}`. The first line out is `{"socket": PATH,
+"haproxy": TEXT}`; the program ends with its standard input. Server, handler and haproxy's settings
+are Neutron's own; only OVN's database, which says whose an address is, is the table of guests.
 """
 # mypy: ignore-errors
 

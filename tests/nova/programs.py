@@ -8,11 +8,10 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from mdsvc.demo.network import METADATA_IPV4, enter
+from mdsvc.demo.network import METADATA_IPV4
 
 from .client import PYTHON, Json
 
@@ -64,9 +63,7 @@ def cloud(secret: str) -> Iterator[Cloud]:
 
 
 @contextmanager
-def agent(
-    upstream: int, secret: str, guests: Mapping[str, Guest], namespace: str
-) -> Iterator[str]:
+def agent(upstream: int, secret: str, guests: Mapping[str, Guest], namespace: str) -> Iterator[str]:
     """Neutron's agent and haproxy, which answer at the metadata address of a network namespace.
 
     ``upstream`` is the port that the agent asks, ``guests`` are by their addresses there. Gives the
@@ -89,14 +86,12 @@ def agent(
 
 @contextmanager
 def _haproxy(settings: str, folder: Path, namespace: str) -> Iterator[None]:
-    """It says on its standard output when it listens, as systemd's kind of a foreground process."""
+    """It says when it listens, and stays in the foreground."""
     path = folder / "haproxy.cfg"
     path.write_text(settings)
     assert HAPROXY
-    command = [HAPROXY, "-W", "-db", "-f", path]
-    with subprocess.Popen(
-        command, stderr=subprocess.PIPE, encoding="utf-8", preexec_fn=partial(enter, namespace)
-    ) as process:
+    command = ["nsenter", f"--net=/run/netns/{namespace}", HAPROXY, "-W", "-db", "-f", str(path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, encoding="utf-8") as process:
         try:
             assert process.stderr
             for line in process.stderr:

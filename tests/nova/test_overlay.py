@@ -122,7 +122,9 @@ def as_set(answer: Answer) -> Answer:
     def written(found: re.Match[bytes]) -> bytes:
         return found[1] + json.dumps(str(CpuSet.of(json.loads(found[2])))).encode()
 
-    return answer._replace(body=re.sub(rb'("dedicated_cpus": )(\[[0-9, ]*\])', written, answer.body))
+    return answer._replace(
+        body=re.sub(rb'("dedicated_cpus": )(\[[0-9, ]*\])', written, answer.body)
+    )
 
 
 def with_folder(answer: Answer) -> Answer:
@@ -216,7 +218,11 @@ def test_a_guest_without_dedicated_vcpus_gets_what_nova_says(
     nova: Cloud, port: int, floating: Guest
 ) -> None:
     headers = agents_headers(floating)
-    for target in ("/latest/meta-data/", "/openstack/latest/meta_data.json", "/latest/meta-data/cpu"):
+    for target in (
+        "/latest/meta-data/",
+        "/openstack/latest/meta_data.json",
+        "/latest/meta-data/cpu",
+    ):
         overlay, alone = (ask(each, "GET", target, headers) for each in (port, nova.port))
         assert masked(overlay) == masked(as_set(alone))
     assert ask(port, "GET", "/mdsvc/v1/dedicated_cpus", headers).body == b""
@@ -268,7 +274,9 @@ def test_a_guest_that_waits_learns_what_has_changed_in_nova(nova: Cloud, floatin
     path, headers = "/openstack/latest/meta_data.json", agents_headers(floating)
     upstream = f"http://127.0.0.1:{nova.port}"
     with serving("--upstream", upstream, MDSVC_WAIT_SECONDS="25") as port:
-        first = json.loads(ask(port, "GET", f"{path}?wait_for_change=true&timeout_sec=0", headers).body)
+        first = json.loads(
+            ask(port, "GET", f"{path}?wait_for_change=true&timeout_sec=0", headers).body
+        )
         assert first["name"] == "dpdk-0"
         nova.ask("rename", uuid=floating.uuid, name="renamed")
         query = f"?wait_for_change=true&timeout_sec=25&last_etag={first['etag']}"

@@ -23,7 +23,7 @@ from typing import TypeAlias
 from packaging.utils import canonicalize_name
 from typing_extensions import override
 
-from tests.setup.locks import FILES, INSTALLER, NOVA, REPOSITORY, Pin, pins_of
+from tests.setup.locks import ENVIRONMENTS, FILES, INSTALLER, REPOSITORY, Pin, pins_of
 
 NEWER = "9999.1"
 HEADERS = ("Requires-Dist", "Requires-Python", "Provides-Extra")
@@ -67,7 +67,7 @@ def month_ahead(root: Path) -> Iterator[Index]:
     """Fill `root`, and serve it."""
     index = Index(root)
     for file in FILES:
-        found = distributions(".venv-nova" if file == NOVA else ".venv")
+        found = distributions(ENVIRONMENTS.get(file, ".venv"))
         for pin in pins_of(file):
             if (pin.name, pin.version) not in index.hashes:
                 publish(index, pin, found, real=pin.name in {it.name for it in pins_of(INSTALLER)})
@@ -138,7 +138,15 @@ def served(root: Path) -> Iterator[str]:
             thread.join()
 
 
-SOURCES = ("mdsvc", "guest-tools", "scripts", "pyproject.toml", "LICENSE")
+SOURCES = (
+    "mdsvc",
+    "guest-tools",
+    "scripts",
+    "pyproject.toml",
+    "LICENSE",
+    "tests/clients/package.json",
+    "tests/clients/package-lock.json",
+)
 
 
 def checkout(index: Index, directory: Path) -> Path:
@@ -148,6 +156,7 @@ def checkout(index: Index, directory: Path) -> Path:
         if path.is_dir():
             shutil.copytree(path, copy, ignore=shutil.ignore_patterns("__pycache__"))
         else:
+            copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, copy)
     for file in FILES:
         (directory / file).parent.mkdir(parents=True, exist_ok=True)

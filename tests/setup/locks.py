@@ -21,7 +21,10 @@ DEV = "requirements-dev.txt"
 INSTALLER = "requirements-installer.txt"
 LOCK = "requirements-lock.txt"
 NOVA = "tests/nova/requirements.txt"
-FILES = (RUN, DEV, INSTALLER, LOCK, NOVA)
+CLIENTS = "tests/clients/requirements.txt"
+FILES = (RUN, DEV, INSTALLER, LOCK, NOVA, CLIENTS)
+ENVIRONMENTS = {NOVA: ".venv-nova", CLIENTS: ".venv-clients"}
+"""Of the files whose packages are not in ``.venv``."""
 
 Machine: TypeAlias = Mapping[str, str]
 """What markers are about, where it is another machine than this: `{"python_version": "3.13"}`."""

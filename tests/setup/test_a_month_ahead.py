@@ -14,7 +14,7 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from tests.setup.index import Index, checkout, month_ahead
-from tests.setup.locks import DEV, FILES, INSTALLER, NOVA, OURS, RUN, installed, pins_of
+from tests.setup.locks import DEV, ENVIRONMENTS, FILES, INSTALLER, OURS, RUN, installed, pins_of
 
 LIMIT = 300
 A_SCREEN = 24
@@ -92,7 +92,8 @@ def test_what_is_not_pinned_is_refused_and_each_layer_adds_what_is(
     assert tests.returncode == 0, tests.stdout
     assert before.items() <= files_of(project / ".venv").items()
     assert versions(project / ".venv") == locked(DEV)
-    assert versions(project / ".venv-nova") == locked(NOVA)
+    for file, environment in ENVIRONMENTS.items():
+        assert versions(project / environment) == locked(file)
 
     for flags in ([], ["--dev"], ["--tests"]):
         again = set_up(project, *flags)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 
 import pytest
@@ -116,6 +117,13 @@ def test_each_line_pins_one_release_by_the_hashes_of_its_files(file: str) -> Non
         assert all(digest.startswith("sha256:") for digest in pin.hashes), pin
     text = (REPOSITORY / file).read_text()
     assert "://" not in text, "a file names an index"
+
+
+def test_what_is_locked_for_node_has_its_hash_and_names_no_registry() -> None:
+    text = (REPOSITORY / "tests/clients/package-lock.json").read_text()
+    packages = json.loads(text)["packages"]
+    assert all(package["integrity"] for name, package in packages.items() if name)
+    assert "://" not in text
 
 
 def test_no_release_is_pinned_twice() -> None:

@@ -60,7 +60,10 @@ def packages(*lists: str) -> set[str]:
 
 @pytest.mark.parametrize(
     ("target", "lists"),
-    [("make demo", ("packages", "venv_packages")), ("make test", ("test_packages",))],
+    [
+        ("make demo", ("packages", "venv_packages")),
+        ("make test", ("test_packages", "node_packages")),
+    ],
 )
 def test_the_readme_lists_the_debian_packages_of_each_target(
     target: str, lists: tuple[str, ...]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from msgspec.structs import replace
+
+from mdsvc.instance import Address
 from mdsvc.store.records import GUEST, HOST, pack
 
 from .values import guest, host, uuid
@@ -27,7 +30,9 @@ INSERT INTO meta VALUES ('schema', 1);
 """
 """As the first release made them."""
 
-GUESTS = [guest(1, ("net-a", "10.0.0.5")), guest(2)]
+MAC = "fa:16:3e:00:00:01"
+_ADDRESS = Address("net-a", "10.0.0.5", MAC)
+GUESTS = [replace(guest(1), addresses=(_ADDRESS,)), guest(2)]
 HOSTS = [host("h1"), host("h2")]
 
 

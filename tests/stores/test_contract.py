@@ -88,6 +88,27 @@ async def test_guests_are_found_by_address_on_one_network_or_on_any(store: Store
     assert await store.find("10.0.0.6", None) == []
 
 
+async def test_guests_are_found_by_mac_on_one_network(store: Store) -> None:
+    one, two = "fa:16:3e:00:00:01", "fa:16:3e:00:00:02"
+    addresses = {
+        1: (Address("net-a", "10.0.0.5", one), Address("net-a", "fd00::5", one)),
+        2: (Address("net-a", "10.0.0.6", two), Address("net-b", "10.0.0.6", one)),
+        3: (Address("net-a", "10.0.0.7", one), Address("net-b", "10.0.0.7")),
+    }
+    guests = [replace(guest(number), addresses=of) for number, of in addresses.items()]
+    await fill(store, host(), *guests)
+    assert await store.find_mac(one, "net-a") == [uuid(1), uuid(3)]
+    assert await store.find_mac(one, "net-b") == [uuid(2)]
+    assert await store.find_mac(two, "net-a") == [uuid(2)]
+    assert await store.find_mac(two, "net-b") == []
+    assert await store.find_mac(one, "Net-a") == []
+    async with store.transaction() as tx:
+        await tx.get_instance(uuid(1))
+        await tx.update_instance(changed(guests[0], addresses=(Address("net-a", "10.0.0.5", two),)))
+    assert await store.find_mac(one, "net-a") == [uuid(3)]
+    assert await store.find_mac(two, "net-a") == [uuid(1), uuid(2)]
+
+
 async def test_a_changed_guest_has_its_new_addresses_and_not_the_old_ones(store: Store) -> None:
     first = guest(1, ("net-a", "10.0.0.5"), ("net-a", "10.0.0.6"))
     await fill(store, host(), host("h2"), first)

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from msgspec.structs import replace
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 
 from mdsvc.control.draining import drain_host
 from mdsvc.control.hosts import get_host
 from mdsvc.errors import Conflict
-from mdsvc.instance import PlacedInstance
+from mdsvc.instance import Address, PlacedInstance
 from mdsvc.store.records import GUEST, HOST, Kind, form_of, pack, unpack
 from mdsvc.store.sql import forms, open_sql, versions
-from mdsvc.store.sql.tables import META
+from mdsvc.store.sql.tables import ADDRESSES, META
 from mdsvc.topology import Host
 
 from . import older
@@ -127,6 +127,19 @@ async def test_it_is_so_on_every_engine(any_url: str) -> None:
 async def test_a_new_store_takes_all_that_is_new_at_once(url: str) -> None:
     store = await open_sql(url)
     await fill(store, replace(host(), draining=True))
+    await store.close()
+
+
+async def test_what_the_older_program_wrote_is_found_by_its_mac_all_the_same(any_url: str) -> None:
+    mac = "fa:16:3e:00:00:01"
+    store = await open_sql(any_url)
+    ours = replace(guest(1), addresses=(Address("net-a", "10.0.0.5", mac),))
+    others = replace(guest(2), addresses=(Address("net-a", "10.0.0.6"),))
+    await fill(store, host(), ours, others)
+    async with store._engines.writes.begin() as connection:
+        await connection.execute(update(ADDRESSES).values(mac=None))
+    assert await store.find_mac(mac, "net-a") == [uuid(1)]
+    assert await store.find_mac(mac, "net-b") == []
     await store.close()
 
 

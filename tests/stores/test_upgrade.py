@@ -19,7 +19,7 @@ from mdsvc.errors import BadInput
 from mdsvc.store.sql import open_sql, schema, upgrading, versions
 from mdsvc.store.sql.tables import METADATA
 
-from .old import GUESTS, HOSTS, make_version_1
+from .old import GUESTS, HOSTS, MAC, make_version_1
 from .values import count_up, host, run, uuid
 
 
@@ -84,6 +84,7 @@ async def test_version_1_is_upgraded_and_everything_is_there(file: Path) -> None
         assert await snapshot.list_instances() == GUESTS
         assert await snapshot.fleet() >= 41, "later than any generation that there was"
     assert await store.find("10.0.0.5", "net-a") == [uuid(1)]
+    assert await store.find_mac(MAC, "net-a") == [uuid(1)]
     assert await store.password(uuid(1)) == b"secret"
     await store.close()
     state = await versions.current(url_of(file))

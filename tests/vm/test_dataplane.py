@@ -28,7 +28,7 @@ def guest(suite: str) -> Iterator[Packaged]:
         machine.put("/etc/layout", "2-3")
         machine.put("/etc/default/mdguest", "MDGUEST_SOURCE=file:/etc/layout\n")
         machine.put("/var/new.deb", build(ROOT / "dist").deb.read_bytes())
-        # A runtime that is loaded and not started yet has Linux 6.1 forget affinities: docs/guest.md.
+        # A runtime that was never started has Linux 6.1 forget affinities: docs/guest.md.
         guest.run("systemctl mask docker containerd")
         guest.run("systemctl daemon-reload && systemctl start testpmd")
         until(lambda: lcores(guest) == {"2", "3"})

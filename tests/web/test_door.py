@@ -17,7 +17,7 @@ from mdsvc.control.tokens import create_token, revoke_token
 from mdsvc.errors import Unavailable
 from mdsvc.store.memory import MemoryStore
 from mdsvc.store.transaction import ReadSnapshot
-from mdsvc.web import routes
+from mdsvc.web import readiness, routes
 from tests.api.asking import asking, problem
 from tests.api.conftest import Serve
 from tests.control_values import fill, host
@@ -31,6 +31,13 @@ class Failing(MemoryStore):
     """Answers; or not in time, or not at all."""
 
     wrong: str | None = None
+
+    @override
+    async def ready(self) -> None:
+        if self.wrong == "read-only":
+            raise Unavailable("the store cannot be written to")
+        if self.wrong == "stuck":
+            await asyncio.sleep(60)
 
     @asynccontextmanager
     @override
@@ -203,6 +210,37 @@ async def test_a_store_that_does_not_answer_is_said(
         assert reply.headers["Retry-After"] == page.one("meta", http_equiv="refresh")["content"]
     store.wrong = None
     page_of(await wire("/"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [("read-only", "cannot be written to"), ("stuck", "has not answered within")],
+)
+async def test_a_store_that_takes_no_change_is_said_on_each_page_which_goes_on(
+    store: Failing, wire: Wire, monkeypatch: pytest.MonkeyPatch, wrong: str, said: str
+) -> None:
+    monkeypatch.setattr(readiness, "FRESH_SECONDS", 0)
+    monkeypatch.setattr(readiness, "_SECONDS", 0.1)
+    await fill(store, host("h1"))
+    store.wrong = wrong
+    for path in VIEWS:
+        page = page_of(await wire(path))
+        assert said in page.one(class_="problem").text
+        assert "data-again" in page.one(class_="problem").attributes
+    problem(await asking(wire)("GET", "/readyz"), 503, "unavailable")
+    assert (await asking(wire)("GET", "/v1/hosts")).status == 200
+    store.wrong = None
+    assert page_of(await wire("/")).every(class_="problem") == []
+
+
+async def test_a_store_is_asked_now_and_then_whether_it_takes_changes(store: Failing) -> None:
+    now = 0.0
+    asked = readiness.Readiness(store, lambda: now)
+    assert await asked.fault() is None
+    store.wrong = "read-only"
+    assert await asked.fault() is None
+    now += readiness.FRESH_SECONDS
+    assert await asked.fault() == "the store cannot be written to"
 
 
 async def test_what_nobody_foresaw_is_for_the_log(store: Failing, wire: Wire) -> None:

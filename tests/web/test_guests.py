@@ -20,7 +20,8 @@ async def store(store: Store) -> Store:
 
 
 async def names(look: Look, path: str) -> list[str]:
-    return [row[0] for row in (await look(path)).one("table").rows()]
+    links = (await look(path)).one("tbody").every("th", scope="row")
+    return [cell.every("a")[0].text for cell in links]
 
 
 async def test_guests_are_listed_and_filtered_by_host_and_project(look: Look) -> None:
@@ -39,26 +40,37 @@ async def test_many_come_page_by_page_each_once(look: Look) -> None:
 
 async def test_a_guest_says_where_each_vcpu_runs(look: Look) -> None:
     page = await look(f"/instances/{uuid(1)}")
-    rows = page.one("table").rows()
+    rows = page.every("table")[0].rows()
     assert [row[:2] for row in rows] == [["0", "dedicated"], ["1", "dedicated"]]
     assert all(row[4].startswith("pCPU ") for row in rows)
 
 
 async def test_one_that_floats_says_over_which_pcpus(look: Look) -> None:
-    rows = (await look(f"/instances/{uuid(2)}")).one("table").rows()
+    rows = (await look(f"/instances/{uuid(2)}")).every("table")[0].rows()
     assert {row[4] for row in rows} == {"floats over pCPUs 0,4,8,12"}
 
 
+async def told(look: Look) -> dict[str, list[str]]:
+    """Of guest 1: what it is told, what it has reported, and whether they agree."""
+    table = (await look(f"/instances/{uuid(1)}")).every("table")[1]
+    return {row[0]: row[1:] for row in table.rows()}
+
+
 async def test_what_it_is_told_is_there_with_its_generation(look: Look) -> None:
-    page = await look(f"/instances/{uuid(1)}")
-    facts = {
-        fact.one("dt").text: fact.one("dd").text
-        for fact in page.every("div")
-        if fact.get("class") is None and fact.every("dt")
-    }
-    assert facts["generation"] == "1"
-    assert facts["dedicated_cpus"] == "0-1"
-    assert facts["shared_cpus"] == "none"
+    rows = await told(look)
+    assert rows["generation"] == ["1", "–", ""]
+    assert rows["dedicated_cpus"] == ["0-1", "–", ""]
+    assert rows["shared_cpus"] == ["none", "–", ""]
+
+
+async def test_its_pcpus_stand_out_on_its_host_among_those_of_others(
+    store: Store, look: Look
+) -> None:
+    await create_instance(store, guest(3, PAIR, name="three"), "h1")
+    drawn = (await look(f"/instances/{uuid(1)}")).one("div", class_="map")
+    names = {tile["aria-label"].partition(": ")[2] for tile in drawn.every(class_="its")}
+    assert names == {"vCPU 0 of one", "vCPU 1 of one"}
+    assert {a["href"] for a in drawn.every("a", class_="pinned")} == {f"/instances/{uuid(3)}"}
 
 
 async def test_a_guest_leads_to_where_another_like_it_would_go(look: Look) -> None:
@@ -73,8 +85,8 @@ async def test_changes_are_the_last_ones_first_and_removals_are_told(
     await delete_instance(store, uuid(1))
     rows = (await look("/changes")).one("table").rows()
     assert [row[1:] for row in rows if row[1] == "guest"] == [
-        ["guest", uuid(1), "removed"],
-        ["guest", uuid(2), "placed"],
+        ["guest", uuid(1), "removed", ""],
+        ["guest", f"two{uuid(2)}", "placed", "h2"],
     ]
     revisions = [int(row[0]) for row in rows]
     assert revisions == sorted(revisions, reverse=True)
@@ -90,18 +102,13 @@ async def test_a_guest_shows_what_it_has_reported_and_why_it_drifts(
     path = f"/instances/{uuid(1)}"
     assert "nothing reported yet" in (await look(path)).text
     await _reports(store, 1, "isolated")
-    assert (await _facts(look, path))["drift"] == "none"
+    assert (await told(look))["state"] == ["isolated", "isolated", "the same"]
+    assert (await look(path)).every(class_="warning") == []
     await _reports(store, 1, "broken")
-    facts = await _facts(look, path)
-    assert (facts["state"], facts["drift"]) == ("broken", "it says that it is broken")
-    assert facts["when"].endswith("UTC")
-
-
-async def _facts(look: Look, path: str) -> dict[str, str]:
+    assert (await told(look))["state"] == ["isolated", "broken", "≠ not the same"]
     page = await look(path)
-    return {
-        name.text: what.text for name, what in zip(page.every("dt"), page.every("dd"), strict=True)
-    }
+    assert "it says that it is broken" in page.one(class_="warning").text
+    assert page.every("table")[1].one("caption").text.endswith("UTC")
 
 
 async def test_the_list_marks_guests_that_drift_and_can_show_them_alone(

@@ -61,7 +61,7 @@ async def test_no_kind_is_told_by_colour_alone(store: Store, look: Look) -> None
 async def test_a_tile_leads_to_its_guest_and_the_guest_back_to_it(store: Store, look: Look) -> None:
     by_cpu = await tiles(store, look)
     cpu, tile = next((c, t) for c, t in by_cpu.items() if "vCPU 3 of dpdk-0" in t["aria-label"])
-    rows = (await look(tile["href"])).one("table").every("tr")
+    rows = (await look(tile["href"])).every("table")[0].every("tr")
     [back] = [row.one("a")["href"] for row in rows if row.text.startswith("3dedicated")]
     assert back == f"/hosts/compute-1#cpu-{cpu}"
 

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import BindParameter, bindparam, delete, insert, select
+from sqlalchemy import BindParameter, bindparam, delete, insert, or_, select
 
 from mdsvc.errors import NotFound, Unavailable
-from mdsvc.instance import PlacedInstance
+from mdsvc.instance import PlacedInstance, macs_on
 from mdsvc.store import Stale
 from mdsvc.store.feed import PAGE, Bell, ChangePage
 from mdsvc.store.sql import feed, versions
@@ -29,9 +29,13 @@ from mdsvc.topology import Host
 _UUID: BindParameter[str] = bindparam("a_uuid")
 _IP: BindParameter[str] = bindparam("an_ip")
 _NETWORK: BindParameter[str] = bindparam("a_network")
+_MAC: BindParameter[str] = bindparam("a_mac")
 
 _FIND = select(ADDRESSES.c.uuid).where(ADDRESSES.c.ip == _IP).order_by(ADDRESSES.c.uuid).distinct()
 _FIND_ON = _FIND.where(ADDRESSES.c.network == _NETWORK)
+_FIND_MAC = select(ADDRESSES.c.uuid, ADDRESSES.c.mac).where(
+    ADDRESSES.c.network == _NETWORK, or_(ADDRESSES.c.mac == _MAC, ADDRESSES.c.mac.is_(None))
+)
 _PASSWORD = select(PASSWORDS.c.password).where(PASSWORDS.c.uuid == _UUID)
 _ADD_PASSWORD = insert(PASSWORDS)
 _CLEAR_PASSWORD = delete(PASSWORDS).where(PASSWORDS.c.uuid == _UUID)
@@ -58,6 +62,16 @@ class SqlStore(SqlReports):
         else:
             rows = await self._read(_FIND_ON, an_ip=ip, a_network=network)
         return [row.uuid for row in rows]
+
+    async def find_mac(self, mac: str, network: str) -> Sequence[str]:
+        """Of what an older program wrote, the guest's record says it."""
+        rows = await self._read(_FIND_MAC, a_mac=mac, a_network=network)
+        uuids = {row.uuid for row in rows if row.mac is not None}
+        for uuid in {row.uuid for row in rows} - uuids:
+            guest = await self.get_instance(uuid)
+            if guest and mac in macs_on(guest, network):
+                uuids.add(uuid)
+        return sorted(uuids)
 
     async def password(self, uuid: str) -> bytes | None:
         rows = await self._read(_PASSWORD, a_uuid=uuid)

@@ -67,6 +67,8 @@ ADDRESSES = Table(
     Column("ip", text(64), primary_key=True),  # first, so that the key finds it on any network
     Column("network", text(255), primary_key=True),
     Column("uuid", ForeignKey(_UUID, ondelete="CASCADE"), nullable=False, index=True),
+    Column("mac", text(17)),  # "" for none; NULL where an older program wrote it: the record knows
+    Index("addresses_by_mac", "mac", "network"),
 )
 REMOVALS = Table(
     "removals",

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from mdsvc.instance import PlacedInstance
 from mdsvc.reports import now_ms
 from mdsvc.store import Stale
-from mdsvc.store.changes import Changes, Put, addresses
+from mdsvc.store.changes import Changes, Put
 from mdsvc.store.feed import new_floor
 from mdsvc.store.records import GUEST, HOST, Kind, form_of, pack
 from mdsvc.store.sql import forms
@@ -176,8 +176,9 @@ class _Write:
         for uuid in guests:
             await self._run(_REMOVE_ADDRESSES, a_key=uuid)
         for uuid, put in guests.items():
-            for ip, network in addresses(put.value):
-                await self._run(_ADD_ADDRESS, uuid=uuid, ip=ip, network=network)
+            for address in put.value.addresses:
+                row = {"ip": address.ip, "network": address.network, "mac": address.mac or ""}
+                await self._run(_ADD_ADDRESS, uuid=uuid, **row)
 
     async def _run(self, statement: Any, **values: Any) -> CursorResult[Any]:
         done: CursorResult[Any] = await self._connection.execute(statement, values)

@@ -1,5 +1,6 @@
-// What the page does beside being read: it fetches its content anew when something changes, filters
-// the rows that are there, and has arrow keys in the map. All of it works without.
+// What the page does beside being read: it fetches its content anew when something changes, searches
+// as one types, filters the rows that are there, and has arrow keys in the map. All of it works
+// without.
 "use strict";
 
 const main = document.querySelector("main");
@@ -8,11 +9,14 @@ const live = document.getElementById("live");
 // ---- live ----
 
 const REFRESH_MS = 1000;  // at most so often
+const ANYHOW_MS = 30000;  // for what no event tells: guests fall silent, a store goes away
 let waiting = null;
 let missed = false;
 
-function say(text) {
-  if (live && live.textContent !== text) live.textContent = text;
+function say(text, late = true) {
+  if (!live || live.textContent === text) return;
+  live.textContent = text;
+  live.classList.toggle("late", late);
 }
 
 function refreshSoon() {
@@ -25,12 +29,12 @@ async function refresh() {
     const answer = await fetch(location.href, { cache: "no-store", redirect: "manual" });
     if (answer.type === "opaqueredirect") { location.reload(); return; }
     if (answer.ok || answer.status === 404) replace(await answer.text());
-    say(answer.ok ? "live" : `not up to date: ${answer.status}`);
+    say(answer.ok ? "live" : `not up to date: ${answer.status}`, !answer.ok);
     waiting = null;
-    if (answer.status === 503) waiting = setTimeout(refresh, 5 * REFRESH_MS);
+    if (answer.status === 503 || main.querySelector("[data-again]")) waiting = setTimeout(refresh, 5 * REFRESH_MS);
   } catch {
     say("not up to date: no answer");
-    waiting = null;
+    waiting = setTimeout(refresh, 5 * REFRESH_MS);
   }
 }
 
@@ -46,11 +50,13 @@ function replace(text) {
   if (!fresh) return;
   if (document.activeElement?.matches("main input, main textarea")) { missed = true; return; }
   const focused = document.activeElement && document.activeElement.id;
+  const opened = [...main.querySelectorAll("details")].map((part) => part.open);
   const scrolled = [...main.querySelectorAll(".scroll")].map((box) => box.scrollLeft);
   const filtered = document.getElementById("filter")?.value ?? "";
   main.replaceChildren(...document.importNode(fresh, true).childNodes);
   prepare(filtered);
   main.querySelectorAll(".scroll").forEach((box, at) => { box.scrollLeft = scrolled[at] ?? 0; });
+  main.querySelectorAll("details").forEach((part, at) => { part.open = opened[at] ?? part.open; });
   const again = focused && document.getElementById(focused);
   if (again) { rove(again); again.focus({ preventScroll: true }); }
 }
@@ -59,13 +65,47 @@ if (main.dataset.events) {
   const source = new EventSource(main.dataset.events);
   let wasOpen = false;
   source.addEventListener("open", () => {
-    say("live");
+    say("live", false);
     if (wasOpen) refreshSoon();  // what came while nobody listened
     wasOpen = true;
   });
   source.addEventListener("error", () => say("not live; trying again"));
   for (const kind of ["host", "instance", "reset"]) source.addEventListener(kind, refreshSoon);
+  setInterval(refreshSoon, ANYHOW_MS);
 }
+
+// ---- search ----
+
+const TYPING_MS = 120;
+let typing = null;
+let asked = 0;
+
+// The server searches all that there is, not only what is on the page; the field stays as it is.
+async function searchNow(form) {
+  const number = ++asked;
+  const address = new URL(form.action);
+  address.search = new URLSearchParams([...new FormData(form)].filter(([, value]) => value));
+  try {
+    const answer = await fetch(address, { cache: "no-store", redirect: "manual" });
+    const text = await answer.text();
+    if (!answer.ok || number !== asked) return;
+    const fresh = new DOMParser().parseFromString(text, "text/html").querySelector("main");
+    const after = fresh.querySelector("form[data-instant]");
+    while (form.nextSibling) form.nextSibling.remove();
+    while (after.nextSibling) form.parentNode.append(document.adoptNode(after.nextSibling));
+    history.replaceState(null, "", address);
+    say(form.parentNode.querySelector("caption").textContent, false);
+  } catch {
+    say("not up to date: no answer");
+  }
+}
+
+main.addEventListener("input", (event) => {
+  const form = event.target.closest("form[data-instant]");
+  if (!form) return;
+  clearTimeout(typing);
+  typing = setTimeout(() => searchNow(form), TYPING_MS);
+});
 
 // ---- filter ----
 
@@ -107,7 +147,14 @@ main.addEventListener("keydown", (event) => {
   if (to) { rove(to); to.focus(); }
   event.preventDefault();
 });
-main.addEventListener("focusin", (event) => rove(event.target));
+main.addEventListener("focusin", (event) => { rove(event.target); mark(event.target); });
+main.addEventListener("mouseover", (event) => mark(event.target));
+
+// All that is the same guest's stands out.
+function mark(target) {
+  const tag = target.closest("[data-map] [data-guest]")?.dataset.guest;
+  for (const tile of tiles()) tile.classList.toggle("same", tag !== undefined && tile.dataset.guest === tag);
+}
 
 function prepare(filtered) {
   const box = document.getElementById("filter");

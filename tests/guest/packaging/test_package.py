@@ -20,6 +20,10 @@ from mdguest import __version__
 from tests.guest.packaging.building import GUEST_TOOLS, ROOT, Built
 
 DEBIAN = GUEST_TOOLS / "debian"
+DROP_INS = [
+    str(path.relative_to(GUEST_TOOLS / "drop-ins"))
+    for path in (GUEST_TOOLS / "drop-ins").rglob("*.conf")
+]
 SCRIPTS = ("postinst", "postrm", "prerm")
 SERVICES = ("mdguest-early.service", "mdguest-network.service", "mdguest-watch.service")
 
@@ -59,7 +63,9 @@ def test_the_changelog_has_this_version_on_top(tree: Path) -> None:
 def test_it_installs_these_files(tree: Path) -> None:
     units = {f"usr/lib/systemd/system/{path.name}" for path in (GUEST_TOOLS / "systemd").iterdir()}
     files = {str(path.relative_to(tree)) for path in tree.rglob("*") if path.is_file()}
-    assert files == units | {
+    drop_ins = {f"usr/lib/systemd/system/{path}" for path in DROP_INS}
+    assert files == units | drop_ins | {
+        "usr/lib/udev/hwdb.d/41-imds-mdguest.hwdb",
         "etc/default/mdguest",
         "usr/bin/mdguest",
         "usr/share/doc/mdguest/README.md",

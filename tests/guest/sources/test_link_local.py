@@ -204,7 +204,9 @@ async def test_a_guest_that_has_ipv6_alone_reaches_mdsvc(link: tuple[str, str]) 
     await add_host(store, sample.big_host())
     known = form(addresses=[{"network": "net-a", "ip": "fe80::5"}])
     await create_instance(store, from_builtins(known, Instance), None)
-    settings = Settings(guest=("[fe80::a9fe:a9fe%eth0]:80",), operator="127.0.0.1:0", netns=server)
+    settings = Settings(
+        guest=("[fe80::a9fe:a9fe%eth0]:80",), operator="127.0.0.1:0", netns=(server,)
+    )
     async with asyncio.timeout(20), listeners(settings, store):
         command = ("ip", "netns", "exec", guest, sys.executable, "-c", ASK)
         asking = await asyncio.create_subprocess_exec(*command, stdout=PIPE)

@@ -1,0 +1,114 @@
+"""The metadata addresses, added to interfaces where that is asked for; and who may do all this."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from mdsvc.errors import BadInput
+from mdsvc.listening.namespaces import Wanted, check_allowed
+from tests.cli.command import MDSVC, environment
+from tests.http.fakes import FakeStore
+from tests.networks.cloud import IPV4, IPV6, MAC, Cloud, answered, ask, batch, ip
+from tests.networks.conftest import Listen, known, needs_root, served
+
+pytestmark = needs_root
+
+ONE = MAC.format(1)
+
+
+async def test_addresses_are_added_where_that_is_asked_for_and_taken_along(
+    cloud: Cloud, listen: Listen
+) -> None:
+    namespace = cloud.network("net-a", with_address=False)
+    batch(namespace, "link add other type bridge", "link set other up")
+    guest = cloud.guest("net-a", "g", ONE, "10.0.0.5")
+    await listen(FakeStore(known("one", ("net-a", "10.0.0.5", ONE))), netns_add_addresses="br*")
+    for host in (IPV4, IPV6):
+        assert (await ask(guest, host)).text == "one.novalocal"
+    assert "a9fe" not in ip(namespace, "address", "show", "other")
+    batch(namespace, f"address delete {IPV4}/32 dev br0", f"address delete {IPV6}/64 dev br0")
+    for host in (IPV4, IPV6):
+        await answered(guest, "one.novalocal", host)
+
+
+async def test_what_others_have_added_stays(cloud: Cloud, listen: Listen) -> None:
+    namespace = cloud.network("net-a", with_address=False)
+    batch(namespace, f"address add {IPV4}/32 dev br0")
+    async with served(cloud, FakeStore(), netns_add_addresses="*"):
+        assert IPV6 in ip(namespace, "address")
+    assert IPV6 not in ip(namespace, "address")
+    assert IPV4 in ip(namespace, "address")
+
+
+def _addresses(namespace: str) -> list[str]:
+    """With their lengths, as 10.0.0.1/24."""
+    return [word for word in ip(namespace, "address").split() if word[0].isalnum() and "/" in word]
+
+
+@contextmanager
+def _process(cloud: Cloud) -> Iterator[subprocess.Popen[str]]:
+    """The real one, once it is ready."""
+    where = ("--store", "memory://", "--operator", "127.0.0.1:0")
+    which = ("--netns-prefix", cloud.prefix, "--netns-add-addresses", "*")
+    command = [str(MDSVC), "serve", *where, *which]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment(), stderr=pipe, text=True) as process:
+        assert process.stderr
+        assert any(line == "mdsvc: ready\n" for line in process.stderr)
+        yield process
+
+
+async def test_at_its_end_nothing_is_left(cloud: Cloud) -> None:
+    namespace = cloud.network("net-a", with_address=False)
+    before = _addresses(namespace)
+    with _process(cloud) as process:
+        assert f"{IPV4}/32" in _addresses(namespace)
+        process.terminate()
+        assert process.wait(20) == 0
+    assert _addresses(namespace) == before
+
+
+async def test_what_a_killed_server_has_added_the_next_one_takes_along(cloud: Cloud) -> None:
+    namespace = cloud.network("net-a", with_address=False)
+    before = _addresses(namespace)
+    with _process(cloud) as process:
+        process.kill()
+        process.wait()
+    assert f"{IPV4}/32" in _addresses(namespace)
+    async with served(cloud, FakeStore(), netns_add_addresses="*"):
+        assert f"{IPV4}/32" in _addresses(namespace)
+    assert _addresses(namespace) == before
+
+
+# ---- who may ----
+
+
+@pytest.mark.parametrize(
+    ("kept", "add_to", "missing"),
+    [
+        (0, None, "CAP_SYS_ADMIN, CAP_NET_BIND_SERVICE"),
+        (1 << 21, None, "CAP_NET_BIND_SERVICE"),
+        (1 << 10, None, "CAP_SYS_ADMIN"),
+        (1 << 21 | 1 << 10, "*", "CAP_NET_ADMIN"),
+    ],
+)
+def test_who_may_not_is_told_what_is_missing(
+    tmp_path: Path, kept: int, add_to: str | None, missing: str
+) -> None:
+    status = tmp_path / "status"
+    status.write_text(f"Name:\tx\nCapEff:\t{kept:016x}\n")
+    with pytest.raises(BadInput, match=f"netns: expected root, or the capabilities {missing}$"):
+        check_allowed(Wanted(add_to=add_to), status)
+
+
+def test_who_may_not_gets_one_line() -> None:
+    without = ["setpriv", "--bounding-set=-sys_admin"]
+    command = [*without, str(MDSVC), "serve", "--store", "memory://", "--netns", "a=net-a"]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    line = "mdsvc: netns: expected root, or the capabilities CAP_SYS_ADMIN\n"
+    assert (done.returncode, done.stderr) == (2, line)
