@@ -123,5 +123,6 @@ def log_fault(
     """One line that says what went wrong while doing what; where in the code, only at debug."""
     kind = "" if isinstance(error, MdsvcError | Stale) else f"{type(error).__name__}: "
     which = f" [{request_id}]" if request_id else ""
-    log.error("%s: %s%s", one_line(what), one_line(f"{kind}{error}"), which)
-    log.debug("%s", one_line(what), exc_info=error)
+    fields = {"request_id": request_id}
+    log.error("%s: %s%s", one_line(what), one_line(f"{kind}{error}"), which, extra=fields)
+    log.debug("%s", one_line(what), exc_info=error, extra=fields)

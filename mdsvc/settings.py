@@ -15,6 +15,7 @@ from mdsvc.errors import BadInput
 from mdsvc.forms import check_plain, explain
 from mdsvc.instance import VersionList
 from mdsvc.listening.sockets import parse_listen
+from mdsvc.logs import Format
 from mdsvc.nova.addresses import parse_upstream
 from mdsvc.policy.unknown_keys import UnknownKeys
 from mdsvc.store.feed import POLL_SECONDS
@@ -53,6 +54,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     wait_seconds: Annotated[int, msgspec.Meta(ge=0, le=25)] | None = None
     poll_seconds: Annotated[float, msgspec.Meta(ge=0.01, le=60)] = POLL_SECONDS
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Format = "text"
 
     def __post_init__(self) -> None:
         for field, texts in (("guest", self.guest_listeners), ("operator", (self.operator,))):

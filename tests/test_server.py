@@ -6,6 +6,7 @@ What needs no process of its own is asked of the same listeners in this one.
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import shutil
 import signal
@@ -36,6 +37,8 @@ from tests.http.wire import Reply, Wire, parse
 
 META_DATA = "/openstack/latest/meta_data.json"
 GUEST = guest(addresses=[{"network": "net-a", "ip": "127.0.0.1"}])
+
+QUIET = ("--guest", "127.0.0.1:0", "--operator", "127.0.0.1:0")
 
 PROMPTLY = 10
 """Seconds; what starts services waits longer before it kills (systemd 90, Docker ten)."""
@@ -127,6 +130,19 @@ async def _spawn(*args: str, **env: str) -> Process:
 
 
 # ---- coming up ----
+
+
+async def test_with_json_all_that_it_says_is_objects(url: str) -> None:
+    process = await _spawn("--store", url, "--log-format", "json", *QUIET)
+    assert process.stderr
+    async with asyncio.timeout(30):
+        lines = [await process.stderr.readline() for _ in range(3)]
+    messages = [json.loads(line)["message"] for line in lines]
+    assert messages[-1] == "ready"
+    assert messages[0].startswith("guests: http://127.0.0.1:")
+    process.terminate()
+    _, rest = await process.communicate()
+    assert [json.loads(line) for line in rest.splitlines()] == []
 
 
 async def test_it_says_where_it_is_and_answers_there(start: Start) -> None:

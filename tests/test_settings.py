@@ -41,6 +41,7 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "wait_seconds": ("1", "2", "3"),
     "poll_seconds": ("1.5", "2.5", "3.5"),
     "log_level": ("debug", "error", "warning"),
+    "log_format": ("json", "text", "json"),
 }
 """Of each setting three values: for the file, the environment and the flag."""
 

@@ -56,12 +56,19 @@ async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse
     except Exception as error:  # noqa: BLE001  # nothing falls through, and nothing is hidden
         response = refused(request, error)
     if request.method not in ("GET", "HEAD"):
-        caller = request.get(CALLER)
-        what = f"{request.method} {request.path} {response.status}"
-        _log.info(
-            "%s by %s [%s]", one_line(what), (caller and caller.name) or "-", request_id(request)
-        )
+        _log_change(request, response.status)
     return response
+
+
+def _log_change(request: web.Request, status: int) -> None:
+    caller, path, number = request.get(CALLER), one_line(request.path), request_id(request)
+    name = (caller and caller.name) or "-"
+    event = {"request_id": number, "caller": name, "method": request.method, "path": path}
+    _log.info(
+        "%s %s %s by %s [%s]",
+        *(request.method, path, status, name, number),
+        extra={**event, "status": status},
+    )
 
 
 async def meet_expectation(request: web.Request) -> web.StreamResponse | None:

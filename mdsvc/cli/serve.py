@@ -74,6 +74,7 @@ from mdsvc.terminal.console import examples, settings, store_option
     "--version-list", type=click.Choice(["nova", "newest"]), help="What /openstack lists."
 )
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
+@click.option("--log-format", type=click.Choice(["text", "json"]), help="JSON: an object a line.")
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Settings in TOML.")
 def command(config: Path | None, **flags: Any) -> None:
     """Run the server until SIGTERM.
@@ -85,17 +86,16 @@ def command(config: Path | None, **flags: Any) -> None:
     import gc
 
     from mdsvc import server
-    from mdsvc.logs import configure
+    from mdsvc.logs import configure, said
 
     for name in ("upstream", "vendordata_dynamic_targets"):
         flags[name] = ",".join(flags[name]) or None  # each may be several
     chosen = settings(flags, config)
-    configure(chosen.log_level)
+    configure(chosen.log_level, chosen.log_format)
     gc.set_threshold(700, 10, 10)  # Python's own: what runs for long tidies up as it goes
 
     def ready(lines: list[str]) -> None:
-        for line in lines:
-            click.echo(f"mdsvc: {line}", err=True)
-        click.echo("mdsvc: ready", err=True)
+        for line in (*lines, "ready"):
+            click.echo(said(line, chosen.log_format), err=True)
 
     asyncio.run(server.serve(chosen, ready))

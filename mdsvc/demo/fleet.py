@@ -5,13 +5,13 @@ a placement that is stuck.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from random import Random
 from typing import NamedTuple
 
 from mdsvc.control.draining import drain_host
 from mdsvc.control.hosts import add_host
-from mdsvc.control.instances import create_instance
+from mdsvc.control.instances import create_instance, list_instances
 from mdsvc.cpuset import CpuSet
 from mdsvc.demo.shapes import ARM, EPYC, NO_SMT, XEON, Shape
 from mdsvc.errors import DoesNotFit
@@ -76,6 +76,8 @@ _KINDS = (
 )  # fmt: skip
 _PER_RACK = {"arm": 6, "epyc": 13, "nosmt": 4, "xeon": 9}
 """Guests to a host, about: the fleet is to be nearly full."""
+_UUIDS = "d5c0ffee-0000-4000-8001-"
+
 _APART = 1000
 """From here on numbers are not those of the first guests."""
 
@@ -85,7 +87,7 @@ async def fill(store: Store) -> tuple[int, int]:
     random = Random("a fleet")  # noqa: S311  # the same fleet each time
     names = [name async for name in _hosts(store)]
     guests = [guest async for guest in _guests(store, names, random)]
-    await _reports(store, guests)
+    await report(store)
     await drain_host(store, _DRAINING)
     await add_host(store, XEON.host(_OLD, service_version=1))
     last = await create_instance(store, _guest(len(guests) + _APART, _KINDS[-1]), _OLD)
@@ -121,7 +123,7 @@ def _guest(number: int, kind: _Kind) -> Instance:
         extra_specs=dict(kind.specs),
     )
     return Instance(
-        uuid=f"d5c0ffee-0000-4000-8001-{number:012}",
+        uuid=f"{_UUIDS}{number:012}",
         project_id=("shop", "core-network", "research")[number % 3],
         name=f"{kind.role}-{number}",
         flavor=flavor,
@@ -129,19 +131,17 @@ def _guest(number: int, kind: _Kind) -> Instance:
     )
 
 
-async def _reports(store: Store, guests: list[PlacedInstance]) -> None:
-    """Those with CPUs of their own report that all is well; the first one, that it is not."""
-    own = [guest for guest in guests if guest.layout.dedicated_cpus]
-    for guest, cpus in _reported(own):
-        state = "isolated" if cpus == guest.layout.dedicated_cpus else "partly"
+async def report(store: Store) -> None:
+    """A third of the guests with CPUs of their own report that all is well; one, that it is not."""
+    own = [guest for guest in await list_instances(store) if guest.uuid.startswith(_UUIDS)]
+    guests = [guest for guest in own if guest.layout.dedicated_cpus][::3]
+    for at, guest in enumerate(guests):
+        told = guest.layout.dedicated_cpus
+        cpus = told if at else told - CpuSet.of([max(told)])
         status = Status(
-            generation=guest.generation, state=state, dedicated_cpus=cpus, isolated_cpus=cpus
+            generation=guest.generation,
+            state="isolated" if cpus == told else "partly",
+            dedicated_cpus=cpus,
+            isolated_cpus=cpus,
         )
         await store.set_report(guest.uuid, status, now_ms())
-
-
-def _reported(guests: list[PlacedInstance]) -> Iterator[tuple[PlacedInstance, CpuSet]]:
-    """Each third one, with what it has isolated."""
-    for at, guest in enumerate(guests[::3]):
-        cpus = guest.layout.dedicated_cpus
-        yield guest, cpus if at else cpus - CpuSet.of([max(cpus)])

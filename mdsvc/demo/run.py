@@ -39,6 +39,10 @@ _SIDE_BY_SIDE = 110
 """Columns from which on the three panels stand beside one another."""
 
 
+_REPORT_SECONDS = 600
+"""How often the fleet's guests report, as `mdguest` does."""
+
+
 class _Place(NamedTuple):
     """Where the guest's network is: a namespace of its own, or loopback without root."""
 
@@ -114,7 +118,7 @@ async def _run(console: Console, url: str, place: _Place, stay: bool) -> None:
             await _show(console, store, guest, learned)
             if stay:
                 await _add_fleet(console, store)
-                await _stay(console, place, lines)
+                await _stay(console, place, lines, store)
     finally:
         await store.close()
     _next(console, stay)
@@ -247,7 +251,7 @@ async def _add_fleet(console: Console, store: Store) -> None:
     )
 
 
-async def _stay(console: Console, place: _Place, lines: list[str]) -> None:
+async def _stay(console: Console, place: _Place, lines: list[str], store: Store) -> None:
     prefix = f"ip netns exec {place.guest} " if place.guest else ""
     url, page = lines[0].split()[1], lines[-1].split()[1]
     flavor = fleet.STUCK
@@ -265,7 +269,11 @@ async def _stay(console: Console, place: _Place, lines: list[str]) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await stop.wait()
+    while not stop.is_set():
+        try:
+            await asyncio.wait_for(stop.wait(), _REPORT_SECONDS)
+        except TimeoutError:
+            await fleet.report(store)
 
 
 def _next(console: Console, stayed: bool) -> None:

@@ -126,7 +126,8 @@ def join(path: str, key: object) -> str:
 
 def shown(key: str) -> str:
     """The key as it appears in a message, which is one line and short."""
-    return key if len(key) <= 80 and key.isprintable() else repr(key)[:80] + "..."
+    text = key if key.isprintable() else repr(key)
+    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def quoted(text: str) -> str:

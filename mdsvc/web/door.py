@@ -36,7 +36,7 @@ _MOST = 256 * 1024
 _POLICY = "; ".join(
     (
         "default-src 'none'",
-        *(f"{what}-src 'self'" for what in ("script", "style", "connect")),
+        *(f"{what}-src 'self'" for what in ("script", "style", "img", "connect")),
         *(f"{what} 'none'" for what in ("base-uri", "frame-ancestors")),
         "form-action 'self'",
     )

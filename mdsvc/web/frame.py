@@ -31,6 +31,7 @@ def framed(page: Page, path: str, caller: Caller | None) -> bytes:
             h("meta", name="color-scheme", content="light dark"),
             h("meta", http_equiv="refresh", content=page.refresh) if page.refresh else None,
             h("title", f"{page.title} · mdsvc"),
+            h("link", rel="icon", href=address_of("icon.svg")),
             h("link", rel="stylesheet", href=address_of("page.css")),
             h("script", src=address_of("page.js"), defer=True),
         ),

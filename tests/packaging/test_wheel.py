@@ -14,6 +14,7 @@ from zipfile import ZipFile
 import pytest
 
 from mdsvc import __version__
+from mdsvc.web.assets import KINDS
 from tests.packaging.chroot import ROOT
 
 PIP = (sys.executable, "-Im", "pip", "--quiet", "--disable-pip-version-check")
@@ -47,7 +48,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_page_s_assets_are_in_the_wheel_and_no_tests(wheel: Path) -> None:
     names = ZipFile(wheel).namelist()
-    assert {"mdsvc/web/assets/page.css", "mdsvc/web/assets/page.js"} <= set(names)
+    assert {f"mdsvc/web/assets/{name}" for name in KINDS} <= set(names)
     assert {name.split("/")[0] for name in names} == {"mdsvc", f"mdsvc-{__version__}.dist-info"}
 
 
@@ -80,7 +81,7 @@ def test_it_serves_the_page_from_there(address: str) -> None:
 
     page = get("/")
     assets = re.findall(r'(?:href|src)="(/assets/[^"]+)"', page)
-    assert len(assets) == 2
+    assert len(assets) == 3
     assert all(get(asset) for asset in assets)
     assert '"openapi":"3.1' in get("/openapi.json")
 

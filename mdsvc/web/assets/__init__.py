@@ -1,4 +1,4 @@
-"""The page's style and script, as they are in the package. Their addresses change with them."""
+"""The page's style, script and icon, as they are in the package. Each address has a sum in it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 
-KINDS = {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
+KINDS = {
+    "icon.svg": "image/svg+xml",
+    "page.css": "text/css; charset=utf-8",
+    "page.js": "text/javascript; charset=utf-8",
+}
 
 
 @cache
