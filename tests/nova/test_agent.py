@@ -8,10 +8,13 @@ import gzip
 import http.client
 import json
 import os
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from time import sleep
+from typing import Any
 
 import pytest
 
@@ -65,12 +68,15 @@ class Machine:
 
     @staticmethod
     def _ask(target: str, method: str, body: bytes | None) -> Answer:
-        connection = http.client.HTTPConnection(METADATA_IPV4, 80, timeout=30)
-        connection.request(method, target, body)
-        response = connection.getresponse()
-        answer = Answer(response.status, response.getheader("Content-Type"), response.read())
-        connection.close()
-        return answer
+        """Sent at once: the agent reads a request but once, and what comes later is lost to it."""
+        head = f"{method} {target} HTTP/1.1\r\nHost: {METADATA_IPV4}\r\nConnection: close\r\n"
+        length = "" if body is None else f"Content-Length: {len(body)}\r\n"
+        with socket.create_connection((METADATA_IPV4, 80), timeout=30) as sock:
+            sock.sendall(f"{head}{length}\r\n".encode() + (body or b""))
+            response = http.client.HTTPResponse(sock, method=method)
+            response.begin()
+            kind = response.getheader("Content-Type")
+            return Answer(response.status, kind, response.read())
 
     def boot(self) -> Json:
         """What Debian's cloud-init makes of it."""
@@ -103,13 +109,14 @@ def stack() -> Iterator[ExitStack]:
 
 
 @pytest.fixture(scope="module")
-def booted(nova: Cloud) -> Mapping[str, Guest]:
-    return {
-        ip: nova.boot(4, MIXED, user_data=base64.b64encode(data).decode())
-        if ip == "10.0.0.5"
-        else nova.boot(1, {}, user_data=base64.b64encode(data).decode())
-        for ip, data in USER_DATA.items()
-    }
+def booted(nova: Cloud) -> Iterator[Mapping[str, Guest]]:
+    """The first of them has dedicated vCPUs."""
+    packed = {ip: base64.b64encode(data).decode() for ip, data in USER_DATA.items()}
+    flavors: dict[str, Any] = {ip: (1, {}) for ip in USER_DATA} | {"10.0.0.5": (4, MIXED)}
+    guests = {ip: nova.boot(*flavors[ip], user_data=packed[ip]) for ip in USER_DATA}
+    yield guests
+    for each in guests.values():
+        nova.ask("delete", uuid=each.uuid)
 
 
 @pytest.fixture(scope="module")
@@ -176,10 +183,12 @@ def test_through_the_agent_all_comes_as_from_nova(
 
 
 def test_a_password_is_posted_once_through_both(with_novas_list: Machines) -> None:
+    """Nova itself knows of it once what it keeps of the guest is old."""
     machine, path = with_novas_list["10.0.0.6"], "/openstack/2013-04-04/password"
     secret = base64.b64encode(bytes(range(192)))
     assert machine(path, "POST", secret).status == 200
-    assert machine(path).body == secret
+    while machine(path).body != secret:
+        sleep(0.2)
     assert machine(path, "POST", secret).status == 409
 
 

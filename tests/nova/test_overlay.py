@@ -47,14 +47,16 @@ Ask: TypeAlias = "partial[Answer]"
 
 
 @pytest.fixture(scope="module")
-def mixed(nova: Cloud) -> Guest:
+def mixed(nova: Cloud) -> Iterator[Guest]:
     """A guest with one shared and three dedicated vCPUs."""
-    return nova.boot(
+    guest = nova.boot(
         4,
         {"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "^0"},
         user_data=base64.b64encode(bytes(range(256))).decode(),
         metadata={"role": "dataplane ☃"},
     )
+    yield guest
+    nova.ask("delete", uuid=guest.uuid)
 
 
 @pytest.fixture(scope="module")
