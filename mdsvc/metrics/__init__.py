@@ -78,6 +78,12 @@ class Metrics:
             ("target", "outcome"),
             registry=registry,
         )
+        self._target = Counter(
+            "mdsvc_target_requests",
+            "Nova's requests to this as a target of its vendor data, by what they were answered.",
+            ("document", "status"),
+            registry=registry,
+        )
         if fleet:
             self._store_up = Gauge(
                 "mdsvc_store_up", "Whether the store answers: 1 or 0.", registry=registry
@@ -120,6 +126,10 @@ class Metrics:
     def vendordata_asked(self, target: str, outcome: str) -> None:
         """A target for vendor data was asked."""
         self._vendordata.labels(target, outcome).inc()
+
+    def target_answered(self, document: str, status: int) -> None:
+        """Nova has asked for vendor data."""
+        self._target.labels(document, status).inc()
 
     def last_good_served(self) -> None:
         """No upstream has answered, and what was kept had to do."""
