@@ -37,9 +37,15 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "vendordata_dynamic_seconds": ("1.5", "2.5", "3.5"),
     "vendordata_dynamic_ssl_certfile": ("/a", "/b", "/c"),
     "vendordata_dynamic_token_file": ("/a", "/b", "/c"),
+    "vendordata": ("127.0.0.1:1", "127.0.0.1:2", "unix:/c"),
+    "vendordata_secret": ("a", "b", "c"),
+    "vendordata_layouts": ("store", "store", "store"),
+    "vendordata_template": ("/a", "/b", "/c"),
+    "cloud": ("a", "b", "c"),
     "unknown_keys": ("error", "warn", "error"),
     "wait_seconds": ("1", "2", "3"),
     "poll_seconds": ("1.5", "2.5", "3.5"),
+    "cache_mb": ("1", "2", "3"),
     "log_level": ("debug", "error", "warning"),
     "log_format": ("json", "text", "json"),
 }
@@ -52,6 +58,7 @@ LISTS = (
     "shared_secret",
     "upstream",
     "vendordata_dynamic_targets",
+    "vendordata_secret",
 )
 
 
@@ -128,7 +135,7 @@ def test_where_guests_ask_follows_from_the_namespaces(
 @pytest.mark.parametrize("field", SAMPLES)
 def test_flags_win_over_the_environment_and_that_over_the_file(field: str, tmp_path: Path) -> None:
     in_file, in_environ, in_flag = SAMPLES[field]
-    number = field in ("wait_seconds", "poll_seconds")
+    number = field in ("wait_seconds", "poll_seconds", "cache_mb")
     config = toml(tmp_path, f"{field} = {in_file}" if number else f"{field} = '{in_file}'")
     environ = {f"MDSVC_{field.upper()}": in_environ}
     flags: dict[str, Any] = {field: (in_flag,) if field in LISTS else in_flag}
