@@ -120,9 +120,7 @@ async def listeners(
         runner = await _runner(stack, door)
         lines = [f"guests: {await _site(runner, sock)} ({settings.identity})" for sock in guests]
         if namespaces:
-            metrics.watch("mdsvc_namespaces", "Networks' namespaces.", namespaces.count)
-            text = "Those of them in which not all can be listened on."
-            metrics.watch("mdsvc_namespaces_failing", text, namespaces.failing)
+            _watch(namespaces, metrics)
             await stack.enter_async_context(answering(namespaces, runner))
             lines.append(f"guests: {namespaces} ({settings.identity})")
         context = _tls(settings, reloads)
@@ -239,6 +237,12 @@ async def _namespaces(stack: AsyncExitStack, settings: Settings) -> Namespaces |
     namespaces = Namespaces(wanted)
     await stack.enter_async_context(namespaces.followed())
     return namespaces
+
+
+def _watch(namespaces: Namespaces, metrics: Metrics) -> None:
+    metrics.watch("mdsvc_namespaces", "Networks' namespaces.", namespaces.count)
+    text = "Those of them in which not all can be listened on."
+    metrics.watch("mdsvc_namespaces_failing", text, namespaces.failing)
 
 
 async def _check_guarded(settings: Settings, store: Store, sock: socket.socket) -> None:
