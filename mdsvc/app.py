@@ -21,6 +21,7 @@ from mdsvc.handlers import Guests
 from mdsvc.identity import Identity
 from mdsvc.identity.address import AddressIdentity
 from mdsvc.identity.neutron import NeutronIdentity
+from mdsvc.listening.connections import Handler
 from mdsvc.listening.sockets import Listen, parse_listen
 from mdsvc.metrics import Metrics
 from mdsvc.metrics.fleet import Fleet
@@ -69,10 +70,13 @@ class Reload(NamedTuple):
 
 
 class Live(NamedTuple):
-    """What changes documents though no guest does: files that are read anew, and services."""
+    """What tells of changes, so that answers can be kept: files that are read anew, services, and
+    who follows the store, without whom nothing that is read of it is kept.
+    """
 
     reloads: list[Reload]
     vendordata: Vendordata | None = None
+    follower: Follower | None = None
 
 
 def guest_app(
@@ -81,15 +85,20 @@ def guest_app(
     waiting: Waiting,
     metrics: Metrics | None = None,
     live: Live | None = None,
-) -> web.Application:
+) -> Handler:
     """What guests talk to: one handler for every path, as slashes are tolerated anywhere."""
-    documents = Documents(document_options(settings))
+    room = settings.cache_mb * 2**20 // 2
+    documents = Documents(document_options(settings), room=room)
     live = live or Live([])
+    recent = RecentReads(store, live.follower, room) if live.follower else None
+    if live.follower and recent:
+        live.follower.tell(recent)
     if settings.vendor_data:
         live.reloads.append(Reload("vendor_data", lambda: _renew(documents, settings, waiting)))
 
     def held() -> int:
-        return documents.held() + (live.vendordata.held() if live.vendordata else 0)
+        kept = documents.held() + (recent.size if recent else 0)
+        return kept + (live.vendordata.held() if live.vendordata else 0)
 
     if metrics:
         metrics.watch("mdsvc_waiting", "Requests that wait for a change.", waiting.__len__)
@@ -97,7 +106,7 @@ def guest_app(
     guests = Guests(
         metrics=metrics,
         vendordata=live.vendordata,
-        store=RecentReads(store),
+        store=recent or store,
         unkept=store,
         waiting=waiting,
         identity=_identity(settings, metrics),
@@ -105,9 +114,7 @@ def guest_app(
         longest_wait=settings.longest_wait,
         proxied=settings.identity == "neutron",
     )
-    app = web.Application()
-    app.router.add_route("*", "/{path:(?s:.*)}", partial(handlers.handle, guests))
-    return app
+    return partial(handlers.handle, guests)
 
 
 def _renew(documents: Documents, settings: Settings, waiting: Waiting) -> None:
@@ -206,7 +213,7 @@ def overlay_answers(
     """What is kept of the upstreams' answers, each of them the asking guest's own."""
 
     async def fetch(asker: Asker, target: str) -> Reply:
-        fault = partial(documents_overlay.fault, documents_overlay.path_of(target), uuid=asker.uuid)
+        fault = partial(documents_overlay.fault, target, uuid=asker.uuid)
         return await upstreams.ask("GET", target, asker.headers(), fault=fault)
 
     return Answers(fetch, clock, on_last_good=metrics.last_good_served)

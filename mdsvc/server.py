@@ -28,7 +28,7 @@ from mdsvc.app import (
 )
 from mdsvc.errors import BadInput
 from mdsvc.listening.activation import GUEST, OPERATOR, inherited
-from mdsvc.listening.connections import Runner
+from mdsvc.listening.connections import Handler, Runner
 from mdsvc.listening.doors import answering
 from mdsvc.listening.sockets import (
     Listen,
@@ -107,16 +107,17 @@ async def listeners(
         namespaces = await _namespaces(stack, settings)
         follower, waiting = Follower(store, settings.poll_seconds), Waiting()
         metrics = Metrics(Fleet(store))
-        follower.tell(waiting)
         reloads: list[Reload] = []
         vendordata = await stack.enter_async_context(vendordata_targets(settings, reloads))
         if vendordata:
             vendordata.renewed = waiting.wake
             vendordata.count = metrics.vendordata_asked
             follower.tell(vendordata)
+        live = Live(reloads, vendordata, follower)
+        door = guest_app(store, settings, waiting, metrics, live)
+        follower.tell(waiting)  # the last, as who is woken asks the others
         await stack.enter_async_context(follower.running())
-        app = guest_app(store, settings, waiting, metrics, Live(reloads, vendordata))
-        runner = await _runner(stack, app)
+        runner = await _runner(stack, door)
         lines = [f"guests: {await _site(runner, sock)} ({settings.identity})" for sock in guests]
         if namespaces:
             await stack.enter_async_context(answering(namespaces, runner))
@@ -285,9 +286,9 @@ def _listen(
     return sock
 
 
-async def _runner(stack: AsyncExitStack, app: web.Application) -> Runner:
+async def _runner(stack: AsyncExitStack, door: web.Application | Handler) -> Runner:
     runner = Runner(
-        app,
+        door,
         keepalive_timeout=_IDLE_SECONDS,
         shutdown_timeout=_SHUTDOWN_SECONDS,
         auto_decompress=False,  # a password is kept as it was sent

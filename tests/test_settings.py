@@ -45,6 +45,7 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "unknown_keys": ("error", "warn", "error"),
     "wait_seconds": ("1", "2", "3"),
     "poll_seconds": ("1.5", "2.5", "3.5"),
+    "cache_mb": ("1", "2", "3"),
     "log_level": ("debug", "error", "warning"),
     "log_format": ("json", "text", "json"),
 }
@@ -134,7 +135,7 @@ def test_where_guests_ask_follows_from_the_namespaces(
 @pytest.mark.parametrize("field", SAMPLES)
 def test_flags_win_over_the_environment_and_that_over_the_file(field: str, tmp_path: Path) -> None:
     in_file, in_environ, in_flag = SAMPLES[field]
-    number = field in ("wait_seconds", "poll_seconds")
+    number = field in ("wait_seconds", "poll_seconds", "cache_mb")
     config = toml(tmp_path, f"{field} = {in_file}" if number else f"{field} = '{in_file}'")
     environ = {f"MDSVC_{field.upper()}": in_environ}
     flags: dict[str, Any] = {field: (in_flag,) if field in LISTS else in_flag}

@@ -109,6 +109,7 @@ def command(config: Path | None, **flags: Any) -> None:
     gc.set_threshold(700, 10, 10)  # Python's own: what runs for long tidies up as it goes
 
     def ready(lines: list[str]) -> None:
+        gc.freeze()  # what is there now stays, and need not be looked through again
         for line in (*lines, "ready"):
             click.echo(said(line, chosen.log_format), err=True)
 

@@ -126,6 +126,20 @@ async def test_changes_are_the_last_ones_first_and_removals_are_told(
     assert revisions == sorted(revisions, reverse=True)
 
 
+async def test_a_revision_with_more_changes_than_are_shown_holds_nothing_up(
+    store: Store, look: Look
+) -> None:
+    async with store.transaction() as tx:
+        for number in range(1500):
+            await tx.add_host(host(f"n{number:04}"))
+    rows = (await look("/changes")).one("table").rows()
+    assert len(rows) == 100
+    assert all(row[2].startswith("n") for row in rows)
+    await create_instance(store, guest(3, PAIR, name="three"), "h1")
+    rows = (await look("/changes")).one("table").rows()
+    assert {row[2][:5] for row in rows} == {"three", "h1"}
+
+
 async def _reports(store: Store, number: int, state: str) -> None:
     await store.set_report(uuid(number), Status(generation=1, state=state), now_ms())
 
