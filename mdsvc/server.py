@@ -8,14 +8,12 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
-from msgspec.structs import replace
 
-from mdsvc import workers
 from mdsvc.api import storeless
 from mdsvc.app import (
     Live,
@@ -72,52 +70,6 @@ _CLOUD_AT_ONCE = 32
 _log = logging.getLogger(__name__)
 
 
-def run(settings: Settings, ready: Callable[[list[str]], None]) -> None:
-    """Run until SIGTERM or SIGINT, in as many processes as are set. ``ready`` is called once, with
-    a line for each listener. Raises MdsvcError, and Failed where a worker has said why.
-    """
-    if settings.workers == 1:
-        _run(serve(settings, ready))
-        return
-
-    def all_ready(lines: list[str]) -> None:
-        ready(lines)
-        _notify("READY=1")
-
-    with ExitStack() as stack:
-        given = _given(stack, settings)
-        worker = workers.become_one(settings.workers, all_ready)
-        if worker:
-            stack.pop_all()  # the sockets are the parent's to close
-    if worker:
-        os.environ.pop("NOTIFY_SOCKET", None)
-        if worker.number:
-            given = {GUEST: given[GUEST], OPERATOR: []}
-            settings = replace(settings, vendordata=None)
-        _run(serve(settings, worker.ready, given, worker.orphaned))
-
-
-def _run(main: Coroutine[None, None, None]) -> None:
-    """By uvloop where that is installed: its event loop is the quicker one."""
-    try:
-        from uvloop import new_event_loop
-    except ImportError:
-        asyncio.run(main)
-    else:
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(main)
-
-
-def _given(stack: ExitStack, settings: Settings) -> Mapping[str, Sequence[socket.socket]]:
-    """The sockets that all workers share: those that systemd gave, else those that are set."""
-    given = inherited()
-    guests, operators = given.get(GUEST), given.get(OPERATOR)
-    return {
-        GUEST: guests or _guest_sockets(stack, settings),
-        OPERATOR: operators or [_listen(stack, parse_listen(settings.operator))],
-    }
-
-
 async def serve(
     settings: Settings,
     ready: Callable[[list[str]], None],
@@ -144,9 +96,9 @@ async def serve(
             stack.push_async_callback(store.close)
             lines = await stack.enter_async_context(listeners(settings, store, given))
         ready(lines)
-        _notify("READY=1")
+        notify("READY=1")
         await stop.wait()
-        _notify("STOPPING=1")
+        notify("STOPPING=1")
 
 
 @asynccontextmanager
@@ -159,7 +111,7 @@ async def listeners(
     """
     given = given or {}
     async with AsyncExitStack() as stack:
-        guests = given[GUEST] if GUEST in given else _guest_sockets(stack, settings)
+        guests = given[GUEST] if GUEST in given else guest_sockets(stack, settings)
         operators = _operator_sockets(stack, settings, given)
         namespaces = await _namespaces(stack, settings)
         follower, waiting = Follower(store, settings.poll_seconds), Waiting()
@@ -198,7 +150,7 @@ async def overlay_listeners(
         raise BadInput("upstream: expected identity = neutron, as its agent is who asks")
     given = given or {}
     async with AsyncExitStack() as stack:
-        guests = given[GUEST] if GUEST in given else _guest_sockets(stack, settings)
+        guests = given[GUEST] if GUEST in given else guest_sockets(stack, settings)
         operators = _operator_sockets(stack, settings, given)
         metrics, waiting = Metrics(None), Waiting()
         addresses = [parse_upstream(text) for text in settings.upstream]
@@ -278,7 +230,7 @@ async def _targets(
 async def _target(stack: AsyncExitStack, settings: Settings, beside: Beside) -> str:
     """Answer Nova; the line for it."""
     assert settings.vendordata is not None, "it is only called where this is set"
-    sock = _listen(stack, parse_listen(settings.vendordata))
+    sock = open_socket(stack, parse_listen(settings.vendordata))
     app = target_app(settings, beside.cloud, beside.store, beside.metrics, is_local=is_local(sock))
     where = await _site(await _runner(stack, app), sock, beside.context)
     return f"vendor data: {where} (layouts of the {settings.layouts_of})"
@@ -290,12 +242,13 @@ def _operator_sockets(
     """None where another process answers operators."""
     if OPERATOR in given:
         return given[OPERATOR]
-    return [_listen(stack, parse_listen(settings.operator))]
+    return [open_socket(stack, parse_listen(settings.operator))]
 
 
-def _guest_sockets(stack: AsyncExitStack | ExitStack, settings: Settings) -> list[socket.socket]:
+def guest_sockets(stack: AsyncExitStack | ExitStack, settings: Settings) -> list[socket.socket]:
+    """Where guests ask, beside the namespaces of networks; closed with the stack."""
     return [
-        _listen(stack, parse_listen(text, mode=_GUEST_MODE), settings.guest_namespace)
+        open_socket(stack, parse_listen(text, mode=_GUEST_MODE), settings.guest_namespace)
         for text in settings.guest_listeners
     ]
 
@@ -364,7 +317,7 @@ def _reload_on_sighup(stack: AsyncExitStack, reloads: Sequence[Reload]) -> None:
     stack.callback(loop.remove_signal_handler, signal.SIGHUP)
 
 
-def _listen(
+def open_socket(
     stack: AsyncExitStack | ExitStack, where: Listen | UnixListen, netns: str | None = None
 ) -> socket.socket:
     sock = listen(where, netns)
@@ -396,8 +349,8 @@ async def _site(runner: Runner, sock: socket.socket, context: ssl.SSLContext | N
     return f"{'https' if context else 'http'}://{Listen(address, port)}"
 
 
-def _notify(state: str) -> None:
-    """Tell systemd, where it asked to be told (sd_notify(3))."""
+def notify(state: str) -> None:
+    """Tell systemd, where it asked to be told (sdnotify(3))."""
     path = os.environ.get("NOTIFY_SOCKET")
     if path:
         address = "\0" + path[1:] if path.startswith("@") else path

@@ -239,4 +239,4 @@ def _forget_figures(pid: int) -> None:
     if _FIGURES in os.environ:
         from prometheus_client import multiprocess
 
-        multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
+        multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]  # it has no types

@@ -118,9 +118,9 @@ def command(config: Path | None, **flags: Any) -> None:
     with ExitStack() as stack:
         if chosen.workers > 1:
             stack.enter_context(shared_figures())
-        from mdsvc import server  # imports prometheus-client
+        from mdsvc import processes  # imports prometheus-client
 
         try:
-            server.run(chosen, ready)
+            processes.run(chosen, ready)
         except Failed as error:
             sys.exit(error.code)

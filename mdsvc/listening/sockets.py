@@ -130,8 +130,8 @@ def _is_stale(path: str) -> bool:
 
 @contextmanager
 def removed_in_the_end(sock: socket.socket) -> Iterator[None]:
-    """Take a Unix socket's file along, unless another process has put its own there since. A process
-    that was forked within the block leaves it.
+    """Take a Unix socket's file along, unless another process has put its own there since. Whoever
+    was forked within the block leaves it.
     """
     if sock.family != socket.AF_UNIX:
         yield

@@ -194,7 +194,7 @@ class Metrics:
         if not self._is_shared:
             return generate_latest(self._registry)
         everybody = CollectorRegistry(auto_describe=False)
-        multiprocess.MultiProcessCollector(everybody)  # type: ignore[no-untyped-call]
+        multiprocess.MultiProcessCollector(everybody)  # type: ignore[no-untyped-call]  # it has no types
         return generate_latest(everybody) + generate_latest(self._registry)
 
     async def _look(self, fleet: Fleet) -> None:
