@@ -142,7 +142,8 @@ def cold() -> None:
         pairs = []
         for number in range(COLD):
             wire = request(each.headers, f"?cold={number}", kept=False)
-            pairs.append(tuple(asyncio.run(_latency(it.port, wire)) for it in each[:2]))
+            nova, overlay = (asyncio.run(_latency(it.port, wire)) for it in each[:2])
+            pairs.append((nova, overlay))
         shown("cold", "s    ", pairs)
 
 
