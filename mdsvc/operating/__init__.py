@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection
 
     from msgspec import UnsetType
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mdsvc.policy.flavor import Flavor, Image
     from mdsvc.policy.unknown_keys import UnknownKeys
     from mdsvc.reports.drift import GuestStatus
+    from mdsvc.store.listing import Listing
     from mdsvc.topology import Host
 
 
@@ -28,9 +29,9 @@ class Operator(Protocol):
 
     # ---- hosts ----
 
-    def list_hosts(self) -> Sequence[Host]: ...
+    def list_hosts(self) -> Listing[Host]: ...
 
-    def get_host(self, name: str) -> tuple[Host, Sequence[PlacedInstance]]: ...
+    def get_host(self, name: str) -> tuple[Host, Listing[PlacedInstance]]: ...
 
     def add_host(self, host: Host) -> Host: ...
 
@@ -48,9 +49,9 @@ class Operator(Protocol):
 
     # ---- guests ----
 
-    def list_instances(self, host: str | None = None) -> Sequence[PlacedInstance]: ...
+    def list_instances(self, host: str | None = None) -> Listing[PlacedInstance]: ...
 
-    def list_drifted(self, host: str | None = None) -> Sequence[PlacedInstance]: ...
+    def list_drifted(self, host: str | None = None) -> Listing[PlacedInstance]: ...
 
     def find_status(self, guest: PlacedInstance) -> GuestStatus | None: ...
 

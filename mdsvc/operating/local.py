@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection
 from typing import TypeVar
 
 from msgspec import UnsetType
@@ -18,6 +18,7 @@ from mdsvc.policy.flavor import Flavor, Image
 from mdsvc.policy.unknown_keys import UnknownKeys
 from mdsvc.reports.drift import GuestStatus
 from mdsvc.store import Store
+from mdsvc.store.listing import Listing
 from mdsvc.store.opening import open_store
 from mdsvc.topology import Host
 
@@ -42,10 +43,10 @@ class Local:
 
     # ---- hosts ----
 
-    def list_hosts(self) -> Sequence[Host]:
+    def list_hosts(self) -> Listing[Host]:
         return self._use(hosts.list_hosts)
 
-    def get_host(self, name: str) -> tuple[Host, Sequence[PlacedInstance]]:
+    def get_host(self, name: str) -> tuple[Host, Listing[PlacedInstance]]:
         return self._use(lambda s: hosts.get_host(s, name))
 
     def add_host(self, host: Host) -> Host:
@@ -70,10 +71,10 @@ class Local:
 
     # ---- guests ----
 
-    def list_instances(self, host: str | None = None) -> Sequence[PlacedInstance]:
+    def list_instances(self, host: str | None = None) -> Listing[PlacedInstance]:
         return self._use(lambda s: instances.list_instances(s, host))
 
-    def list_drifted(self, host: str | None = None) -> Sequence[PlacedInstance]:
+    def list_drifted(self, host: str | None = None) -> Listing[PlacedInstance]:
         return self._use(lambda s: reports.list_drifted(s, host))
 
     def find_status(self, guest: PlacedInstance) -> GuestStatus | None:

@@ -21,6 +21,7 @@ from mdsvc.web.parts import (
     pages,
     search,
     table,
+    unreadable,
 )
 from mdsvc.web.visit import Page, Visit
 
@@ -55,6 +56,7 @@ async def show_instances(visit: Visit) -> Page:
         search("Only of", "/instances", query, drifted=asked.drifted, labels=_LABELS),
         filter_box("guests"),
         _other_drift(query, asked.drifted),
+        *unreadable(bad.detail for bad in listed.damaged or ()),
         table(_caption(listed.instances), _COLUMNS, rows),
         *filter(None, [pages(first=first, next=following)]),
     )
