@@ -39,17 +39,26 @@ def command(
     import asyncio
 
     from mdsvc import doctor
+    from mdsvc.nova.addresses import parse_upstream
     from mdsvc.terminal.boots import boots_table
 
     chosen = settings({})
     clients = [doctor.client_named(name) for name in names] or doctor.CLIENTS
     headers = _signed(instance, project, chosen.shared_secret)
-    asked = url or f"http://{next(iter(chosen.guest_listeners), _METADATA)}"
-    if not asked.startswith(("http://", "https://")):
-        raise click.UsageError(f"URL: expected one that begins with http:// or https://: {asked}")
+    asked = url or _own(chosen.guest_listeners)
+    try:
+        parse_upstream(asked, "URL")
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     reports = asyncio.run(doctor.examine(asked, headers, clients))
     show(reports, boots_table(reports))
     return 0 if all(report.works for report in reports) else 3
+
+
+def _own(listeners: tuple[str, ...]) -> str:
+    """Where the server of these settings is asked."""
+    where = next(iter(listeners), _METADATA)
+    return where if where.startswith("unix:") else f"http://{where}"
 
 
 def _signed(instance: str | None, project: str | None, secrets: tuple[str, ...]) -> dict[str, str]:

@@ -6,6 +6,7 @@ the service but what opens a session (``PUT`` for a token).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -46,11 +47,17 @@ async def examine(
 ) -> list[Report]:
     """Replay each client's boot in turn, as the guest that asks from here or that ``headers`` name.
 
-    ``url`` is the service's root, like ``http://169.254.169.254``. Raises Unavailable where nothing
-    answers there at all.
+    ``url`` is the service's root, like ``http://169.254.169.254``, or ``unix:/PATH``. Raises
+    ValueError for another, and Unavailable where nothing answers there at all.
     """
-    reports = [await _replay(client, url, headers or {}) for client in clients]
-    if reports and not any(report.requests for report in reports):
+    first, *others = clients
+    reports = [await _replay(first, url, headers or {})]
+    if reports[0].requests:
+        reports += [await _replay(client, url, headers or {}) for client in others]
+    else:  # whoever is silent is not waited for by each in turn
+        replays = (_replay(client, url, headers or {}) for client in others)
+        reports += await asyncio.gather(*replays)
+    if not any(report.requests for report in reports):
         raise Unavailable(f"{url}: {reports[0].problems[0]}")
     return reports
 

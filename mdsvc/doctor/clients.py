@@ -175,7 +175,7 @@ async def _cirros(visit: Visit) -> None:
 
 
 _TOKEN = "latest/api/token"  # noqa: S105  # a path
-_TOKEN_HEADER = "X-aws-ec2-metadata-token"  # noqa: S105
+_TOKEN_HEADER = "X-aws-ec2-metadata-token"  # noqa: S105  # a header's name
 _TTL = {"X_aws_ec2_metadata_token_ttl_seconds": "21600"}
 _NO_TOKENS_HERE = (403, 404, 405)
 
@@ -184,10 +184,19 @@ async def _token(visit: Visit, otherwise: str) -> None:
     """A session's token, where there are any: AWS's clients take these statuses for "none here"."""
     reply = await visit.ask(_TOKEN, "PUT", **_TTL)
     if reply.status == 200:
-        visit.keep(_TOKEN_HEADER, reply.text)
+        _keep(visit, reply, otherwise)
     elif reply.status not in _NO_TOKENS_HERE:
         expected = "expected 200, 403, 404 or 405"
         raise Stops(f"PUT /{_TOKEN}: {expected}, got status {reply.status}: {otherwise}")
+
+
+def _keep(visit: Visit, reply: Reply, otherwise: str) -> None:
+    """Raises Stops where what came can be no token."""
+    token = reply.text
+    if not (token.isascii() and token.isprintable()):
+        got = "a web page" if reply.is_page else "what no header can hold"
+        raise Stops(f"PUT /{_TOKEN}: expected a token, got {got}: {otherwise}")
+    visit.keep(_TOKEN_HEADER, token)
 
 
 async def _imdsd(visit: Visit) -> None:
@@ -198,7 +207,7 @@ async def _imdsd(visit: Visit) -> None:
     reply = await visit.ask(_TOKEN, "PUT", **_TTL)
     if reply.status != 200:
         raise Stops(f"PUT /{_TOKEN}: expected 200, got status {reply.status}: {lost}")
-    visit.keep(_TOKEN_HEADER, reply.text)
+    _keep(visit, reply, lost)
     for path in (f"{_EC2}/hostname", "latest/user-data", f"{_EC2}/public-keys/0/openssh-key"):
         await visit.optional(path, lost)
 

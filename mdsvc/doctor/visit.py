@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 import aiohttp
 
 from mdsvc.cpuset import CpuSet
+from mdsvc.nova.addresses import parse_upstream
 
 _SECONDS = 10
 """For how long clients wait for an answer; cloud-init's time for its probe."""
 
 _MAX_BODY = 2**20
+_MOST_REDIRECTS = 5
 _MOST_REQUESTS = 500
 """A boot takes some dozens; a service whose folders have no end is not followed for ever."""
 
@@ -39,6 +41,11 @@ class Reply(NamedTuple):
     def text(self) -> str:
         return self.body.decode(errors="replace")
 
+    @property
+    def is_page(self) -> bool:
+        """A web page is of a proxy or a login, and no metadata."""
+        return self.body[:200].lstrip().lower().startswith((b"<!doctype html", b"<html"))
+
 
 class Visit:
     """Asks as one client does, with a new connection for each request, and keeps account."""
@@ -53,7 +60,7 @@ class Visit:
         self.dedicated_cpus: str | None = None
         self.where: str | None = None
         self._session = session
-        self._url = url.rstrip("/")
+        self._url = url
         self._headers = dict(headers)
 
     async def ask(self, path: str, method: str = "GET", **headers: str) -> Reply:
@@ -64,32 +71,34 @@ class Visit:
         started = monotonic()
         try:
             async with self._session.request(
-                method, f"{self._url}/{path}", headers={**self._headers, **named}
+                method,
+                f"{self._url}/{path}",
+                headers={**self._headers, **named},
+                max_redirects=_MOST_REDIRECTS,
             ) as response:
-                body = await response.content.read(_MAX_BODY)
                 self.requests += 1
-                return Reply(path, response.status, body)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            why = f"no answer in {_SECONDS} s" if isinstance(error, TimeoutError) else str(error)
-            raise Unanswered(f"/{path}: {why}") from None
+                return Reply(path, response.status, await _bounded(response.content))
+        except aiohttp.TooManyRedirects:
+            self.requests += 1  # somebody is there
+            raise Unanswered(f"/{path}: redirected {_MOST_REDIRECTS} times, and on") from None
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise Unanswered(f"/{path}: {_why(error)}") from None
         finally:
             self.seconds += monotonic() - started
 
     async def wanted(self, path: str, otherwise: str, empty: bool = True) -> Reply:
         """What the client cannot do without: a 200, and not empty unless that will do."""
         reply = await self.ask(path)
-        if reply.status != 200 or not (empty or reply.body):
-            got = "an empty body" if reply.status == 200 else f"status {reply.status}"
-            raise Stops(f"/{path}: expected 200, got {got}: {otherwise}")
+        if reply.status != 200 or reply.is_page or not (empty or reply.body):
+            raise Stops(f"/{path}: expected 200, got {_got(reply)}: {otherwise}")
         return reply
 
     async def optional(self, path: str, otherwise: str) -> Reply | None:
         """What may be absent, which is 404; with anything else the client fares as told."""
         reply = await self.ask(path)
-        if reply.status not in (200, 204, 404):
-            self.problems.append(
-                f"/{path}: expected 200 or 404, got status {reply.status}: {otherwise}"
-            )
+        if reply.status not in (200, 204, 404) or (reply.status == 200 and reply.is_page):
+            self.problems.append(f"/{path}: expected 200 or 404, got {_got(reply)}: {otherwise}")
+            return None
         return reply if reply.status == 200 else None
 
     def keep(self, header: str, value: str) -> None:
@@ -101,6 +110,32 @@ class Visit:
         if self.where is None and dedicated_cpus is not None:
             self.dedicated_cpus = _as_set(dedicated_cpus)
             self.where = where
+
+
+def _got(reply: Reply) -> str:
+    if reply.status != 200:
+        return f"status {reply.status}"
+    return "a web page" if reply.is_page else "an empty body"
+
+
+def _why(error: Exception) -> str:
+    match error:
+        case TimeoutError():
+            return f"no answer in {_SECONDS} s"
+        case aiohttp.ClientPayloadError():
+            return "the answer broke off"
+        case aiohttp.ClientResponseError():
+            return "expected HTTP, got something else"
+        case _:
+            return str(error)
+
+
+async def _bounded(content: aiohttp.StreamReader) -> bytes:
+    """The whole body, or as much of it as is looked at."""
+    body = b""
+    while len(body) < _MAX_BODY and (part := await content.read(_MAX_BODY - len(body))):
+        body += part
+    return body
 
 
 def _as_set(cpus: object) -> str:
@@ -124,12 +159,17 @@ def json_object(reply: Reply, otherwise: str) -> dict[str, Any]:
 
 @asynccontextmanager
 async def connected(url: str, user_agent: str, headers: Mapping[str, str]) -> AsyncIterator[Visit]:
-    """A visit to the service at this URL."""
+    """A visit to the service at this URL, or ``unix:/PATH``."""
+    where = parse_upstream(url, "URL")
+    connector: aiohttp.BaseConnector = (
+        aiohttp.UnixConnector(where.socket, force_close=True)
+        if where.socket
+        else aiohttp.TCPConnector(force_close=True)
+    )
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(force_close=True),
+        connector=connector,
         timeout=aiohttp.ClientTimeout(total=_SECONDS),
         headers={"User-Agent": user_agent},
-        auto_decompress=False,
         trust_env=False,
     ) as session:
-        yield Visit(session, url, headers)
+        yield Visit(session, where.base, headers)

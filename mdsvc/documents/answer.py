@@ -24,18 +24,19 @@ class Answer(msgspec.Struct, frozen=True):
     body: bytes
     content_type: str
     etag: str
-    fresh: Mapping[str, Callable[[Entropy], Any]] = {}
+    fresh: Mapping[str, Callable[[Entropy], bytes]] = {}
     shows_etag: bool = False  # in the body, always; Nova's own documents only when asked
 
     def reply(self, entropy: Entropy, with_etag: bool = False) -> bytes:
         """The body to send: fresh fields filled in, and the etag for who cannot see headers."""
-        extra = {name: value(entropy) for name, value in self.fresh.items()}
+        extra = [b'"%b":%b' % (name.encode(), value(entropy)) for name, value in self.fresh.items()]
         if with_etag or self.shows_etag:
-            extra["etag"] = self.etag
+            extra.append(b'"etag":"%b"' % self.etag.encode())
         if not extra:
             return self.body
-        separator = b"," if len(self.body) > 2 else b""
-        return self.body[:-1] + separator + to_json(extra)[1:]
+        if len(self.body) > 2:
+            extra.insert(0, self.body[1:-1])
+        return b"{%b}" % b",".join(extra)
 
 
 def listing(names: Iterable[str]) -> Answer:
@@ -48,7 +49,7 @@ def text(body: bytes) -> Answer:
     return Answer(body, TEXT, _etag(body))
 
 
-def json(value: Any, fresh: Mapping[str, Callable[[Entropy], Any]] | None = None) -> Answer:
+def json(value: Any, fresh: Mapping[str, Callable[[Entropy], bytes]] | None = None) -> Answer:
     """A JSON object; ``fresh`` are the fields that are new in every reply."""
     body = to_json(value)
     return Answer(body, JSON, _etag(body), fresh or {})

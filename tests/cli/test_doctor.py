@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.cli.command import Mdsvc
 from tests.cli.values import UUID
 
@@ -12,8 +14,15 @@ def test_a_service_that_nobody_runs_is_one_message(mdsvc: Mdsvc, unused_tcp_port
     assert f"127.0.0.1:{unused_tcp_port}" in done.err
 
 
-def test_a_url_of_another_kind_is_refused(mdsvc: Mdsvc) -> None:
-    assert mdsvc("doctor", "ftp://127.0.0.1").code == 2
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://127.0.0.1", "http://", "http://a:99999", "http://a b/", "http://u:s3cret@a", "unix:x"],
+)
+def test_a_url_of_another_kind_is_refused(mdsvc: Mdsvc, url: str) -> None:
+    done = mdsvc("doctor", url)
+    assert (done.code, done.out) == (2, "")
+    assert "URL: expected" in done.err
+    assert "s3cret" not in done.err
 
 
 def test_an_unknown_client_is_refused(mdsvc: Mdsvc) -> None:

@@ -94,7 +94,9 @@ class Server:
 class Serve(Protocol):
     """Starts a server with the guest of this form; the other names are settings."""
 
-    def __call__(self, form: Json | None = None, **settings: Any) -> Awaitable[Server]: ...
+    def __call__(
+        self, form: Json | None = None, store: MemoryStore | None = None, **settings: Any
+    ) -> Awaitable[Server]: ...
 
 
 @pytest.fixture(scope="session")
@@ -145,8 +147,10 @@ async def serve(network: tuple[str, str], answered: list[Request]) -> AsyncItera
                 ready.set()
                 await over.wait()
 
-        async def start(form: Json | None = None, **settings: Any) -> Server:
-            store = MemoryStore()
+        async def start(
+            form: Json | None = None, store: MemoryStore | None = None, **settings: Any
+        ) -> Server:
+            store = store or MemoryStore()
             await add_host(store, sample.big_host())
             here = [{"network": "net-a", "ip": HERE.ip, "mac": MAC}]
             await create_instance(

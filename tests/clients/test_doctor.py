@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ async def replayed(server: Server, client: str) -> Played:
     return played
 
 
-async def server_of(serve: Serve, **settings: str) -> Server:
+async def server_of(serve: Serve, **settings: Any) -> Server:
     return await serve(form(CONFIG.encode(), files=FILES, meta={"a": "b"}), **settings)
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
+import time
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 from pytest_aiohttp import AiohttpServer
 
-from mdsvc.doctor import CLIENTS, Report, client_named, examine
+from mdsvc.doctor import CLIENTS, Report, client_named, examine, visit
 from mdsvc.errors import BadInput, Unavailable
 from mdsvc.identity.neutron import signed
 from mdsvc.settings import Settings
@@ -155,6 +159,131 @@ async def test_a_tree_without_end_is_left(
     report, *_ = await examine(url(server.port or 0), clients=[client_named("cloud-init-22.4")])
     assert not report.works
     assert report.requests <= most
+
+
+# ---- those that answer badly ----
+
+Answering = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Ask = Callable[[Answering], Awaitable[dict[str, Report]]]
+
+
+@pytest.fixture
+def reports_of(aiohttp_server: AiohttpServer) -> Ask:
+    """The reports of a service that answers each request so."""
+
+    async def it(answering: Answering) -> dict[str, Report]:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", answering)
+        server = await aiohttp_server(app)
+        return {report.client: report for report in await examine(url(server.port or 0))}
+
+    return it
+
+
+async def test_a_redirect_is_followed_and_one_without_end_is_told(reports_of: Ask) -> None:
+    async def to_there(request: web.Request) -> web.Response:
+        if request.path.startswith("/there"):
+            status, text = LATEST.get(request.path.removeprefix("/there"), (404, ""))
+            return web.Response(status=status, text=text)
+        return web.Response(status=302, headers={"Location": f"/there{request.path}"})
+
+    assert (await reports_of(to_there))["cloud-init-25"].works
+
+    async def round_and_round(request: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": request.path})
+
+    for report in (await reports_of(round_and_round)).values():
+        assert not report.works
+        assert report.requests == 1
+        assert "redirected" in report.problems[0]
+
+
+async def test_a_web_page_is_no_metadata(reports_of: Ask) -> None:
+    async def login(request: web.Request) -> web.Response:
+        return web.Response(text="\n<!DOCTYPE html><html>log in</html>", content_type="text/html")
+
+    for report in (await reports_of(login)).values():
+        assert not report.works, report.client
+        assert "a web page" in report.problems[0]
+
+
+async def test_an_answer_that_breaks_off_is_told(reports_of: Ask) -> None:
+    async def half(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "100"})
+        await response.prepare(request)
+        await response.write(b'{"uuid": "u"')
+        assert request.transport
+        request.transport.close()
+        return response
+
+    report = (await reports_of(half))["cloud-provider-openstack"]
+    assert report.problems == ("/openstack/latest/meta_data.json: the answer broke off",)
+
+
+async def test_an_answer_in_many_parts_is_read_whole(reports_of: Ask) -> None:
+    async def drop_by_drop(request: web.Request) -> web.StreamResponse:
+        _, text = LATEST.get(request.path, (404, ""))
+        response = web.StreamResponse(status=200 if text else 404)
+        await response.prepare(request)
+        for letter in text:
+            await response.write(letter.encode())
+            await asyncio.sleep(0.001)
+        return response
+
+    assert (await reports_of(drop_by_drop))["cloud-init-25"].works
+
+
+async def test_an_answer_that_is_compressed_is_read_as_clients_do(reports_of: Ask) -> None:
+    async def compressed(request: web.Request) -> web.Response:
+        status, text = LATEST.get(request.path, (404, ""))
+        headers = {"Content-Encoding": "gzip"}
+        return web.Response(status=status, body=gzip.compress(text.encode()), headers=headers)
+
+    assert (await reports_of(compressed))["cloud-init-25"].works
+
+
+async def test_those_that_are_silent_are_waited_for_once_and_not_by_each_in_turn(
+    reports_of: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visit, "_SECONDS", 0.5)
+    over = asyncio.Event()
+
+    async def silent(request: web.Request) -> web.Response:
+        await over.wait()
+        return web.Response()
+
+    began = time.monotonic()
+    with pytest.raises(Unavailable, match=r"no answer in 0\.5 s"):
+        await reports_of(silent)
+    assert time.monotonic() - began < 4, "of twelve that wait half a second each"
+    over.set()
+
+
+async def test_what_speaks_no_http_is_told_so() -> None:
+    async def greets(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-2.0-OpenSSH_9.2\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(greets, "127.0.0.1", 0)
+    async with server:
+        with pytest.raises(Unavailable, match="expected HTTP"):
+            await examine(url(server.sockets[0].getsockname()[1]))
+
+
+async def test_a_service_on_a_unix_socket_is_asked_there(tmp_path: Path) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        status, text = LATEST.get(request.path, (404, ""))
+        return web.Response(status=status, text=text)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.UnixSite(runner, str(tmp_path / "guests")).start()
+    report, *_ = await examine(f"unix:{tmp_path}/guests")
+    assert report.works
+    await runner.cleanup()
 
 
 async def test_where_nobody_answers_it_says_so(unused_tcp_port: int) -> None:
