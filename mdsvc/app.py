@@ -213,7 +213,7 @@ def overlay_answers(
     """What is kept of the upstreams' answers, each of them the asking guest's own."""
 
     async def fetch(asker: Asker, target: str) -> Reply:
-        fault = partial(documents_overlay.fault, documents_overlay.path_of(target), uuid=asker.uuid)
+        fault = partial(documents_overlay.fault, target, uuid=asker.uuid)
         return await upstreams.ask("GET", target, asker.headers(), fault=fault)
 
     return Answers(fetch, clock, on_last_good=metrics.last_good_served)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from aiohttp import hdrs, web
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from mdsvc.documents import JSON, TEXT, Answer, Documents, Path, joined
+from mdsvc.documents import JSON, Answer, Documents, Path, joined, text_type
 from mdsvc.errors import BadInput, Conflict, NotFound
 from mdsvc.forms import to_builtins, to_json
 from mdsvc.identity import Identity
@@ -290,7 +290,7 @@ def _kept_place(text: str) -> _Place:
 
 
 def _text(body: bytes, code: int = 200) -> web.Response:
-    return _reply(body, TEXT, code, {})
+    return _reply(body, text_type(body), code, {})
 
 
 _NOT_KEPT: Mapping[str, str] = {hdrs.CACHE_CONTROL: "no-store"}

@@ -92,8 +92,8 @@ def _call(door: Overlay, request: web.Request) -> _Call:
             raise Unidentified(f"{name}: expected printable ASCII")
     if request.method not in _METHODS:
         raise BadInput(f"expected one of the methods {', '.join(_METHODS)}")
-    path = tuple(filter(None, request.path.split("/")))
-    return _Call(door, asker, request, path, _target(request))
+    target = _target(request)
+    return _Call(door, asker, request, overlay.path_of(target), target)
 
 
 def _target(request: web.Request) -> str:

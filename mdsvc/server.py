@@ -129,9 +129,7 @@ async def listeners(
                 await _check_guarded(settings, store, sock)
             app = operator_app(store, settings, follower, metrics, is_local=is_local(sock))
             lines.append(f"operator: {await _site(await _runner(stack, app), sock, context)}")
-        if settings.vendordata:
-            session = await _cloud(stack, settings)
-            lines.append(await _target(stack, settings, Beside(session, store, metrics, context)))
+        lines += await _targets(stack, settings, store, metrics, context)
         stack.callback(waiting.close)
         yield lines
 
@@ -162,9 +160,7 @@ async def overlay_listeners(
         for sock in operators:
             app = storeless.application(upstreams, metrics, is_local=is_local(sock))
             lines.append(f"operator: {await _site(await _runner(stack, app), sock, context)}")
-        if settings.vendordata:
-            session = await _cloud(stack, settings)
-            lines.append(await _target(stack, settings, Beside(session, None, metrics, context)))
+        lines += await _targets(stack, settings, None, metrics, context)
         stack.callback(waiting.close)
         yield lines
 
@@ -208,6 +204,20 @@ async def _cloud(stack: AsyncExitStack, settings: Settings) -> CloudSession | No
         return None
     session = CloudSession(cloud(settings.cloud, os.environ), _CLOUD_SECONDS, _CLOUD_AT_ONCE)
     return await stack.enter_async_context(session)
+
+
+async def _targets(
+    stack: AsyncExitStack,
+    settings: Settings,
+    store: Store | None,
+    metrics: Metrics,
+    context: ssl.SSLContext | None,
+) -> list[str]:
+    """Answer Nova, where it is set that it asks here."""
+    if not settings.vendordata:
+        return []
+    beside = Beside(await _cloud(stack, settings), store, metrics, context)
+    return [await _target(stack, settings, beside)]
 
 
 async def _target(stack: AsyncExitStack, settings: Settings, beside: Beside) -> str:

@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable, Mapping
 
 from mdsvc.documents import ec2, openstack, own
-from mdsvc.documents.answer import JSON, TEXT, Answer, Path, joined
+from mdsvc.documents.answer import BYTES, JSON, TEXT, Answer, Path, joined, text_type
 from mdsvc.forms import to_json
 from mdsvc.instance import PlacedInstance
 from mdsvc.versions import Entropy, Options
 
-__all__ = ["JSON", "TEXT", "Answer", "Documents", "Path", "joined"]
+__all__ = ["BYTES", "JSON", "TEXT", "Answer", "Documents", "Path", "joined", "text_type"]
 
 
 ROOM = 64 * 2**20

@@ -13,6 +13,9 @@ from mdsvc.versions import Entropy
 
 JSON = "application/json"
 TEXT = "text/plain; charset=UTF-8"
+BYTES = "text/plain; charset=ISO-8859-1"
+"""Of what is no UTF-8: Neutron's agent decodes and encodes an answer, and every byte is a character
+of this."""
 
 Path = tuple[str, ...]
 """The non-empty segments of a path."""
@@ -45,8 +48,17 @@ def listing(names: Iterable[str]) -> Answer:
 
 
 def text(body: bytes) -> Answer:
-    """Plain text."""
-    return Answer(body, TEXT, _etag(body))
+    """Plain text, or bytes of any kind."""
+    return Answer(body, text_type(body), _etag(body))
+
+
+def text_type(body: bytes) -> str:
+    """The content type that says what the bytes are, so that they arrive as they are."""
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return BYTES
+    return TEXT
 
 
 def json(value: Any, fresh: Mapping[str, Callable[[Entropy], bytes]] | None = None) -> Answer:

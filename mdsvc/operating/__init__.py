@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
     from msgspec import UnsetType
 
+    from mdsvc.control.adoption import Adopted, Terms
     from mdsvc.control.draining import Drained
     from mdsvc.control.hosts import Replaced
     from mdsvc.cpuset import CpuSet
@@ -62,6 +63,12 @@ class Operator(Protocol):
     def create_instance(
         self, instance: Instance, host: str | None, unknown_keys: UnknownKeys
     ) -> PlacedInstance: ...
+
+    def import_guests(
+        self, domains: Sequence[bytes], host: str | None, terms: Terms
+    ) -> Sequence[Adopted]: ...
+
+    def let_go(self, uuid: str, host: str, project: str) -> bool: ...
 
     def resize_instance(
         self, uuid: str, flavor: Flavor, image: Image | None, unknown_keys: UnknownKeys

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TypeVar
 
 from msgspec import UnsetType
 
+from mdsvc.control import adoption, hosts, instances, moves, reports, resizing
 from mdsvc.control import draining as moving
-from mdsvc.control import hosts, instances, moves, reports, resizing
+from mdsvc.control.adoption import Adopted, Terms
 from mdsvc.control.draining import Drained
 from mdsvc.control.hosts import Replaced
 from mdsvc.cpuset import CpuSet
@@ -90,6 +91,17 @@ class Local:
         self, instance: Instance, host: str | None, unknown_keys: UnknownKeys
     ) -> PlacedInstance:
         return self._use(lambda s: instances.create_instance(s, instance, host, unknown_keys))
+
+    def import_guests(
+        self, domains: Sequence[bytes], host: str | None, terms: Terms
+    ) -> Sequence[Adopted]:
+        from mdsvc.discovery.domains import guest_from_domain  # lxml, which no other one needs
+
+        guests = [guest_from_domain(xml) for xml in domains]
+        return self._use(lambda s: adoption.import_guests(s, guests, host, terms))
+
+    def let_go(self, uuid: str, host: str, project: str) -> bool:
+        return self._use(lambda s: adoption.let_go(s, uuid, host, project))
 
     def resize_instance(
         self, uuid: str, flavor: Flavor, image: Image | None, unknown_keys: UnknownKeys
