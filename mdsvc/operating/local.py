@@ -95,7 +95,7 @@ class Local:
     def import_guests(
         self, domains: Sequence[bytes], host: str | None, terms: Terms
     ) -> Sequence[Adopted]:
-        from mdsvc.discovery.domains import guest_from_domain  # lxml, which no other one needs
+        from mdsvc.discovery.domains import guest_from_domain  # XML, which no other one reads
 
         guests = [guest_from_domain(xml) for xml in domains]
         return self._use(lambda s: adoption.import_guests(s, guests, host, terms))
