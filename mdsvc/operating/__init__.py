@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from msgspec import UnsetType
 
+    from mdsvc.control.adoption import Adopted, Terms
     from mdsvc.control.draining import Drained
     from mdsvc.control.hosts import Replaced
     from mdsvc.cpuset import CpuSet
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from mdsvc.policy.flavor import Flavor, Image
     from mdsvc.policy.unknown_keys import UnknownKeys
     from mdsvc.reports.drift import GuestStatus
+    from mdsvc.store.listing import Listing
     from mdsvc.topology import Host
 
 
@@ -28,9 +30,9 @@ class Operator(Protocol):
 
     # ---- hosts ----
 
-    def list_hosts(self) -> Sequence[Host]: ...
+    def list_hosts(self) -> Listing[Host]: ...
 
-    def get_host(self, name: str) -> tuple[Host, Sequence[PlacedInstance]]: ...
+    def get_host(self, name: str) -> tuple[Host, Listing[PlacedInstance]]: ...
 
     def add_host(self, host: Host) -> Host: ...
 
@@ -48,9 +50,9 @@ class Operator(Protocol):
 
     # ---- guests ----
 
-    def list_instances(self, host: str | None = None) -> Sequence[PlacedInstance]: ...
+    def list_instances(self, host: str | None = None) -> Listing[PlacedInstance]: ...
 
-    def list_drifted(self, host: str | None = None) -> Sequence[PlacedInstance]: ...
+    def list_drifted(self, host: str | None = None) -> Listing[PlacedInstance]: ...
 
     def find_status(self, guest: PlacedInstance) -> GuestStatus | None: ...
 
@@ -61,6 +63,12 @@ class Operator(Protocol):
     def create_instance(
         self, instance: Instance, host: str | None, unknown_keys: UnknownKeys
     ) -> PlacedInstance: ...
+
+    def import_guests(
+        self, domains: Sequence[bytes], host: str | None, terms: Terms
+    ) -> Sequence[Adopted]: ...
+
+    def let_go(self, uuid: str, host: str, project: str) -> bool: ...
 
     def resize_instance(
         self, uuid: str, flavor: Flavor, image: Image | None, unknown_keys: UnknownKeys
