@@ -119,9 +119,7 @@ async def listeners(
         await stack.enter_async_context(follower.running())
         runner = await _runner(stack, door)
         lines = [f"guests: {await _site(runner, sock)} ({settings.identity})" for sock in guests]
-        if namespaces:
-            await stack.enter_async_context(answering(namespaces, runner))
-            lines.append(f"guests: {namespaces} ({settings.identity})")
+        lines += await _at_doors(stack, namespaces, runner, metrics)
         context = _tls(settings, reloads)
         _reload_on_sighup(stack, reloads)
         for sock in operators:
@@ -240,12 +238,26 @@ async def _namespaces(stack: AsyncExitStack, settings: Settings) -> Namespaces |
     """Those of networks, followed. They are left last, with the addresses that were added."""
     if not settings.follows_namespaces:
         return None
-    from mdsvc.listening.namespaces import Namespaces, Wanted  # few do, and it takes long to import
+    from mdsvc.listening.namespace import Wanted  # few do, and it takes long to import
+    from mdsvc.listening.namespaces import Namespaces
 
     wanted = Wanted(settings.networks, settings.netns_prefix, settings.netns_add_addresses)
     namespaces = Namespaces(wanted)
     await stack.enter_async_context(namespaces.followed())
     return namespaces
+
+
+async def _at_doors(
+    stack: AsyncExitStack, namespaces: Namespaces | None, runner: Runner, metrics: Metrics
+) -> list[str]:
+    """Answer in namespaces, if there are to be any; the line for them."""
+    if namespaces is None:
+        return []
+    metrics.watch("mdsvc_namespaces", "Networks' namespaces.", namespaces.count)
+    text = "Those of them in which not all can be listened on."
+    metrics.watch("mdsvc_namespaces_failing", text, namespaces.failing)
+    await stack.enter_async_context(answering(namespaces, runner))
+    return [f"guests: {namespaces} (address)"]
 
 
 async def _check_guarded(settings: Settings, store: Store, sock: socket.socket) -> None:
