@@ -50,6 +50,7 @@ def server(command: list[str]) -> Iterator[int]:
     """The port of a server that runs on the first CPU until the block ends."""
     process = subprocess.Popen(
         ["taskset", "-c", str(CPUS[0]), *command],
+        env={**os.environ, "MDSVC_GUEST_RATE": "0"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -34,6 +34,7 @@ from mdsvc.listening.sockets import (
     UnixListen,
     is_local,
     listen,
+    near,
     parse_listen,
     removed_in_the_end,
 )
@@ -108,9 +109,13 @@ async def listeners(
         await stack.enter_async_context(follower.running())
         app = guest_app(store, settings, waiting, metrics, Live(reloads, vendordata))
         runner = await _runner(stack, app)
+        if settings.identity == "address":
+            runner.crowd.most_of_a_peer = settings.guest_connections
+            for sock in guests:
+                near(sock, settings.reply_ttl)
         lines = [f"guests: {await _site(runner, sock)} ({settings.identity})" for sock in guests]
         if namespaces:
-            await stack.enter_async_context(answering(namespaces, runner))
+            await stack.enter_async_context(answering(namespaces, runner, settings.reply_ttl))
             lines.append(f"guests: {namespaces} ({settings.identity})")
         context = _tls(settings, reloads)
         _reload_on_sighup(stack, reloads)

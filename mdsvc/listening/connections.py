@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -45,13 +47,52 @@ class Door(Protocol):
         """The MAC address of a peer, of those that have one. Raises Unavailable, Unresolved."""
 
 
+class Crowd:
+    """How many connections are open: of each peer, and in all. 0 is no limit.
+
+    One too many is hung up on at once: a peer that holds many keeps nobody else out.
+    """
+
+    def __init__(self) -> None:
+        self.most_of_a_peer = 0
+        self._peers: Counter[str | None] = Counter()
+        self._most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE_FILES
+
+    def come(self, peer: str | None) -> None:
+        self._peers[peer] += 1
+
+    def go(self, peer: str | None) -> None:
+        self._peers[peer] -= 1
+        if not self._peers[peer]:
+            del self._peers[peer]
+
+    def is_too_large(self, peer: str | None) -> bool:
+        """Whether one of that peer is too many, itself counted. Peers without an address are not
+        told apart.
+        """
+        if self._peers.total() > self._most:
+            return True
+        return bool(peer and self.most_of_a_peer and self._peers[peer] > self.most_of_a_peer)
+
+
+_SPARE_FILES = 64
+"""File descriptors that connections leave to the store, the log and the operator."""
+
+
+def _peer(transport: asyncio.Transport) -> str | None:
+    name = transport.get_extra_info("peername")
+    return name[0] if isinstance(name, tuple) else None
+
+
 class _Connection(web.RequestHandler):
     """One connection. Nothing of what was sent is reflected."""
 
-    __slots__ = ("_mac", "_mac_until", "door", "when_lost")
+    __slots__ = ("_mac", "_mac_until", "crowd", "door", "peer", "when_lost")
 
-    def __init__(self, door: Door | None, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, door: Door | None, crowd: Crowd, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.crowd = crowd
+        self.peer: str | None = None
         self.door = door
         self._mac: str | None = None
         self._mac_until = 0.0
@@ -60,7 +101,10 @@ class _Connection(web.RequestHandler):
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        if self.door and not self.door.is_open and isinstance(transport, asyncio.Transport):
+        assert isinstance(transport, asyncio.Transport), "TCP or a Unix socket"
+        self.peer = _peer(transport)
+        self.crowd.come(self.peer)
+        if (self.door and not self.door.is_open) or self.crowd.is_too_large(self.peer):
             transport.abort()
 
     async def mac(self, ip: str) -> str | None:
@@ -79,6 +123,7 @@ class _Connection(web.RequestHandler):
     @override
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
+        self.crowd.go(self.peer)
         if self.when_lost:
             self.when_lost()
 
@@ -148,13 +193,19 @@ def _tell(error: BaseException, peer: str | None) -> None:
 class _Server(web.Server):
     """Makes them."""
 
+    crowd: Crowd
+
     @override
     def __call__(self, door: Door | None = None) -> web.RequestHandler:
-        return _Connection(door, self, loop=self._loop, **self._kwargs)
+        return _Connection(door, self.crowd, self, loop=self._loop, **self._kwargs)
 
 
 class Runner(web.AppRunner):
-    """An ``AppRunner`` whose connections are such ones."""
+    """An ``AppRunner`` whose connections are such ones, in a ``crowd``."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.crowd = Crowd()
 
     async def open(self, door: Door, sock: socket.socket) -> asyncio.Server:
         """Answer at a listening socket; it is closed with what this gives."""
@@ -174,4 +225,8 @@ class Runner(web.AppRunner):
     @override
     async def _make_server(self) -> web.Server:
         plain = await super()._make_server()
-        return _Server(plain.request_handler, request_factory=plain.request_factory, **self._kwargs)
+        server = _Server(
+            plain.request_handler, request_factory=plain.request_factory, **self._kwargs
+        )
+        server.crowd = self.crowd
+        return server

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from mdsvc.listening.connections import Runner
+from mdsvc.listening.sockets import near
 
 if TYPE_CHECKING:  # what they import takes long
     from mdsvc.listening.namespace import Listener
@@ -28,7 +29,7 @@ class _NamespaceDoor:
 
 
 @asynccontextmanager
-async def answering(namespaces: Namespaces, runner: Runner) -> AsyncIterator[None]:
+async def answering(namespaces: Namespaces, runner: Runner, ttl: int = 0) -> AsyncIterator[None]:
     """Answer at their listeners; the block begins when that is so at those that are there.
 
     With a namespace its connections end: nobody can ask by them any more, and they would keep it
@@ -40,6 +41,7 @@ async def answering(namespaces: Namespaces, runner: Runner) -> AsyncIterator[Non
         async for listener, is_open in namespaces.changes():
             if is_open:
                 door = _NamespaceDoor(namespaces, listener)
+                near(listener.sock, ttl)
                 servers[listener] = door, await runner.open(door, listener.sock)
             elif listener in servers:
                 door, server = servers.pop(listener)

@@ -32,7 +32,8 @@ async def serve(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Serve]:
     async with AsyncExitStack() as stack:
 
         async def start(store: GuestStore | None = None, **settings: Any) -> Wire:
-            return Wire(await served(stack, store or FakeStore(rich()), Settings(**settings)))
+            chosen = Settings(**{"guest_rate": 0, **settings})
+            return Wire(await served(stack, store or FakeStore(rich()), chosen))
 
         yield start
 
