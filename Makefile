@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 
 # A file's tests stay together, so that what they share is started once.
 PYTEST := .venv/bin/pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
-SLOW := api/test_schemathesis.py browser clients cloudinit nova libvirt vm guest/packaging guest/consumers packaging demo crash cli reference \
+SLOW := api/test_schemathesis.py browser clients cloudinit nova libvirt vm guest/packaging guest/consumers packaging demo crash cli reference target/test_real.py \
 	metrics/test_monitoring.py setup/test_a_month_ahead.py test_server.py test_fill_and_drain.py stores/test_processes.py
 # Of the quick ones, those that are not quick enough to be run all the time.
 THOROUGH := audit books guest/measure guest/test_kill.py guest/test_planner.py guest/render/test_system.py networks \

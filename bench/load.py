@@ -1,19 +1,32 @@
-"""A small closed-loop HTTP load: keep-alive connections, one request under way on each."""
+"""A small closed-loop HTTP load: so many connections, one request under way on each."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
 
 from typing_extensions import override
+
+WARM_SECONDS = 0.3
+SECONDS = 2
+CONNECTIONS = 32
+
+
+class Rate(NamedTuple):
+    """What a server has answered: requests per second, and its CPU time for each in µs."""
+
+    answers: float
+    microseconds: float
 
 
 class _Connection(asyncio.Protocol):
     """Sends the same request again as soon as its answer is complete."""
 
-    def __init__(self, request: bytes) -> None:
-        self.request = request
-        self.answers = 0
+    def __init__(self, load: _Load) -> None:
+        self._load = load
         self._left = -1
         self._head = b""
 
@@ -21,7 +34,8 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        transport.write(self.request)
+        self._load.connections.add(self)
+        transport.write(self._load.request)
 
     @override
     def data_received(self, data: bytes) -> None:
@@ -36,26 +50,76 @@ class _Connection(asyncio.Protocol):
         self._left -= len(data)
         if not self._left:
             self._left = -1
-            self.answers += 1
-            self.transport.write(self.request)
+            self._load.answers += 1
+            if self._load.kept:
+                self.transport.write(self._load.request)
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._load.connections.discard(self)
+        self._load.lost()
 
 
-async def _load(port: int, path: str, seconds: float, connections: int) -> float:
-    request = f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode()
-    loop = asyncio.get_running_loop()
-    made = [
-        (await loop.create_connection(lambda: _Connection(request), "127.0.0.1", port))[1]
-        for _ in range(connections)
-    ]
-    await asyncio.sleep(0.2)
-    before, start = sum(c.answers for c in made), time.perf_counter()
+class _Load:
+    """All connections to one server."""
+
+    def __init__(self, port: int, request: bytes, kept: bool) -> None:
+        self.port = port
+        self.request = request
+        self.kept = kept
+        self.answers = 0
+        self.connections: set[_Connection] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_over = False
+
+    async def connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(lambda: _Connection(self), "127.0.0.1", self.port)
+
+    def lost(self) -> None:
+        """The server has closed a connection, as it was asked to: the next one."""
+        if not self._is_over:
+            task = asyncio.ensure_future(self.connect())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def end(self) -> None:
+        self._is_over = True
+        for connection in list(self.connections):
+            connection.transport.abort()
+
+
+def request_of(path: str, headers: Mapping[str, str], kept: bool) -> bytes:
+    """The bytes of a GET; without ``kept``, the server is to close the connection."""
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    lines += [] if kept else ["Connection: close"]
+    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: 169.254.169.254", *lines, "", ""]).encode()
+
+
+async def _load(load: _Load, pid: int, seconds: float, connections: int) -> Rate:
+    await asyncio.gather(*(load.connect() for _ in range(connections)))
+    await asyncio.sleep(WARM_SECONDS)
+    answers, cpu, start = load.answers, cpu_seconds(pid), time.perf_counter()
     await asyncio.sleep(seconds)
-    rate = (sum(c.answers for c in made) - before) / (time.perf_counter() - start)
-    for connection in made:
-        connection.transport.abort()
-    return rate
+    answers, cpu = load.answers - answers, cpu_seconds(pid) - cpu
+    passed = time.perf_counter() - start
+    load.end()
+    await asyncio.sleep(0)
+    return Rate(answers / passed, 1e6 * cpu / answers)
 
 
-def rate(port: int, path: str, seconds: float = 2.0, connections: int = 32) -> float:
-    """Requests per second that the server on that port of loopback answers."""
-    return asyncio.run(_load(port, path, seconds, connections))
+def rate(port: int, pid: int, request: bytes, kept: bool = True) -> Rate:
+    """Of the server of that process and its children, on that port of loopback."""
+    return asyncio.run(_load(_Load(port, request, kept), pid, SECONDS, CONNECTIONS))
+
+
+def cpu_seconds(pid: int) -> float:
+    """The CPU time of a process and its children so far."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return sum(map(_cpu_seconds, (pid, *map(int, children))))
+
+
+def _cpu_seconds(pid: int) -> float:
+    """By the scheduler's clock, which is finer than the ticks of /proc/PID/stat."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(float(task.read_text().split()[0]) for task in tasks) / 1e9

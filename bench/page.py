@@ -46,6 +46,7 @@ VIEWS = {
     "host": "/hosts/h1000",
     "guests": "/instances",
     "guests of one host": "/instances?host=h1000",
+    "guests, searched": "/instances?q=g49",
     "guests that drift": "/instances?drifted=true",
     "guest": f"/instances/{1000:08}-0000-4000-8000-{3:012}",
     "what-if, fits": f"/what-if?{urlencode({'flavor': to_json(PINNED)})}",

@@ -1,9 +1,12 @@
-"""Requests per second of meta_data.json, against a bare aiohttp answer of the same size.
+"""meta_data.json, asked by guests, against a bare aiohttp server that answers as many bytes.
 
     make bench, or .venv/bin/python -m bench.serve
 
-Both servers run as processes of their own on one CPU, the load on another, in turn, five times;
-the median of each and of their ratio is printed.
+Each server is a process of its own on one CPU, the load is on another, in turn, five times. A ratio
+is that of the servers' CPU times for an answer, which a busy machine changes little: 1 would be as
+cheap as constant bytes by aiohttp's low-level server under the same event loop. By connections that
+are kept, and with one for each request; behind Neutron's agent (a signature is checked), and by
+address.
 """
 
 from __future__ import annotations
@@ -15,25 +18,36 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
-from bench.load import rate
+from bench.load import rate, request_of
+from mdsvc.identity.neutron import signed
 
 CPUS = sorted(os.sched_getaffinity(0))
 ROUNDS = 5
 PATH = "/openstack/latest/meta_data.json"
 BARE = """
-import sys
+import asyncio, sys
 from aiohttp import web
 BODY = b"x" * int(sys.argv[1])
 async def handle(request):
     return web.Response(body=BODY, content_type="application/json")
-app = web.Application()
-app.router.add_get("/{path:.*}", handle)
-web.run_app(app, host="127.0.0.1", port=0, access_log=None,
-            print=lambda text: print(text, flush=True))
+async def main():
+    runner = web.ServerRunner(web.Server(handle, access_log=None))
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    print("http://127.0.0.1:%d" % runner.addresses[0][1], flush=True)
+    await asyncio.Event().wait()
+try:
+    import uvloop
+except ImportError:
+    asyncio.run(main())
+else:
+    uvloop.run(main())
 """
 HOST = """{"name": "h", "cpu_shared_set": "0-1", "cpu_dedicated_set": "2-7",
  "cells": [{"id": 0, "memory_mb": 16384, "cpus": "0-7"}]}"""
@@ -45,12 +59,29 @@ GUEST = """{"uuid": "11111111-2222-4333-8444-555555555555", "project_id": "p", "
 MDSVC = [sys.executable, "-c", "from mdsvc.cli import main; main()"]
 
 
+SECRET = "s3cret"
+UUID, PROJECT = "11111111-2222-4333-8444-555555555555", "p"
+SIGNED = {
+    "User-Agent": "Cloud-Init/24.4",
+    "Accept": "*/*",
+    "X-Forwarded-For": "10.0.0.5",
+    **signed(UUID, PROJECT, SECRET),
+}
+
+
+class Served(NamedTuple):
+    """A server that runs."""
+
+    port: int
+    pid: int
+
+
 @contextmanager
-def server(command: list[str]) -> Iterator[int]:
-    """The port of a server that runs on the first CPU until the block ends."""
+def server(command: list[str], **environment: str) -> Iterator[Served]:
+    """A server on the first CPU, until the block ends."""
     process = subprocess.Popen(
         ["taskset", "-c", str(CPUS[0]), *command],
-        env={**os.environ, "MDSVC_GUEST_RATE": "0"},
+        env={**os.environ, "MDSVC_GUEST_RATE": "0", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -59,7 +90,7 @@ def server(command: list[str]) -> Iterator[int]:
     try:
         for line in process.stdout:
             if found := re.search(r"http://127\.0\.0\.1:(\d+)", line):
-                yield int(found[1])
+                yield Served(int(found[1]), process.pid)
                 break
         else:
             raise SystemExit("the server did not start")
@@ -69,32 +100,60 @@ def server(command: list[str]) -> Iterator[int]:
 
 
 @contextmanager
-def mdsvc(directory: str) -> Iterator[int]:
-    """The project's server, with one host and one guest in SQLite."""
+def mdsvc(store: str, identity: str) -> Iterator[Served]:
+    """The project's server on a store."""
+    listeners = ["--guest", "127.0.0.1:0", "--operator", "127.0.0.1:0", "--identity", identity]
+    command = [*MDSVC, "serve", "--store", store, *listeners]
+    with server(command, MDSVC_SHARED_SECRET=SECRET) as served:
+        yield served
+
+
+def filled(directory: str) -> str:
+    """A store with one host and one guest, in SQLite."""
     store = f"sqlite:///{directory}/bench.db"
     for what, text in (("host add", HOST), ("instance create", GUEST)):
         command = [*MDSVC, *what.split(), "-", "--store", store]
         subprocess.run(command, input=text, text=True, check=True, stdout=subprocess.DEVNULL)
-    listeners = ["--guest", "127.0.0.1:0", "--operator", "127.0.0.1:0"]
-    with server([*MDSVC, "serve", "--store", store, *listeners]) as port:
-        yield port
+    return store
+
+
+def compare(ours: Served, bare: Served, kept: bool, headers: Mapping[str, str]) -> None:
+    """Measure in turn, and print a line."""
+    request = request_of(PATH, headers, kept)
+    rounds = [(rate(*ours, request, kept), rate(*bare, request, kept)) for _ in range(ROUNDS)]
+    mine, plain = (
+        statistics.median(each[which].microseconds for each in rounds) for which in (0, 1)
+    )
+    low, *_, high = ratios = sorted(b.microseconds / a.microseconds for a, b in rounds)
+    per_second = statistics.median(a.answers for a, _ in rounds)
+    print(
+        f"  {mine:7.1f} µs  {plain:7.1f} µs  {statistics.median(ratios):5.2f} "
+        f"({low:.2f} to {high:.2f})  {per_second:8.0f}/s"
+    )
 
 
 def main() -> None:
     """Measure, and print a table."""
     os.sched_setaffinity(0, {CPUS[-1]})
-    with tempfile.TemporaryDirectory() as directory, mdsvc(directory) as ours:
-        with urllib.request.urlopen(f"http://127.0.0.1:{ours}{PATH}") as reply:
-            size = len(reply.read())
-        bare_script = Path(directory, "bare.py")
-        bare_script.write_text(BARE)
-        with server([sys.executable, str(bare_script), str(size)]) as bare:
-            rounds = [(rate(ours, PATH), rate(bare, PATH)) for _ in range(ROUNDS)]
-    print(f"meta_data.json, {size} bytes, 32 connections, median of {ROUNDS} rounds")
-    print(f"  mdsvc        {statistics.median(a for a, _ in rounds):8.0f} requests/s")
-    print(f"  bare aiohttp {statistics.median(b for _, b in rounds):8.0f} requests/s")
-    low, *_, high = ratios = sorted(a / b for a, b in rounds)
-    print(f"  ratio        {statistics.median(ratios):8.2f}   ({low:.2f} to {high:.2f})")
+    with tempfile.TemporaryDirectory() as directory:
+        store = filled(directory)
+        with mdsvc(store, "neutron") as signed_for, mdsvc(store, "address") as addressed:
+            url = f"http://127.0.0.1:{addressed.port}{PATH}"
+            with urllib.request.urlopen(url) as reply:
+                size = len(reply.read())
+            bare_script = Path(directory, "bare.py")
+            bare_script.write_text(BARE)
+            print(f"meta_data.json, {size} bytes, 32 connections, medians of {ROUNDS} rounds:")
+            print("  CPU time for an answer of mdsvc, of bare aiohttp, and their ratio; answers")
+            with server([sys.executable, str(bare_script), str(size)]) as bare:
+                for kept in (True, False):
+                    print("connections are kept" if kept else "a connection for each request")
+                    for name, ours, headers in (
+                        ("behind Neutron", signed_for, SIGNED),
+                        ("by address", addressed, {"User-Agent": "Cloud-Init/24.4"}),
+                    ):
+                        print(f"  {name:15}", end="", flush=True)
+                        compare(ours, bare, kept, headers)
 
 
 if __name__ == "__main__":

@@ -11,22 +11,27 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from mdsvc import api, handlers, overlay
+from mdsvc import api, handlers, overlay, target
 from mdsvc.access import Access
 from mdsvc.access.addressed import own_name
 from mdsvc.documents import Documents
 from mdsvc.documents import overlay as documents_overlay
+from mdsvc.errors import BadInput
 from mdsvc.guarding import Buckets, Guard, Keys
 from mdsvc.guarding.tokens import random_keys, read_keys
 from mdsvc.handlers import Guests
 from mdsvc.identity import Identity
 from mdsvc.identity.address import AddressIdentity
 from mdsvc.identity.neutron import NeutronIdentity
+from mdsvc.listening.connections import Handler
 from mdsvc.listening.sockets import Listen, parse_listen
 from mdsvc.metrics import Metrics
 from mdsvc.metrics.fleet import Fleet
 from mdsvc.nova.answers import Answers
+from mdsvc.nova.keystone import CloudSession
+from mdsvc.nova.layouts import CloudLayouts
 from mdsvc.nova.replies import Asker, Reply
+from mdsvc.nova.tokens import Tokens
 from mdsvc.nova.upstreams import Upstreams
 from mdsvc.settings import Settings
 from mdsvc.store import GuestStore, Store
@@ -35,7 +40,7 @@ from mdsvc.store.opening import open_store
 from mdsvc.store.recent import RecentReads
 from mdsvc.vendordata.answers import Vendordata
 from mdsvc.vendordata.asking import Asking
-from mdsvc.vendordata.files import secret_header, static_data
+from mdsvc.vendordata.files import secret_header, static_data, template_text
 from mdsvc.vendordata.targets import parse_targets
 from mdsvc.versions import Options
 from mdsvc.waiting import Waiting
@@ -52,6 +57,7 @@ __all__ = [
     "operator_app",
     "overlay_answers",
     "overlay_app",
+    "target_app",
     "vendordata_targets",
 ]
 
@@ -66,10 +72,13 @@ class Reload(NamedTuple):
 
 
 class Live(NamedTuple):
-    """What changes documents though no guest does: files that are read anew, and services."""
+    """What tells of changes, so that answers can be kept: files that are read anew, services, and
+    who follows the store, without whom nothing that is read of it is kept.
+    """
 
     reloads: list[Reload]
     vendordata: Vendordata | None = None
+    follower: Follower | None = None
 
 
 def guest_app(
@@ -78,15 +87,20 @@ def guest_app(
     waiting: Waiting,
     metrics: Metrics | None = None,
     live: Live | None = None,
-) -> web.Application:
+) -> Handler:
     """What guests talk to: one handler for every path, as slashes are tolerated anywhere."""
-    documents = Documents(document_options(settings))
+    room = settings.cache_mb * 2**20 // 2
+    documents = Documents(document_options(settings), room=room)
     live = live or Live([])
+    recent = RecentReads(store, live.follower, room) if live.follower else None
+    if live.follower and recent:
+        live.follower.tell(recent)
     if settings.vendor_data:
         live.reloads.append(Reload("vendor_data", lambda: _renew(documents, settings, waiting)))
 
     def held() -> int:
-        return documents.held() + (live.vendordata.held() if live.vendordata else 0)
+        kept = documents.held() + (recent.size if recent else 0)
+        return kept + (live.vendordata.held() if live.vendordata else 0)
 
     if metrics:
         metrics.watch("mdsvc_waiting", "Requests that wait for a change.", waiting.__len__)
@@ -94,7 +108,7 @@ def guest_app(
     guests = Guests(
         metrics=metrics,
         vendordata=live.vendordata,
-        store=RecentReads(store),
+        store=recent or store,
         unkept=store,
         waiting=waiting,
         identity=_identity(settings, metrics),
@@ -103,9 +117,7 @@ def guest_app(
         proxied=settings.identity == "neutron",
         guard=guard_of(settings, live.reloads),
     )
-    app = web.Application()
-    app.router.add_route("*", "/{path:(?s:.*)}", partial(handlers.handle, guests))
-    return app
+    return partial(handlers.handle, guests)
 
 
 def guard_of(settings: Settings, reloads: list[Reload]) -> Guard:
@@ -186,13 +198,51 @@ def overlay_app(
     return app
 
 
+def target_app(
+    settings: Settings,
+    cloud: CloudSession | None,
+    store: GuestStore | None,
+    metrics: Metrics,
+    *,
+    is_local: bool,
+) -> web.Application:
+    """What Nova asks for vendor data: ``store`` where the layouts are its. Raises BadInput."""
+    if settings.layouts_of == "cloud":
+        assert cloud is not None, "where layouts are the cloud's, there is one"
+        layouts = target.cloud_layouts(CloudLayouts(cloud))
+    else:
+        assert store is not None, "where there is no store, layouts are the cloud's"
+        layouts = target.store_layouts(store)
+    file = settings.vendordata_template
+    return target.application(
+        target.Target(
+            guard=_guard(settings, cloud, is_local),
+            layouts=layouts,
+            template=template_text(file) if file else None,
+            count=metrics.target_answered,
+        )
+    )
+
+
+def _guard(settings: Settings, cloud: CloudSession | None, is_local: bool) -> target.Guard:
+    """Never open to other machines."""
+    if cloud or settings.vendordata_secret:
+        return target.Services(Tokens(cloud) if cloud else None, settings.vendordata_secret)
+    if is_local:
+        return target.Anybody()
+    raise BadInput(
+        f"vendordata: {settings.vendordata} can be reached from other machines: expected cloud, to "
+        "check Nova's tokens, or a vendordata_secret; or listen on 127.0.0.1 or unix:/PATH"
+    )
+
+
 def overlay_answers(
     upstreams: Upstreams, metrics: Metrics, clock: Callable[[], float] = monotonic
 ) -> Answers:
     """What is kept of the upstreams' answers, each of them the asking guest's own."""
 
     async def fetch(asker: Asker, target: str) -> Reply:
-        fault = partial(documents_overlay.fault, documents_overlay.path_of(target), uuid=asker.uuid)
+        fault = partial(documents_overlay.fault, target, uuid=asker.uuid)
         return await upstreams.ask("GET", target, asker.headers(), fault=fault)
 
     return Answers(fetch, clock, on_last_good=metrics.last_good_served)

@@ -10,13 +10,15 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil
 from time import monotonic
 from typing import NamedTuple
 
-from aiohttp import web
+from aiohttp import hdrs, web
+from multidict import CIMultiDict, CIMultiDictProxy
 
-from mdsvc.documents import JSON, TEXT, Answer, Documents, Path, joined
+from mdsvc.documents import JSON, TEXT, Answer, Documents, Path, joined, text_type
 from mdsvc.errors import BadInput, Conflict, Forged, NotFound, TooManyRequests, Unidentified
 from mdsvc.forms import to_builtins, to_json
 from mdsvc.guarding import Guard, is_token_path
@@ -66,11 +68,12 @@ class _Call(NamedTuple):
 
     guests: Guests
     guest: PlacedInstance
-    request: web.Request
+    request: web.BaseRequest
     path: Path
+    methods: Mapping[str, _Handler]
 
 
-async def handle(guests: Guests, request: web.Request) -> web.Response:
+async def handle(guests: Guests, request: web.BaseRequest) -> web.Response:
     """Answer any request of a guest."""
     began = monotonic()
     response = await _respond(guests, request)
@@ -81,19 +84,19 @@ async def handle(guests: Guests, request: web.Request) -> web.Response:
     return response
 
 
-async def _respond(guests: Guests, request: web.Request) -> web.Response:
+async def _respond(guests: Guests, request: web.BaseRequest) -> web.Response:
     try:
-        path = tuple(filter(None, request.path.split("/")))
+        path, methods = _place(request.path)
         guests.guard.check_target(request.raw_path, request.headers.getall("Host", []))
         guest = await _who(guests, request)
         guests.guard.take(guest.uuid)
         with guests.guard.at_work(guest.uuid):
-            return await _answer(_Call(guests, guest, request, path))
+            return await _answer(_Call(guests, guest, request, path, methods))
     except Exception as error:  # noqa: BLE001  # nothing falls through, and nothing is hidden
         return failed(request, error, proxied=guests.proxied)
 
 
-async def _who(guests: Guests, request: web.Request) -> PlacedInstance:
+async def _who(guests: Guests, request: web.BaseRequest) -> PlacedInstance:
     """Raises TooManyRequests where too many strangers ask: those have one bucket together."""
     peer, arrival = request.remote or "", arrival_of(request)
     try:
@@ -107,7 +110,7 @@ _BEHIND_PROXY = {401: 403, 429: 503}
 """Statuses that Neutron's agent takes for its own failure, and what is said instead."""
 
 
-def failed(request: web.Request, error: Exception, *, proxied: bool) -> web.Response:
+def failed(request: web.BaseRequest, error: Exception, *, proxied: bool) -> web.Response:
     """What is wrong on this side is for the log alone; the guest is to come again."""
     status = statuses(error).guest
     if proxied:
@@ -131,11 +134,10 @@ async def _answer(call: _Call) -> web.Response:
     if is_token_path(call.path) and call.guests.guard.has_tokens():
         return _token(call)
     call.guests.guard.check_token(call.request.headers, call.guest.uuid)
-    methods = _methods(call.path)
-    if call.request.method in methods:
-        return await methods[call.request.method](call)
+    if handler := call.methods.get(call.request.method):
+        return await handler(call)
     _find(call)
-    return _not_allowed(call.guests, methods)
+    return _not_allowed(call.guests, call.methods)
 
 
 def _token(call: _Call) -> web.Response:
@@ -161,15 +163,19 @@ def _not_allowed(guests: Guests, methods: Mapping[str, object]) -> web.Response:
 
 
 async def _document(call: _Call) -> web.Response:
-    answer = await _whole(call)
-    waiting = call.request.query.get("wait_for_change", "") == "true"
-    if waiting and answer.content_type == JSON:
+    request, guests = call.request, call.guests
+    answer = await _whole(call) if guests.vendordata else _find(call)
+    waits = answer.content_type == JSON and _waits(request)
+    if waits:
         answer = await _changed(call, answer)
-    known_tags = call.request.headers.get("If-None-Match", "")
-    if not call.guests.proxied and f'"{answer.etag}"' in known_tags:
-        return web.Response(status=304, headers={"ETag": _tag(answer), **_NOT_KEPT})
-    body = answer.reply(call.guests.documents.entropy, waiting and answer.content_type == JSON)
-    return _reply(body, answer.content_type, 200, {"ETag": _tag(answer)})
+    headers = _headers_of(answer.content_type, answer.etag)
+    if not guests.proxied and headers[hdrs.ETAG][2:] in request.headers.get(hdrs.IF_NONE_MATCH, ""):
+        return web.Response(status=304, headers={**_NOT_KEPT, hdrs.ETAG: headers[hdrs.ETAG]})
+    return web.Response(body=answer.reply(guests.documents.entropy, waits), headers=headers)
+
+
+def _waits(request: web.BaseRequest) -> bool:
+    return bool(request.query_string) and request.query.get("wait_for_change") == "true"
 
 
 def _find(call: _Call) -> Answer:
@@ -211,17 +217,12 @@ async def _changed(call: _Call, answer: Answer) -> Answer:
     return answer
 
 
-def requested_wait(request: web.Request, longest: int) -> int:
+def requested_wait(request: web.BaseRequest, longest: int) -> int:
     """For how many seconds a request is to wait, and may. Raises BadInput."""
     text = request.query.get("timeout_sec", str(longest))
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise BadInput("timeout_sec: expected a whole number of seconds")
     return min(int(text), longest)
-
-
-def _tag(answer: Answer) -> str:
-    """Weak: two replies of one etag may differ in what is new in every reply."""
-    return f'W/"{answer.etag}"'
 
 
 # ---- the password ----
@@ -268,11 +269,12 @@ async def _post_status(call: _Call) -> web.Response:
 # ---- what a guest leaves ----
 
 
-async def _bounded_body(request: web.Request, name: str, most: int) -> bytes:
+async def _bounded_body(request: web.BaseRequest, name: str, most: int) -> bytes:
     """The whole body, read no further than it may go, and not waited for beyond patience."""
     body = b""
     try:
         async with asyncio.timeout(_BODY_SECONDS):
+            await _invite(request)
             while len(body) <= most:
                 chunk = await request.content.read(most + 1 - len(body))
                 if not chunk:
@@ -287,6 +289,12 @@ async def _bounded_body(request: web.Request, name: str, most: int) -> bytes:
     return body
 
 
+async def _invite(request: web.BaseRequest) -> None:
+    """A client may wait to be told that its body is wanted (RFC 9110, 10.1.1)."""
+    if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
 _Handler = Callable[[_Call], Awaitable[web.Response]]
 _DOCUMENT: Mapping[str, _Handler] = {"GET": _document, "HEAD": _document}
 _PASSWORD: Mapping[str, _Handler] = {
@@ -297,25 +305,48 @@ _PASSWORD: Mapping[str, _Handler] = {
 _STATUS: Mapping[str, _Handler] = {"GET": _get_status, "HEAD": _get_status, "POST": _post_status}
 
 
-def _methods(path: Path) -> Mapping[str, _Handler]:
-    """What may be done with what is at a path."""
+class _Place(NamedTuple):
+    """A path's non-empty segments, and what may be done with what is there."""
+
+    path: Path
+    methods: Mapping[str, _Handler]
+
+
+_LONGEST_KEPT = 200
+"""Characters of a path whose place is kept, so that nobody fills memory with others."""
+
+
+def _place(text: str) -> _Place:
+    return _kept_place(text) if len(text) <= _LONGEST_KEPT else _kept_place.__wrapped__(text)
+
+
+@lru_cache(maxsize=1024)
+def _kept_place(text: str) -> _Place:
+    path = tuple(filter(None, text.split("/")))
     if path == _STATUS_PATH:
-        return _STATUS
-    return _PASSWORD if _is_password(path) else _DOCUMENT
+        return _Place(path, _STATUS)
+    return _Place(path, _PASSWORD if _is_password(path) else _DOCUMENT)
 
 
 # ---- replies ----
 
 
 def _text(body: bytes, code: int = 200) -> web.Response:
-    return _reply(body, TEXT, code, {})
+    return _reply(body, text_type(body), code, {})
 
 
-_NOT_KEPT = {"Cache-Control": "no-store"}
+_NOT_KEPT: Mapping[str, str] = {hdrs.CACHE_CONTROL: "no-store"}
 """Metadata is for one guest and for now: no cache on the way may keep it."""
+
+
+@lru_cache(maxsize=4096)
+def _headers_of(kind: str, etag: str) -> CIMultiDictProxy[str]:
+    """Of a document. The etag is weak: two replies of one may differ in what is new in each."""
+    headers: dict[str, str] = {hdrs.CONTENT_TYPE: kind, **_NOT_KEPT, hdrs.ETAG: f'W/"{etag}"'}
+    return CIMultiDictProxy(CIMultiDict(headers))
 
 
 def _reply(body: bytes, kind: str, code: int, headers: Mapping[str, str]) -> web.Response:
     return web.Response(
-        body=body, status=code, headers={"Content-Type": kind, **_NOT_KEPT, **headers}
+        body=body, status=code, headers={hdrs.CONTENT_TYPE: kind, **_NOT_KEPT, **headers}
     )

@@ -72,7 +72,7 @@ class _Call(NamedTuple):
     target: str
 
 
-async def handle(door: Overlay, request: web.Request) -> web.Response:
+async def handle(door: Overlay, request: web.BaseRequest) -> web.Response:
     """Answer any request of a guest."""
     began = monotonic()
     try:
@@ -85,7 +85,7 @@ async def handle(door: Overlay, request: web.Request) -> web.Response:
     return response
 
 
-async def _guarded(door: Overlay, request: web.Request) -> web.Response:
+async def _guarded(door: Overlay, request: web.BaseRequest) -> web.Response:
     """Whoever signs falsely is a stranger, and strangers have one bucket together."""
     try:
         call = _call(door, request)
@@ -105,7 +105,7 @@ async def _guarded(door: Overlay, request: web.Request) -> web.Response:
         return await _answer(call)
 
 
-def _call(door: Overlay, request: web.Request) -> _Call:
+def _call(door: Overlay, request: web.BaseRequest) -> _Call:
     """Raises Unidentified, Forged or BadInput."""
     signed = door.identity.signed_for(request.headers)
     forwarded = request.headers.getall("X-Forwarded-For", [])
@@ -115,8 +115,8 @@ def _call(door: Overlay, request: web.Request) -> _Call:
             raise Unidentified(f"{name}: expected printable ASCII")
     if request.method not in _METHODS:
         raise BadInput(f"expected one of the methods {', '.join(_METHODS)}")
-    path = tuple(filter(None, request.path.split("/")))
-    return _Call(door, asker, request, path, _target(request))
+    target = _target(request)
+    return _Call(door, asker, request, overlay.path_of(target), target)
 
 
 def _target(request: web.Request) -> str:

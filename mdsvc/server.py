@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
 
@@ -23,11 +23,12 @@ from mdsvc.app import (
     operator_app,
     overlay_answers,
     overlay_app,
+    target_app,
     vendordata_targets,
 )
 from mdsvc.errors import BadInput
 from mdsvc.listening.activation import GUEST, OPERATOR, inherited
-from mdsvc.listening.connections import Runner
+from mdsvc.listening.connections import Handler, Runner
 from mdsvc.listening.doors import answering
 from mdsvc.listening.sockets import (
     Listen,
@@ -43,6 +44,8 @@ from mdsvc.logs import one_line
 from mdsvc.metrics import Metrics
 from mdsvc.metrics.fleet import Fleet
 from mdsvc.nova.addresses import parse_upstream
+from mdsvc.nova.clouds import cloud
+from mdsvc.nova.keystone import CloudSession
 from mdsvc.nova.upstreams import Upstreams
 from mdsvc.settings import Settings
 from mdsvc.store import Store
@@ -61,6 +64,10 @@ _SHUTDOWN_SECONDS = 1
 _GUEST_MODE = 0o666
 """Of a guests' Unix socket: what a guest's requests are signed with says whose they are."""
 
+_CLOUD_SECONDS = 3.0
+_CLOUD_AT_ONCE = 32
+"""For one answer of the cloud's, and how many are waited for: Nova waits 5 s for ours."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -74,6 +81,8 @@ async def serve(settings: Settings, ready: Callable[[list[str]], None]) -> None:
     async with AsyncExitStack() as stack:
         if settings.upstream:
             lines = await stack.enter_async_context(overlay_listeners(settings, given))
+        elif settings.vendordata and settings.layouts_of == "cloud":
+            lines = await stack.enter_async_context(target_listeners(settings, given))
         else:
             store = await open_store(settings.store)
             stack.push_async_callback(store.close)
@@ -99,16 +108,17 @@ async def listeners(
         namespaces = await _namespaces(stack, settings)
         follower, waiting = Follower(store, settings.poll_seconds), Waiting()
         metrics = Metrics(Fleet(store))
-        follower.tell(waiting)
         reloads: list[Reload] = []
         vendordata = await stack.enter_async_context(vendordata_targets(settings, reloads))
         if vendordata:
             vendordata.renewed = waiting.wake
             vendordata.count = metrics.vendordata_asked
             follower.tell(vendordata)
+        live = Live(reloads, vendordata, follower)
+        door = guest_app(store, settings, waiting, metrics, live)
+        follower.tell(waiting)  # the last, as who is woken asks the others
         await stack.enter_async_context(follower.running())
-        app = guest_app(store, settings, waiting, metrics, Live(reloads, vendordata))
-        runner = await _runner(stack, app)
+        runner = await _runner(stack, door)
         if settings.identity == "address":
             runner.crowd.most_of_a_peer = settings.guest_connections
             for sock in guests:
@@ -124,6 +134,9 @@ async def listeners(
                 await _check_guarded(settings, store, sock)
             app = operator_app(store, settings, follower, metrics, is_local=is_local(sock))
             lines.append(f"operator: {await _site(await _runner(stack, app), sock, context)}")
+        if settings.vendordata:
+            session = await _cloud(stack, settings)
+            lines.append(await _target(stack, settings, Beside(session, store, metrics, context)))
         stack.callback(waiting.close)
         yield lines
 
@@ -154,8 +167,61 @@ async def overlay_listeners(
         for sock in operators:
             app = storeless.application(upstreams, metrics, is_local=is_local(sock))
             lines.append(f"operator: {await _site(await _runner(stack, app), sock, context)}")
+        if settings.vendordata:
+            session = await _cloud(stack, settings)
+            lines.append(await _target(stack, settings, Beside(session, None, metrics, context)))
         stack.callback(waiting.close)
         yield lines
+
+
+@asynccontextmanager
+async def target_listeners(
+    settings: Settings, given: Mapping[str, Sequence[socket.socket]] | None = None
+) -> AsyncIterator[list[str]]:
+    """The listener that Nova asks for vendor data, and the operator's: no guest comes here, and
+    there is no store.
+    """
+    given = given or {}
+    async with AsyncExitStack() as stack:
+        operators = given.get(OPERATOR) or [_listen(stack, parse_listen(settings.operator))]
+        metrics, reloads = Metrics(None), list[Reload]()
+        context = _tls(settings, reloads)
+        _reload_on_sighup(stack, reloads)
+        session = await _cloud(stack, settings)
+        assert session is not None, "where layouts are the cloud's, there is one"
+        lines = [await _target(stack, settings, Beside(session, None, metrics, context))]
+        for sock in operators:
+            app = storeless.application(session, metrics, is_local=is_local(sock))
+            lines.append(f"operator: {await _site(await _runner(stack, app), sock, context)}")
+        yield lines
+
+
+class Beside(NamedTuple):
+    """What the listener that Nova asks has from the rest of the server."""
+
+    cloud: CloudSession | None
+    store: Store | None
+    metrics: Metrics
+    context: ssl.SSLContext | None
+
+
+async def _cloud(stack: AsyncExitStack, settings: Settings) -> CloudSession | None:
+    """The cloud that is set. It is asked when somebody wants to know; raises MdsvcError where
+    clouds.yaml cannot be read.
+    """
+    if settings.cloud is None:
+        return None
+    session = CloudSession(cloud(settings.cloud, os.environ), _CLOUD_SECONDS, _CLOUD_AT_ONCE)
+    return await stack.enter_async_context(session)
+
+
+async def _target(stack: AsyncExitStack, settings: Settings, beside: Beside) -> str:
+    """Answer Nova; the line for it."""
+    assert settings.vendordata is not None, "it is only called where this is set"
+    sock = _listen(stack, parse_listen(settings.vendordata))
+    app = target_app(settings, beside.cloud, beside.store, beside.metrics, is_local=is_local(sock))
+    where = await _site(await _runner(stack, app), sock, beside.context)
+    return f"vendor data: {where} (layouts of the {settings.layouts_of})"
 
 
 def _guest_sockets(stack: AsyncExitStack, settings: Settings) -> list[socket.socket]:
@@ -225,9 +291,9 @@ def _listen(
     return sock
 
 
-async def _runner(stack: AsyncExitStack, app: web.Application) -> Runner:
+async def _runner(stack: AsyncExitStack, door: web.Application | Handler) -> Runner:
     runner = Runner(
-        app,
+        door,
         keepalive_timeout=_IDLE_SECONDS,
         shutdown_timeout=_SHUTDOWN_SECONDS,
         auto_decompress=False,  # a password is kept as it was sent

@@ -58,14 +58,25 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     vendordata_dynamic_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=9)] = 5
     vendordata_dynamic_ssl_certfile: Path | None = None
     vendordata_dynamic_token_file: Path | None = None
+    vendordata: str | None = None
+    vendordata_secret: tuple[str, ...] = ()
+    vendordata_layouts: Literal["store", "cloud"] | None = None
+    vendordata_template: Path | None = None
+    cloud: str | None = None
     unknown_keys: UnknownKeys = "warn"
     wait_seconds: Annotated[int, msgspec.Meta(ge=0, le=25)] | None = None
     poll_seconds: Annotated[float, msgspec.Meta(ge=0.01, le=60)] = POLL_SECONDS
+    cache_mb: Annotated[int, msgspec.Meta(ge=1, le=65536)] = 128
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Format = "text"
 
     def __post_init__(self) -> None:
-        for field, texts in (("guest", self.guest_listeners), ("operator", (self.operator,))):
+        listeners = {
+            "guest": self.guest_listeners,
+            "operator": (self.operator,),
+            "vendordata": (self.vendordata,) if self.vendordata is not None else (),
+        }
+        for field, texts in listeners.items():
             for text in texts:
                 parse_listen(text, field)
         self._check_namespaces()
@@ -76,8 +87,21 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             raise ValueError("shared_secret: expected a secret, as identity is neutron")
         if self.store_password is not None and self.store_password_file is not None:
             raise ValueError("store_password: expected it here or in store_password_file, not both")
-        if "" in self.shared_secret:
-            raise ValueError("shared_secret: expected no empty secret")
+        for field in ("shared_secret", "vendordata_secret"):
+            if "" in getattr(self, field):
+                raise ValueError(f"{field}: expected no empty secret")
+        self._check_vendordata()
+
+    def _check_vendordata(self) -> None:
+        if self.vendordata_layouts == "cloud" and not self.cloud:
+            raise ValueError("vendordata_layouts: expected cloud to be set too, to ask it for them")
+        if self.vendordata and self.upstream and self.layouts_of != "cloud":
+            raise ValueError("vendordata: expected cloud to be set, as with upstream is no store")
+
+    @property
+    def layouts_of(self) -> Literal["store", "cloud"]:
+        """Who knows where the guests' CPUs are of which the vendor data's target tells."""
+        return self.vendordata_layouts or ("cloud" if self.cloud else "store")
 
     def _check_namespaces(self) -> None:
         named = [text.partition("=")[0] for text in self.netns]
@@ -95,7 +119,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             expected = "expected how names in /run/netns begin, like ovnmeta-"
             raise ValueError(f"netns_prefix: {expected}, got {self.netns_prefix!r}")
         if self.follows_namespaces and self.identity == "neutron":
-            raise ValueError("netns: expected identity = address for the guests of a network")
+            raise ValueError("identity: expected address, as netns or netns_prefix names networks")
 
     @property
     def networks(self) -> Mapping[str, str]:
@@ -141,6 +165,7 @@ _LISTS = (
     "shared_secret",
     "upstream",
     "vendordata_dynamic_targets",
+    "vendordata_secret",
 )
 """Settings of several values; in a text these are apart by commas."""
 

@@ -33,5 +33,7 @@ node_packages=(nodejs npm)
 store_packages=(galera-4 mariadb-server openssl postgresql rsync)
 # A browser that looks at the page, and a font for it.
 browser_packages=(chromium fonts-dejavu-core)
+# What Neutron puts in front of its metadata agent.
+proxy_packages=(haproxy)
 test_packages=("${libvirt_packages[@]}" "${vm_packages[@]}" "${guest_packages[@]}" "${store_packages[@]}"
-	"${browser_packages[@]}")
+	"${browser_packages[@]}" "${proxy_packages[@]}")

@@ -44,9 +44,15 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "vendordata_dynamic_seconds": ("1.5", "2.5", "3.5"),
     "vendordata_dynamic_ssl_certfile": ("/a", "/b", "/c"),
     "vendordata_dynamic_token_file": ("/a", "/b", "/c"),
+    "vendordata": ("127.0.0.1:1", "127.0.0.1:2", "unix:/c"),
+    "vendordata_secret": ("a", "b", "c"),
+    "vendordata_layouts": ("store", "store", "store"),
+    "vendordata_template": ("/a", "/b", "/c"),
+    "cloud": ("a", "b", "c"),
     "unknown_keys": ("error", "warn", "error"),
     "wait_seconds": ("1", "2", "3"),
     "poll_seconds": ("1.5", "2.5", "3.5"),
+    "cache_mb": ("1", "2", "3"),
     "log_level": ("debug", "error", "warning"),
     "log_format": ("json", "text", "json"),
 }
@@ -60,6 +66,7 @@ LISTS = (
     "shared_secret",
     "upstream",
     "vendordata_dynamic_targets",
+    "vendordata_secret",
 )
 
 
@@ -89,6 +96,48 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert settings.shared_secret == ()
     assert all(Listen.parse(text).address == "127.0.0.1" for text in settings.guest_listeners)
     assert Listen.parse(settings.operator).address == "127.0.0.1", "loopback by default"
+
+
+NAMESPACES: dict[str, dict[str, Any]] = {
+    "netns: expected NAME=NETWORK, of which NAME is a file": {"netns": ("a=",)},
+    "netns: expected NAME=NETWORK, of which NAME is a file in": {"netns": ("=net-a",)},
+    "netns: expected NAME=NETWORK, of which NAME is a file in /run": {"netns": ("../x=net-a",)},
+    "netns: expected each namespace once, but 'a' is there twice": {"netns": ("a=b", "c=b", "a=d")},
+    "netns: expected one NAME at most that has no =NETWORK": {"netns": ("a", "b")},
+    "netns_prefix: expected how names in /run/netns begin": {"netns_prefix": ""},
+    "netns_prefix: expected how names in /run/netns begin, like": {"netns_prefix": "a/b"},
+    "identity: expected address, as netns": {
+        "netns_prefix": "a",
+        "identity": "neutron",
+        "shared_secret": ("s",),
+    },
+}
+
+
+@pytest.mark.parametrize(("message", "flags"), NAMESPACES.items())
+def test_namespaces_that_cannot_be_are_refused(message: str, flags: dict[str, Any]) -> None:
+    with pytest.raises(BadInput) as error:
+        load(None, {}, flags)
+    expected = message.replace("_", "-") if message.startswith("netns_p") else message
+    assert str(error.value).startswith(f"--{expected}")
+
+
+@pytest.mark.parametrize(
+    ("flags", "guests", "networks"),
+    [
+        ({}, ("127.0.0.1:8775",), {}),
+        ({"netns": ("a=b=c",)}, (), {"a": "b=c"}),
+        ({"netns": ("a=b", "c"), "guest": ("10.0.0.1:80",)}, ("10.0.0.1:80",), {"a": "b"}),
+        ({"netns": ("c",)}, ("127.0.0.1:8775",), {}),
+        ({"netns_prefix": "ovnmeta-"}, (), {}),
+    ],
+)
+def test_where_guests_ask_follows_from_the_namespaces(
+    flags: dict[str, Any], guests: tuple[str, ...], networks: dict[str, str]
+) -> None:
+    settings = load(None, {}, flags)
+    assert settings.guest_listeners == guests
+    assert settings.networks == networks
 
 
 @pytest.mark.parametrize("field", SAMPLES)

@@ -1,10 +1,10 @@
-"""The operator's door of a server in front of Nova: without a store, probes and figures alone."""
+"""The operator's door of a server beside Nova: without a store, probes and figures alone."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 from aiohttp import web
@@ -13,9 +13,14 @@ from mdsvc.api.boundary import boundary, prepare
 from mdsvc.errors import Forbidden, NotFound, Unavailable
 from mdsvc.forms import to_json
 from mdsvc.metrics import KIND, Metrics
-from mdsvc.nova.upstreams import Upstreams
 
 _READY_SECONDS = 3.0
+
+
+class Cloud(Protocol):
+    """Whom this server asks; what is wrong with each, None where it answers."""
+
+    async def states(self, seconds: float) -> Mapping[str, str | None]: ...
 
 
 class Readiness(msgspec.Struct, frozen=True):
@@ -25,7 +30,7 @@ class Readiness(msgspec.Struct, frozen=True):
     upstreams: Mapping[str, str]
 
 
-def application(upstreams: Upstreams, metrics: Metrics, *, is_local: bool) -> web.Application:
+def application(upstreams: Cloud, metrics: Metrics, *, is_local: bool) -> web.Application:
     """Its routes. Who is not on this machine gets the probes, as there are no tokens."""
     app = web.Application(middlewares=[boundary])
     app.router.add_get("/healthz", _healthz)
@@ -40,7 +45,7 @@ async def _healthz(_request: web.Request) -> web.Response:
     return _json({"status": "ok"})
 
 
-async def _readyz(upstreams: Upstreams, _request: web.Request) -> web.Response:
+async def _readyz(upstreams: Cloud, _request: web.Request) -> web.Response:
     """Ready while one upstream answers. Guests may get what is kept where none does."""
     states = {
         name: "ok" if wrong is None else wrong
@@ -59,7 +64,7 @@ async def _metrics(metrics: Metrics, is_local: bool, _request: web.Request) -> w
 
 
 async def _v1(_request: web.Request) -> web.Response:
-    raise NotFound("this server is in front of Nova (--upstream), and has no store to ask")
+    raise NotFound("this server is beside Nova (--upstream or --cloud), and has no store to ask")
 
 
 def _json(value: object) -> web.Response:

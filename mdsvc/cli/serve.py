@@ -19,6 +19,7 @@ from mdsvc.terminal.console import examples, settings, store_option
         "mdsvc serve --netns-prefix ovnmeta-",
         "MDSVC_SHARED_SECRET=s3cret mdsvc serve --identity neutron --guest 10.0.0.2:8775",
         "MDSVC_SHARED_SECRET=s3cret mdsvc serve --identity neutron --upstream http://nova:8775",
+        "mdsvc serve --vendordata 10.0.0.2:8777 --cloud mycloud",
     )
 )
 @store_option
@@ -71,6 +72,19 @@ from mdsvc.terminal.console import examples, settings, store_option
     help="A service of yours that is asked for vendor data, as by Nova; repeatable.",
 )
 @click.option(
+    "--vendordata",
+    metavar="ADDR:PORT",
+    help="Where Nova asks for vendor data, or unix:/PATH: the target of its DynamicJSON.",
+)
+@click.option(
+    "--vendordata-layouts",
+    type=click.Choice(["store", "cloud"]),
+    help="Who knows the layouts for it: our store, or Nova, the default where there is a --cloud.",
+)
+@click.option(
+    "--cloud", metavar="NAME", help="The cloud that Nova is of, by its entry in clouds.yaml."
+)
+@click.option(
     "--version-list", type=click.Choice(["nova", "newest"]), help="What /openstack lists."
 )
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
@@ -95,6 +109,7 @@ def command(config: Path | None, **flags: Any) -> None:
     gc.set_threshold(700, 10, 10)  # Python's own: what runs for long tidies up as it goes
 
     def ready(lines: list[str]) -> None:
+        gc.freeze()  # what is there now stays, and need not be looked through again
         for line in (*lines, "ready"):
             click.echo(said(line, chosen.log_format), err=True)
 

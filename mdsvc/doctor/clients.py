@@ -175,7 +175,7 @@ async def _cirros(visit: Visit) -> None:
 
 
 _TOKEN = "latest/api/token"  # noqa: S105  # a path
-_TOKEN_HEADER = "X-aws-ec2-metadata-token"  # noqa: S105
+_TOKEN_HEADER = "X-aws-ec2-metadata-token"  # noqa: S105  # a header's name
 _TTL = {"X_aws_ec2_metadata_token_ttl_seconds": "21600"}
 _NO_TOKENS_HERE = (403, 404, 405)
 

@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable, Mapping
 
 from mdsvc.documents import ec2, openstack, own
-from mdsvc.documents.answer import JSON, TEXT, Answer, Path, joined
+from mdsvc.documents.answer import BYTES, JSON, TEXT, Answer, Path, joined, text_type
 from mdsvc.forms import to_json
 from mdsvc.instance import PlacedInstance
 from mdsvc.versions import Entropy, Options
 
-__all__ = ["JSON", "TEXT", "Answer", "Documents", "Path", "joined"]
+__all__ = ["BYTES", "JSON", "TEXT", "Answer", "Documents", "Path", "joined", "text_type"]
 
 
 ROOM = 64 * 2**20
@@ -34,12 +34,13 @@ class Documents:
     def find(self, guest: PlacedInstance, path: Path) -> Answer | None:
         """The document at a path, given as its non-empty segments; None where there is none."""
         rendered = self._of(guest)
-        if path not in rendered.answers:
+        answer = rendered.answers.get(path)
+        if answer is None:
             answer = _render(guest, path, self.options)
             if answer is None:  # not kept: a guest can think of no end of paths
                 return None
             self.size += rendered.add(path, answer)
-        answer = rendered.answers[path]
+            answer = rendered.answers[path]
         while self.size > self._room:
             self._drop(next(iter(self._kept)))
         return answer
@@ -59,12 +60,12 @@ class Documents:
 
         It is the last one now to make room for others.
         """
-        rendered = self._kept.get(guest.uuid)
-        self._drop(guest.uuid)
-        if rendered is None or rendered.guest != guest:
+        rendered = self._kept.pop(guest.uuid, None)
+        if rendered is None or (rendered.guest is not guest and rendered.guest != guest):
+            self.size -= rendered.size if rendered else 0
             rendered = _Rendered(guest)
+            self.size += rendered.size
         self._kept[guest.uuid] = rendered
-        self.size += rendered.size
         return rendered
 
     def _drop(self, uuid: str) -> None:

@@ -13,6 +13,9 @@ from mdsvc.versions import Entropy
 
 JSON = "application/json"
 TEXT = "text/plain; charset=UTF-8"
+BYTES = "text/plain; charset=ISO-8859-1"
+"""Of what is no UTF-8: Neutron's agent decodes and encodes an answer, and every byte is a character
+of this."""
 
 Path = tuple[str, ...]
 """The non-empty segments of a path."""
@@ -24,18 +27,19 @@ class Answer(msgspec.Struct, frozen=True):
     body: bytes
     content_type: str
     etag: str
-    fresh: Mapping[str, Callable[[Entropy], Any]] = {}
+    fresh: Mapping[str, Callable[[Entropy], bytes]] = {}
     shows_etag: bool = False  # in the body, always; Nova's own documents only when asked
 
     def reply(self, entropy: Entropy, with_etag: bool = False) -> bytes:
         """The body to send: fresh fields filled in, and the etag for who cannot see headers."""
-        extra = {name: value(entropy) for name, value in self.fresh.items()}
+        extra = [b'"%b":%b' % (name.encode(), value(entropy)) for name, value in self.fresh.items()]
         if with_etag or self.shows_etag:
-            extra["etag"] = self.etag
+            extra.append(b'"etag":"%b"' % self.etag.encode())
         if not extra:
             return self.body
-        separator = b"," if len(self.body) > 2 else b""
-        return self.body[:-1] + separator + to_json(extra)[1:]
+        if len(self.body) > 2:
+            extra.insert(0, self.body[1:-1])
+        return b"{%b}" % b",".join(extra)
 
 
 def listing(names: Iterable[str]) -> Answer:
@@ -44,11 +48,20 @@ def listing(names: Iterable[str]) -> Answer:
 
 
 def text(body: bytes) -> Answer:
-    """Plain text."""
-    return Answer(body, TEXT, _etag(body))
+    """Plain text, or bytes of any kind."""
+    return Answer(body, text_type(body), _etag(body))
 
 
-def json(value: Any, fresh: Mapping[str, Callable[[Entropy], Any]] | None = None) -> Answer:
+def text_type(body: bytes) -> str:
+    """The content type that says what the bytes are, so that they arrive as they are."""
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return BYTES
+    return TEXT
+
+
+def json(value: Any, fresh: Mapping[str, Callable[[Entropy], bytes]] | None = None) -> Answer:
     """A JSON object; ``fresh`` are the fields that are new in every reply."""
     body = to_json(value)
     return Answer(body, JSON, _etag(body), fresh or {})

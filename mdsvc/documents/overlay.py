@@ -12,7 +12,9 @@ import re
 from base64 import b64decode, b64encode
 from bisect import insort
 from collections.abc import Iterator, Mapping
+from posixpath import normpath
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import msgspec
 
@@ -75,21 +77,23 @@ class Shown(msgspec.Struct, frozen=True):
 
 
 def path_of(target: str) -> Path:
-    """The segments of a path; none with doubled slashes, by which Nova takes it for another."""
-    path = target.partition("?")[0].strip("/")
-    return () if "//" in path else tuple(filter(None, path.split("/")))
+    """The segments of a path as Nova takes it: decoded, and what dots and slashes come to."""
+    decoded = unquote(target.partition("?")[0])
+    return tuple(filter(None, normpath(decoded).split("/")))
 
 
-def fault(path: Path, reply: Reply, uuid: str) -> str | None:
+def fault(target: str, reply: Reply, uuid: str) -> str | None:
     """Why an answer to this guest cannot be passed on; None where it can."""
     if not 200 <= reply.status < 300:
         return None if reply.status >= 400 else f"expected an answer, got {reply.status}"
+    path = path_of(target)
     if not path or not path[-1].endswith(".json") or path[0] != "openstack":
         return None
     try:
         document = json.loads(reply.body)
     except (ValueError, RecursionError):
-        return f"/{'/'.join(path)}: expected a JSON document"
+        # Two slashes in front: behind some servers Nova answers with a list of versions.
+        return None if target.startswith("//") else f"/{'/'.join(path)}: expected a JSON document"
     if path[-1] != LAYOUT[-1]:
         return None
     if not isinstance(document, dict):

@@ -29,7 +29,8 @@ def find(guest: PlacedInstance, path: Path, options: Options) -> Answer | None:
     return None
 
 
-def _guest_layout(guest: PlacedInstance) -> dict[str, Any]:
+def guest_layout(guest: PlacedInstance) -> dict[str, Any]:
+    """What a guest is told of its CPUs."""
     layout = guest.layout
     return {
         "dedicated_cpus": layout.dedicated_cpus,
@@ -55,7 +56,7 @@ def _guest_layout(guest: PlacedInstance) -> dict[str, Any]:
 _STATUS = "status"
 
 _OWN: Mapping[str, Callable[[PlacedInstance], str | dict[str, Any]]] = {
-    "layout": _guest_layout,
+    "layout": guest_layout,
     "dedicated_cpus": lambda guest: str(guest.layout.dedicated_cpus),
     "shared_cpus": lambda guest: str(guest.layout.shared_cpus),
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal
 
 from multidict import MultiMapping
@@ -92,6 +93,7 @@ def _unknown(ip: str) -> NotFound:
     return NotFound(f"no guest has the address {ip}")
 
 
+@lru_cache(maxsize=4096)
 def _canonical(peer: str) -> str:
     """The address as it is stored: no zone, and IPv4 where it came as IPv6-mapped."""
     try:

@@ -12,7 +12,7 @@ import logging
 import resource
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from http import HTTPStatus
@@ -23,6 +23,9 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from mdsvc.override import override
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+"""Answers any request."""
 
 _NO_HTTP = (HttpProcessingError, web.RequestPayloadError)
 _ANSWERS = {
@@ -200,12 +203,19 @@ class _Server(web.Server):
         return _Connection(door, self.crowd, self, loop=self._loop, **self._kwargs)
 
 
-class Runner(web.AppRunner):
-    """An ``AppRunner`` whose connections are such ones, in a ``crowd``."""
+class Runner(web.BaseRunner):
+    """Runs an application, or one handler of all requests, on such connections, in a ``crowd``."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, door: web.Application | Handler, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.crowd = Crowd()
+        self._door = door
+        self._plain: web.AppRunner | None = None
+
+    @override
+    async def shutdown(self) -> None:
+        if self._plain:
+            await self._plain.shutdown()
 
     async def open(self, door: Door, sock: socket.socket) -> asyncio.Server:
         """Answer at a listening socket; it is closed with what this gives."""
@@ -224,9 +234,21 @@ class Runner(web.AppRunner):
 
     @override
     async def _make_server(self) -> web.Server:
-        plain = await super()._make_server()
-        server = _Server(
-            plain.request_handler, request_factory=plain.request_factory, **self._kwargs
+        if not isinstance(self._door, web.Application):
+            return self._crowded(_Server(self._door, **self._kwargs))
+        self._plain = web.AppRunner(self._door)
+        await self._plain.setup()
+        plain = self._plain.server
+        assert plain, "it is set up"
+        return self._crowded(
+            _Server(plain.request_handler, request_factory=plain.request_factory, **self._kwargs)
         )
+
+    def _crowded(self, server: _Server) -> _Server:
         server.crowd = self.crowd
         return server
+
+    @override
+    async def _cleanup_server(self) -> None:
+        if self._plain:
+            await self._plain.cleanup()

@@ -107,8 +107,9 @@ class Namespace:
         for link in links:
             for ip, prefix in _PREFIXES.items():
                 if (link.number, ip) not in there:
-                    self.netlink.add_address(link.number, ip, prefix, _OURS)
-                    _log.info("namespace %s: added %s to %s", self.name, ip, link.name)
+                    with suppress(FileExistsError):  # another process was first
+                        self.netlink.add_address(link.number, ip, prefix, _OURS)
+                        _log.info("namespace %s: added %s to %s", self.name, ip, link.name)
 
     @contextmanager
     def _inside(self) -> Iterator[None]:

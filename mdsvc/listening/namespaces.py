@@ -38,6 +38,9 @@ _LOOK_SECONDS = 1.0
 _SOONEST_SECONDS = 0.02
 """How soon after a look to look again; a namespace's file is there before the namespace is."""
 
+_SPARE_FILES = 64
+"""Open files that are kept for guests' connections and the store, however many namespaces come."""
+
 _RESOLVE_SECONDS = 1.0
 _AGAIN_SECONDS = 0.05
 """For how long, and how often, to ask for a neighbour that the kernel is still looking for."""
@@ -84,7 +87,7 @@ class Namespaces:
     def __init__(self, wanted: Wanted, directory: Path = DIRECTORY) -> None:
         """Raises BadInput where this process may not do it."""
         check_allowed(wanted)
-        _raise_file_limit()
+        self._most_files = _raised_file_limit()
         self._wanted = wanted
         self._directory = directory
         self._namespaces: dict[str, Namespace] = {}
@@ -174,8 +177,8 @@ class Namespaces:
             if monotonic() >= self._next_look:
                 self._look()
             self._visit_due()
-        except OSError as error:  # as where there are too many open files
-            self._complain("", error)
+        except Exception as error:  # noqa: BLE001  # what befalls one is not to end all others
+            self._complain("/run/netns", error)
             sleep(_LOOK_SECONDS)
 
     @contextmanager
@@ -243,6 +246,10 @@ class Namespaces:
         except OSError as error:
             self._complain(name, error)
             return
+        if namespace.netlink.fileno() > self._most_files - _SPARE_FILES:
+            namespace.close(self._closed)
+            self._complain(name, OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
+            return
         self._namespaces[name] = self._by_file[namespace.netlink.fileno()] = namespace
         self._poll.register(namespace.netlink.fileno(), select.EPOLLIN)
         self._visit(namespace)
@@ -292,7 +299,7 @@ class Namespaces:
                     self._questions.append(question)
                 else:
                     self._tell(_settle, question.answer, error)
-            except (OSError, Unavailable) as error:
+            except Exception as error:  # noqa: BLE001  # whoever asks waits for an answer
                 self._tell(_settle, question.answer, Unavailable(str(error)))
             else:
                 self._tell(_settle, question.answer, mac)
@@ -348,8 +355,9 @@ def check_allowed(wanted: Wanted, status: Path = Path("/proc/self/status")) -> N
         raise BadInput(f"netns: expected root, or the capabilities {', '.join(missing)}")
 
 
-def _raise_file_limit() -> None:
+def _raised_file_limit() -> int:
     """As far as may be: each namespace takes three file descriptors, or more."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(OSError, ValueError):  # a unit may not allow it
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from mdsvc.metrics.fleet import Fleet
-from mdsvc.metrics.labels import client_of, document_of
+from mdsvc.metrics.labels import MOST_KNOWN, client_of, document_of
 
 __all__ = ["KIND", "Metrics"]
 
@@ -33,6 +33,9 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 """Seconds; those that wait for a change take up to 25."""
 
 _STORE_SECONDS = 3
+
+_MOST_KEPT, _LONGEST_KEPT = 1000, 200
+"""Kinds of requests whose counters are at hand, and the longest path of such a one."""
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a series beside each, for nobody
 
@@ -47,6 +50,7 @@ class Metrics:
 
     def __init__(self, fleet: Fleet | None) -> None:
         self._fleet = fleet
+        self._counters: dict[tuple[str, str, int], Counter] = {}
         self._registry = registry = CollectorRegistry(auto_describe=False)
         self._requests = Counter(
             "mdsvc_requests",
@@ -78,6 +82,12 @@ class Metrics:
             ("target", "outcome"),
             registry=registry,
         )
+        self._target = Counter(
+            "mdsvc_target_requests",
+            "Nova's requests to this as a target of its vendor data, by what they were answered.",
+            ("document", "status"),
+            registry=registry,
+        )
         if fleet:
             self._store_up = Gauge(
                 "mdsvc_store_up", "Whether the store answers: 1 or 0.", registry=registry
@@ -102,8 +112,20 @@ class Metrics:
 
     def answered(self, path: str, user_agent: str, status: int, seconds: float) -> None:
         """A guest's request was answered."""
-        self._requests.labels(document_of(path), client_of(user_agent), status).inc()
+        self._counter(path, user_agent[:MOST_KNOWN], status).inc()
         self._seconds.observe(seconds)
+
+    def _counter(self, path: str, user_agent: str, status: int) -> Counter:
+        """Found once for requests that are alike: a storm's are."""
+        key = (path, user_agent, status)
+        counter = self._counters.get(key)
+        if counter is None:
+            counter = self._requests.labels(document_of(path), client_of(user_agent), status)
+            if len(path) <= _LONGEST_KEPT:
+                if len(self._counters) >= _MOST_KEPT:
+                    self._counters.clear()
+                self._counters[key] = counter
+        return counter
 
     def peer_refused(self, reason: str) -> None:
         """Who asked was not believed."""
@@ -120,6 +142,10 @@ class Metrics:
     def vendordata_asked(self, target: str, outcome: str) -> None:
         """A target for vendor data was asked."""
         self._vendordata.labels(target, outcome).inc()
+
+    def target_answered(self, document: str, status: int) -> None:
+        """Nova has asked for vendor data."""
+        self._target.labels(document, status).inc()
 
     def last_good_served(self) -> None:
         """No upstream has answered, and what was kept had to do."""

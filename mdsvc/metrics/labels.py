@@ -31,6 +31,10 @@ _CLIENTS: Mapping[str, str] = {
 """What a User-Agent begins with, in lower case."""
 
 
+MOST_KNOWN = 40
+"""Characters of a User-Agent that are looked at."""
+
+
 def document_of(path: str) -> str:
     """The kind of document at a path: ``meta_data.json``, ``ec2``, ``listing`` or ``other``."""
     match [segment for segment in path.split("/") if segment]:
@@ -51,5 +55,5 @@ def client_of(user_agent: str) -> str:
     """Who asks, as far as it says; ``none`` where it says nothing, as behind Neutron's agent."""
     if not user_agent:
         return "none"
-    told = user_agent[:40].lower()
+    told = user_agent[:MOST_KNOWN].lower()
     return next((name for start, name in _CLIENTS.items() if told.startswith(start)), OTHER)

@@ -15,9 +15,13 @@ import yaml  # type: ignore[import-untyped]  # has no types of its own
 
 from mdsvc.errors import BadInput, NotFound
 
+_OVERRIDE = "_endpoint_override"
+
 
 class Cloud(msgspec.Struct, frozen=True, kw_only=True):
-    """How to ask a cloud. ``auth`` is what Keystone's ``POST /v3/auth/tokens`` takes as it."""
+    """How to ask a cloud. ``auth`` is what Keystone's ``POST /v3/auth/tokens`` takes as it;
+    ``endpoints`` are those that count more than the catalog's, by the service's type.
+    """
 
     name: str
     auth_url: str
@@ -26,6 +30,7 @@ class Cloud(msgspec.Struct, frozen=True, kw_only=True):
     interface: str = "public"
     cacert: str | None = None
     verify: bool = True
+    endpoints: Mapping[str, str] = {}
 
 
 def cloud(name: str, environ: Mapping[str, str]) -> Cloud:
@@ -88,6 +93,11 @@ def _cloud(name: str, entry: Mapping[str, Any]) -> Cloud:
         interface=str(entry.get("interface") or "public").removesuffix("URL"),
         cacert=entry.get("cacert"),
         verify=entry.get("verify", True) is not False,
+        endpoints={
+            str(key).removesuffix(_OVERRIDE): str(value)
+            for key, value in entry.items()
+            if str(key).endswith(_OVERRIDE) and value
+        },
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from mdsvc.cpuset import EMPTY, CpuSet
-from mdsvc.errors import BadInput, MdsvcError
+from mdsvc.errors import BadInput, MdsvcError, NotFound, Unavailable
 from mdsvc.forms import from_store
 from mdsvc.names import canonical_uuid
 from mdsvc.nova.keystone import CloudSession
@@ -21,6 +21,10 @@ from mdsvc.running import RunningCell, RunningGuest
 
 VERSION = {"OpenStack-API-Version": "compute 2.78", "X-OpenStack-Nova-API-Version": "2.78"}
 PAGE = "500"
+
+
+class Unreadable(Unavailable):
+    """What Nova's API answers is not what it answers an administrator."""
 
 
 class Server(NamedTuple):
@@ -32,7 +36,7 @@ class Server(NamedTuple):
 
 async def servers(cloud: CloudSession) -> list[Server]:
     """Every guest that is on a host, in every project. Raises MdsvcError."""
-    compute = cloud.endpoint("compute")
+    compute = await cloud.endpoint("compute")
     found: list[Mapping[str, Any]] = []
     query = {"all_tenants": "1", "limit": PAGE}
     while True:
@@ -45,16 +49,38 @@ async def servers(cloud: CloudSession) -> list[Server]:
     placed = [each for each in found if each.get("OS-EXT-SRV-ATTR:host")]
     if found and not placed:
         raise MdsvcError("the cloud tells no hosts: expected an administrator's credentials")
-    return list(await asyncio.gather(*(_server(cloud, compute, each) for each in placed)))
+    known = await asyncio.gather(*(_server(cloud, compute, each) for each in placed))
+    return [server for server in known if server]
 
 
-async def _server(cloud: CloudSession, compute: str, server: Mapping[str, Any]) -> Server:
-    topology = await cloud.get(f"{compute}/servers/{server['id']}/topology", VERSION)
+async def _server(cloud: CloudSession, compute: str, server: Mapping[str, Any]) -> Server | None:
+    """None where it has been deleted meanwhile."""
     try:
-        return Server(server["OS-EXT-SRV-ATTR:host"], guest_from_api(server, topology))
-    except (BadInput, KeyError, TypeError, ValueError) as error:
+        topology = await cloud.get(f"{compute}/servers/{server['id']}/topology", VERSION)
+    except NotFound:
+        return None
+    return Server(server["OS-EXT-SRV-ATTR:host"], _guest(server, topology))
+
+
+async def get_server(cloud: CloudSession, uuid: str) -> RunningGuest:
+    """One guest, wherever it is. Raises MdsvcError, NotFound where there is none such."""
+    compute = await cloud.endpoint("compute")
+    url = f"{compute}/servers/{uuid}"
+    server, topology = await asyncio.gather(
+        cloud.get(url, VERSION), cloud.get(f"{url}/topology", VERSION)
+    )
+    return _guest(server.get("server") or {}, topology)
+
+
+def _guest(server: Mapping[str, Any], topology: Mapping[str, Any]) -> RunningGuest:
+    try:
+        return guest_from_api(server, topology)
+    except (AttributeError, BadInput, KeyError, TypeError, ValueError) as error:
         what = f"no {error}" if isinstance(error, KeyError) else error
-        raise MdsvcError(f"server {server['id']}: its topology cannot be read: {what}") from None
+        raise Unreadable(
+            f"server {server.get('id')}: its topology cannot be read: {what}; "
+            "expected an administrator's credentials"
+        ) from None
 
 
 def guest_from_api(server: Mapping[str, Any], topology: Mapping[str, Any]) -> RunningGuest:

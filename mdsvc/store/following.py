@@ -12,7 +12,8 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from random import uniform
-from typing import Protocol
+from time import monotonic
+from typing import NamedTuple, Protocol
 
 from mdsvc.errors import MdsvcError
 from mdsvc.store import Stale
@@ -40,6 +41,13 @@ class Listener(Protocol):
         """
 
 
+class _Asking(NamedTuple):
+    """The store is being asked for what has changed, since then."""
+
+    began: float
+    task: asyncio.Task[None]
+
+
 class Follower:
     """Follows a store within ``running``. ``position`` is up to where all has been told; None
     before the store has answered for the first time. ``is_cut_off``: it does not answer now.
@@ -54,6 +62,8 @@ class Follower:
         self._hurried = asyncio.Event()
         self._moved = asyncio.Event()
         self._last: tuple[int, ChangePage] | None = None
+        self._asking: _Asking | None = None
+        self._known_since = 0.0
 
     def tell(self, listener: Listener) -> None:
         """Tell it of what is learned from now on."""
@@ -66,14 +76,29 @@ class Follower:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Follower]:
         """Follow within the block; the position is known as it begins, if the store answers."""
-        await self._ask()
+        await self.catch_up(monotonic())
         task = asyncio.create_task(self._follow())
         try:
             yield self
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            for each in (task, self._asking.task if self._asking else task):
+                each.cancel()
+                with suppress(asyncio.CancelledError):
+                    await each
+
+    def knows(self, since: float) -> bool:
+        """Whether all that had changed until then is told; by ``time.monotonic``."""
+        return self._known_since >= since and not self.is_cut_off
+
+    async def catch_up(self, since: float) -> bool:
+        """The same, once the store was asked if need be: by one question, however many ask."""
+        began = 0.0
+        while began < since and not self.knows(since):
+            if self._asking is None:
+                self._asking = _Asking(monotonic(), asyncio.create_task(self._ask()))
+            began, task = self._asking
+            await asyncio.shield(task)
+        return self.knows(since)
 
     async def pages(self, after: int | None = None) -> AsyncGenerator[ChangePage, None]:
         """What changes after a position, without end; after that of now where none is given.
@@ -110,7 +135,7 @@ class Follower:
         async with self._store.hurried(self.hurry):
             while True:
                 await self._pause()
-                await self._ask()
+                await self.catch_up(monotonic())
 
     async def _pause(self) -> None:
         """The times vary, so that processes which began together do not go on so."""
@@ -123,14 +148,18 @@ class Follower:
 
     async def _ask(self) -> None:
         """Whatever goes wrong with the store, it is asked again."""
+        began = monotonic()
         try:
             await self._learn()
         except Exception as error:  # noqa: BLE001  # or nobody would ever be told again
             self._lost(error)
         else:
+            self._known_since = began
             if self.is_cut_off:
                 _log.info("the changes of the store are followed again")
             self.is_cut_off = False
+        finally:
+            self._asking = None
 
     async def _learn(self) -> None:
         now = await self._store.position()

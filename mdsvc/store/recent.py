@@ -1,19 +1,22 @@
-"""What was read of a store a moment ago: a boot asks for a few dozen documents at once.
+"""What guests' requests have read of a store, until its feed says that it has changed.
 
-Nova keeps answers for 15 seconds, and so gives old ones; this is for the length of a burst only.
-Passwords, reports, and what was not found, are always asked for anew.
+What is kept is given while all changes of up to ``SECONDS`` ago are known: one tiny query in that
+time, whoever and however many ask. While the store's changes cannot be told, nothing is kept.
+Passwords and reports are always asked for anew, as the feed does not tell of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from mdsvc.forms import to_json
 from mdsvc.instance import PlacedInstance
 from mdsvc.reports import Report, Status
 from mdsvc.store import GuestStore
+from mdsvc.store.feed import Change
 
 SECONDS = 0.2
 """The oldest that an answer may be, from before it was asked for."""
@@ -23,46 +26,63 @@ ROOM = 64 * 2**20
 
 _OVERHEAD = 500
 
+_Address = tuple[str, str | None]
+"""An IP or MAC address on a network."""
+
 
 class _Entry(NamedTuple):
-    read: float
     value: Any
     size: int
 
 
+class _Read(NamedTuple):
+    """A read that is under way."""
+
+    began: float
+    task: asyncio.Task[Any]
+
+
+class Feed(Protocol):
+    """The follower of the store, that tells of its changes."""
+
+    def knows(self, since: float) -> bool:
+        """Whether all changes until then are told, by ``time.monotonic``."""
+
+    async def catch_up(self, since: float) -> bool:
+        """The same, once the store was asked if need be."""
+
+
 class RecentReads:
-    """A ``GuestStore`` before another one."""
+    """A ``GuestStore`` before another one, and a ``Listener`` of its changes."""
 
     def __init__(
-        self, store: GuestStore, clock: Callable[[], float] = monotonic, room: int = ROOM
+        self,
+        store: GuestStore,
+        feed: Feed,
+        room: int = ROOM,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self.size = 0
         self._store = store
-        self._clock = clock
+        self._feed = feed
         self._room = room
-        self._kept: dict[Hashable, _Entry] = {}
+        self._clock = clock
+        self._kept: dict[str | _Address, _Entry] = {}
+        self._reads: dict[str | _Address, _Read] = {}
+
+    # ---- what is asked ----
 
     async def get_instance(self, uuid: str) -> PlacedInstance | None:
-        guest: PlacedInstance | None = self._recall(uuid)
-        if guest is None:
-            read_after = self._clock()
-            guest = await self._store.get_instance(uuid)
-            if guest is not None:
-                self._keep(uuid, _Entry(read_after, guest, _OVERHEAD + len(to_json(guest))))
+        guest: PlacedInstance | None = await self._get(uuid, self._store.get_instance, uuid)
         return guest
 
     async def find(self, ip: str, network: str | None) -> Sequence[str]:
-        key = (ip, network)
-        uuids: Sequence[str] | None = self._recall(key)
-        if uuids is None:
-            read_after = self._clock()
-            uuids = await self._store.find(ip, network)
-            if uuids:
-                self._keep(key, _Entry(read_after, uuids, _OVERHEAD * len(uuids)))
+        uuids: Sequence[str] = await self._get((ip, network), self._store.find, ip, network)
         return uuids
 
     async def find_mac(self, mac: str, network: str) -> Sequence[str]:
-        return await self._store.find_mac(mac, network)
+        uuids: Sequence[str] = await self._get((mac, network), self._store.find_mac, mac, network)
+        return uuids
 
     async def password(self, uuid: str) -> bytes | None:
         return await self._store.password(uuid)
@@ -76,24 +96,60 @@ class RecentReads:
     async def set_report(self, uuid: str, status: Status, at: int) -> None:
         await self._store.set_report(uuid, status, at)
 
-    def _recall(self, key: Hashable) -> Any:
-        entry = self._kept.get(key)
-        return entry.value if entry and not self._is_old(entry) else None
+    # ---- what has changed ----
 
-    def _keep(self, key: Hashable, entry: _Entry) -> None:
-        """The oldest make room, and go when their time is over."""
-        self._drop(key)
-        self._kept[key] = entry
-        self.size += entry.size
-        while self._kept:
-            oldest = next(iter(self._kept))
-            if self.size <= self._room and not self._is_old(self._kept[oldest]):
-                break
-            self._drop(oldest)
+    def changed(self, changes: Sequence[Change]) -> None:
+        """Forget these guests, and who has which address: a new one may have that of any other."""
+        guests = [change.key for change in changes if change.kind == "instance"]
+        if guests:
+            addresses = [key for key in (*self._kept, *self._reads) if isinstance(key, tuple)]
+            for uuid in guests:
+                self._forget(uuid)
+            for address in addresses:
+                self._forget(address)
 
-    def _is_old(self, entry: _Entry) -> bool:
-        return self._clock() - entry.read >= SECONDS
+    def reset(self) -> None:
+        """Forget all."""
+        self._kept.clear()
+        self._reads.clear()
+        self.size = 0
 
-    def _drop(self, key: Hashable) -> None:
+    def cut_off(self) -> None:
+        """The feed knows no more what has changed, and says so; it tells that later."""
+
+    # ---- keeping ----
+
+    async def _get(
+        self, key: str | _Address, read: Callable[..., Awaitable[Any]], *asked: str | None
+    ) -> Any:
+        """Most requests find what they ask for, and wait for nobody."""
+        since = self._clock() - SECONDS
+        if not (self._feed.knows(since) or await self._feed.catch_up(since)):
+            return await read(*asked)
+        if entry := self._kept.get(key):
+            return entry.value
+        under_way = self._reads.get(key)
+        if under_way is None or under_way.began < since:
+            task = asyncio.ensure_future(read(*asked))
+            under_way = self._reads[key] = _Read(self._clock(), task)
+            task.add_done_callback(lambda _: self._done(key, under_way))
+        return await asyncio.shield(under_way.task)
+
+    def _done(self, key: str | _Address, read: _Read) -> None:
+        """Keep what was read, if it has not changed meanwhile."""
+        if self._reads.get(key) is not read:
+            return
+        del self._reads[key]
+        if not read.task.cancelled() and read.task.exception() is None:
+            value = read.task.result()
+            size = _OVERHEAD + (len(to_json(value)) if value else 0)
+            self._kept[key] = _Entry(value, size)
+            self.size += size
+            while self.size > self._room:
+                self._forget(next(iter(self._kept)))
+
+    def _forget(self, key: str | _Address) -> None:
+        """Also what is being read, as that may be from before."""
+        self._reads.pop(key, None)
         if entry := self._kept.pop(key, None):
             self.size -= entry.size

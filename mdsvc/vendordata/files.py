@@ -39,6 +39,21 @@ def secret_header(path: Path) -> dict[str, str]:
     return {header[1]: header[2]} if header else {"Authorization": f"Bearer {text}"}
 
 
+def template_text(path: Path) -> str:
+    """What cloud-init is given instead of ours, with ``{layout}`` where the layout goes.
+
+    Raises BadInput.
+    """
+    setting = "vendordata_template"
+    try:
+        text = _read(path, setting).decode()
+    except UnicodeDecodeError:
+        raise BadInput(f"{setting}: {path}: expected text in UTF-8") from None
+    if not text.strip():
+        raise BadInput(f"{setting}: {path}: expected a text for cloud-init, and it is empty")
+    return text
+
+
 def _read(path: Path, setting: str) -> bytes:
     try:
         return path.read_bytes()

@@ -5,8 +5,8 @@ import base64
 from mdsvc.versions.version import Entropy, Version, View
 
 
-def _random_seed(entropy: Entropy) -> str:
-    return base64.b64encode(entropy(512)).decode()
+def _random_seed(entropy: Entropy) -> bytes:
+    return b'"%b"' % base64.b64encode(entropy(512))
 
 
 def _password(_view: View) -> bytes:

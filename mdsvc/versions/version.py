@@ -51,7 +51,7 @@ class Version:
 
     date: str
     fields: Mapping[str, Callable[[View], Any]] = field(default_factory=dict)
-    fresh: Mapping[str, Callable[[Entropy], Any]] = field(default_factory=dict)
+    fresh: Mapping[str, Callable[[Entropy], bytes]] = field(default_factory=dict)
     files: Mapping[str, Callable[[View], Any]] = field(default_factory=dict)
     devices: Mapping[type[Device], Mapping[str, Callable[[Any], Any]]] = field(default_factory=dict)
 

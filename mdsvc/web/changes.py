@@ -12,7 +12,7 @@ from mdsvc.web.parts import Column, count, filter_box, guest_link, host_link, ta
 from mdsvc.web.visit import Page, Visit
 
 _REVISIONS = 100
-"""How far back it is looked."""
+"""How far back it is looked, and how many changes are shown."""
 
 _COLUMNS = (
     Column("Revision", is_number=True),
@@ -40,9 +40,13 @@ async def show_changes(visit: Visit) -> Page:
 
 
 async def _recent(store: Store) -> ChangePage:
-    """The changes of the last revisions, however many pages they are."""
+    """The changes of the last revisions: of fewer, where these have more than can be shown."""
     now = await store.position()
-    page = await store.changes(max(0, now - _REVISIONS))
+    revisions = min(_REVISIONS, now)
+    page = await store.changes(now - revisions)
+    while page.position < now and not page.reset and revisions > 1:
+        revisions //= 2
+        page = await store.changes(now - revisions)
     changes = list(page.changes)
     while page.position < now and not page.reset:
         page = await store.changes(page.position)

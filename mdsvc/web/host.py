@@ -50,14 +50,22 @@ def _summary(host: Host) -> str:
 
 
 def _states(host: Host, guests: Sequence[Guest]) -> Sequence[Html]:
-    texts = []
+    """What stands in the way of guests, and what to do about it."""
+    told: list[Sequence[Child]] = []
     if host.draining:
-        texts.append(f"Draining: it takes no new guests; left to move: {len(guests)}.")
+        command = f"mdsvc host drain {host.name}"
+        text = f"Draining: it takes no new guests; left to move: {len(guests)}. "
+        told.append((text, h("code", f"{command} --move"), " or ", h("code", f"{command} --undo")))
     if not host.knows_mixed:
-        texts.append(
-            f"It holds mixed guests back everywhere: its service version is {host.service_version}."
+        version = host.service_version
+        told.append(
+            (
+                f"It holds mixed guests back everywhere: its service version is {version}. "
+                "Where it is newer by now, describe it so: ",
+                h("code", "mdsvc host add FILE --replace"),
+            )
         )
-    return [h("p", text, class_="warning") for text in texts]
+    return [h("p", text, class_="warning") for text in told]
 
 
 def _row(guest: Guest) -> Sequence[Child]:

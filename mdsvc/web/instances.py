@@ -11,11 +11,11 @@ from mdsvc.control.reports import drifts
 from mdsvc.instance import PlacedInstance
 from mdsvc.reports.drift import Drift
 from mdsvc.web.markup import Child, Html, foreign, h
+from mdsvc.web.named import Named, named
 from mdsvc.web.parts import (
     Column,
     address,
     count,
-    filter_box,
     guest_link,
     host_link,
     pages,
@@ -35,41 +35,58 @@ _COLUMNS = (
     Column("Drift"),
 )
 
-_LABELS = {"project_id": "project"}
+_LABELS = {"q": "Name or UUID contains", "host": "Host", "project_id": "Project"}
+
+
+class InstancesView(InstancesQuery, frozen=True):
+    """The API's parameters, and ``q``: those that have it in their name or UUID."""
+
+    q: str = ""
 
 
 async def show_instances(visit: Visit) -> Page:
     """What `/instances` shows: the API's listing, with its parameters."""
-    asked = visit.asks(InstancesQuery)
-    call = Call(backend=visit.backend, path={}, query=asked, body=None, headers={})
-    listed = (await list_instances(call)).body
-    assert isinstance(listed, Instances)
-    drifting = await drifts(visit.store, listed.instances)
-    query = {"host": asked.host or "", "project_id": asked.project_id or ""}
-    rows = (_row(guest, drifting.get(guest.uuid, ())) for guest in listed.instances)
+    asked = visit.asks(InstancesView)
+    listed = await _listed(visit, asked)
+    drifting = await drifts(visit.store, listed.guests)
+    query = {"q": asked.q, "host": asked.host or "", "project_id": asked.project_id or ""}
+    rows = (_row(guest, drifting.get(guest.uuid, ())) for guest in listed.guests)
     here = {**query, "drifted": asked.drifted}
     first = address("/instances", **here) if asked.marker else None
     following = address("/instances", **here, marker=listed.next) if listed.next else None
     content = (
         h("h1", "Guests"),
-        search("Only of", "/instances", query, drifted=asked.drifted, labels=_LABELS),
-        filter_box("guests"),
+        search("", "/instances", query, drifted=asked.drifted, labels=_LABELS),
         _other_drift(query, asked.drifted),
-        table(_caption(listed.instances), _COLUMNS, rows),
+        table(_caption(listed, asked), _COLUMNS, rows),
         *filter(None, [pages(first=first, next=following)]),
     )
     return Page(title="Guests", content=content)
+
+
+async def _listed(visit: Visit, asked: InstancesView) -> Named:
+    if asked.q.strip():
+        return await named(visit.store, asked.q, asked)
+    call = Call(backend=visit.backend, path={}, query=asked, body=None, headers={})
+    listed = (await list_instances(call)).body
+    assert isinstance(listed, Instances)
+    return Named(listed.instances, listed.next)
 
 
 def _other_drift(query: Mapping[str, str], drifted: str) -> Html:
     """The way to those guests alone that drift, and back."""
     link = address("/instances", **query, drifted="" if drifted else "true")
     text = "All of them" if drifted else "Only those that drift from what they are told"
-    return h("p", h("a", text, href=link), class_="filter")
+    return h("p", h("a", text, href=link))
 
 
-def _caption(guests: Sequence[PlacedInstance]) -> str:
-    return f"{count(len(guests), 'guest')} on this page" if guests else "No such guest"
+def _caption(listed: Named, asked: InstancesView) -> str:
+    """Where a search went on for too long, it says so: there may be more."""
+    if listed.next and len(listed.guests) < asked.limit:
+        return f"{count(len(listed.guests), 'guest')} so far; Next looks at the others"
+    return (
+        f"{count(len(listed.guests), 'guest')} on this page" if listed.guests else "No such guest"
+    )
 
 
 def _row(guest: PlacedInstance, drift: Sequence[Drift]) -> Sequence[Child]:

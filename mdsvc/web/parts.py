@@ -122,7 +122,7 @@ def search(
 
 
 def _label(label: str, fields: Mapping[str, str], name: str) -> str:
-    return f"{label} {name}" if len(fields) > 1 else label
+    return f"{label} {name}".strip() if len(fields) > 1 else label
 
 
 def _input(name: str, value: str) -> Html:

@@ -31,6 +31,7 @@ CLIENTS = ROOT / ".venv-clients"
 PYTHON = (str(CLIENTS / "bin/python"), str(Path(__file__).with_name("play_python.py")))
 NODE = ("node", str(Path(__file__).with_name("play_node.js")))
 EC2METADATA = ("/usr/bin/python3", str(ROOT / ".cache/cloud-guest-utils/usr/bin/ec2metadata"))
+CRAWL = ("/usr/bin/python3", "-P", str(ROOT / "mdsvc/demo/crawl.py"))
 IGNITION = str(ROOT / ".cache/ignition/usr/lib/dracut/modules.d/30ignition/ignition")
 
 MAC = "fa:16:3e:aa:bb:cc"

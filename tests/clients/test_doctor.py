@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from mdsvc.demo.guest import cloud_init
-from tests.clients.conftest import PYTHON, ROOT, Played, Request, Serve, Server
+from tests.clients.conftest import CRAWL, PYTHON, Played, Request, Serve, Server
 from tests.clients.test_clients import CONFIG, form, ignition
 
-CRAWL = ("/usr/bin/python3", "-P", str(ROOT / "mdsvc/demo/crawl.py"))
 MDSVC = str(Path(sys.executable).with_name("mdsvc"))
 MDGUEST = str(Path(sys.executable).with_name("mdguest"))
 URL = "http://169.254.169.254"

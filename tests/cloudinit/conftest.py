@@ -17,7 +17,7 @@ from mdsvc.control.instances import create_instance
 from mdsvc.demo import sample
 from mdsvc.demo.guest import boot as boot_cloud_init
 from mdsvc.demo.guest import cloud_init
-from mdsvc.demo.network import METADATA_IPV4, can_make_namespaces, guest_network
+from mdsvc.demo.network import can_make_namespaces, guest_network
 from mdsvc.forms import from_builtins
 from mdsvc.instance import Address, Instance
 from mdsvc.server import listeners
@@ -114,13 +114,7 @@ def boot(packages: Path, network: tuple[str, str], answers: list[tuple[str, int]
         await add_host(store, sample.big_host())
         new = {**(form or guest()), "addresses": [{"network": "net-a", "ip": HERE.ip, "mac": MAC}]}
         await create_instance(store, from_builtins(new, Instance), None)
-        chosen = Settings(
-            guest=(f"{METADATA_IPV4}:80",),
-            operator="127.0.0.1:0",
-            netns=(server,),
-            network="net-a",
-            **settings,
-        )
+        chosen = Settings(operator="127.0.0.1:0", netns=(f"{server}=net-a",), **settings)
         async with listeners(chosen, store):
             learned = await boot_cloud_init(namespace, packages)
         return Booted(learned, answers)

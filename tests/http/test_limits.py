@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -14,7 +15,7 @@ from tests.http.guests import rich
 from tests.http.signing import SECRET, signed
 from tests.http.test_waiting import LATEST, until, waiting
 
-NEUTRON = {"identity": "neutron", "shared_secret": (SECRET,)}
+NEUTRON: dict[str, Any] = {"identity": "neutron", "shared_secret": (SECRET,)}
 OTHER, OTHER_UUID = "127.0.0.2", "3b6f9d7c-3c55-4d1f-8f0e-5f0a3a1c9e12"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
@@ -14,7 +16,7 @@ TOKEN = "/latest/api/token"
 PATHS = ("/", "/openstack", "/openstack/latest/meta_data.json", "/latest/user-data", "/nowhere")
 AWS, OWN = "X-aws-ec2-metadata-token", "X-mdsvc-metadata-token"
 OTHER = "3b6f9d7c-3c55-4d1f-8f0e-5f0a3a1c9e12"
-NEUTRON = {"identity": "neutron", "shared_secret": (SECRET,)}
+NEUTRON: dict[str, Any] = {"identity": "neutron", "shared_secret": (SECRET,)}
 
 
 def seconds(text: str, name: str = AWS) -> list[tuple[str, str]]:

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from typing_extensions import override
 
 from mdsvc.instance import PlacedInstance
-from mdsvc.store import recent
+from mdsvc.store.following import Follower
+from mdsvc.store.memory import MemoryStore
 from tests.http.conftest import Serve
 from tests.http.fakes import FakeStore
 from tests.http.guests import rich
@@ -136,13 +137,20 @@ async def test_who_waits_costs_the_store_nothing_until_something_changes(serve: 
     assert store.reads == before + 16
 
 
+class Unaware(Follower):
+    """Has not heard of anything yet."""
+
+    @override
+    def knows(self, since: float) -> bool:
+        return True
+
+
 async def test_what_changes_between_the_first_look_and_the_wait_is_not_missed(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
+    serve: Serve,
 ) -> None:
     """The first look may be at what was read a moment ago."""
     store = FakeStore(rich())
-    ask = await serve(store)
-    monkeypatch.setattr(recent, "SECONDS", 3600)
+    ask = await serve(store, Unaware(MemoryStore()))
     last = await etag(ask, LATEST)
     store.put(replace(rich(), name="renamed", generation=4))
     assert await etag(ask, LATEST) == last, "the test is about what is kept"

@@ -51,11 +51,11 @@ def _addresses(namespace: str) -> list[str]:
 
 
 @contextmanager
-def _process(cloud: Cloud) -> Iterator[subprocess.Popen[str]]:
+def _process(cloud: Cloud, *wrapper: str) -> Iterator[subprocess.Popen[str]]:
     """The real one, once it is ready."""
     where = ("--store", "memory://", "--operator", "127.0.0.1:0")
     which = ("--netns-prefix", cloud.prefix, "--netns-add-addresses", "*")
-    command = [str(MDSVC), "serve", *where, *which]
+    command = [*wrapper, str(MDSVC), "serve", *where, *which]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, env=environment(), stderr=pipe, text=True) as process:
         assert process.stderr
@@ -104,6 +104,22 @@ def test_who_may_not_is_told_what_is_missing(
     status.write_text(f"Name:\tx\nCapEff:\t{kept:016x}\n")
     with pytest.raises(BadInput, match=f"netns: expected root, or the capabilities {missing}$"):
         check_allowed(Wanted(add_to=add_to), status)
+
+
+async def test_where_there_are_too_many_those_that_are_there_are_answered(cloud: Cloud) -> None:
+    """Files are left for that, and for each of the others there is a line that says what to do."""
+    cloud.network("a")
+    guest = cloud.guest("a", "g", ONE, "10.0.0.5")
+    with _process(cloud, "prlimit", "--nofile=100") as process:
+        for number in range(20):
+            batch("", f"netns add {cloud.prefix}n{number}")
+        assert process.stderr
+        told = next(line for line in process.stderr if "ERROR" in line)
+        assert "cannot listen: [Errno 24] Too many open files; expected a higher limit" in told
+        assert (await ask(guest)).text == "no guest has the address 10.0.0.5"
+        process.terminate()
+        rest = [line for line in process.stderr if "ERROR" in line]
+    assert len(rest) == len({line.partition("namespace ")[2] for line in rest}) < 20
 
 
 def test_who_may_not_gets_one_line() -> None:

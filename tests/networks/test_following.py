@@ -155,6 +155,8 @@ class _Crowd:
                     reply = await ask(self._cloud.prefix + name, source="10.0.0.5")
                 except OSError:  # it has just gone, or is not listened in yet
                     continue
+                if reply.status == 503:  # it has gone meanwhile
+                    continue
                 assert reply.text == f"{name}.novalocal"
                 self.answers += 1
             await asyncio.sleep(0)

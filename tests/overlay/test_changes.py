@@ -93,7 +93,7 @@ def test_cpus_that_are_none_are_not_taken_for_some(value: Any) -> None:
 @given(st.binary())
 def test_no_answer_breaks_what_reads_it(body: bytes) -> None:
     reply = Reply(200, body)
-    overlay.fault(PATH, reply, "u")
+    overlay.fault("/" + "/".join(PATH), reply, "u")
     overlay.dedicated_cpus(reply)
 
 

@@ -103,6 +103,27 @@ def test_python_s_own_environment_does_not_reach_it(installed: Chroot) -> None:
     assert said.startswith("mdsvc, version ")
 
 
+ASK = """
+import re, urllib.request
+said = open("/tmp/said").read()
+at = re.search("operator: (http[^ \\n]+)", said)[1]
+get = lambda path: urllib.request.urlopen(at + path, timeout=20).read().decode()
+assets = re.findall('="(/assets/[^"]+)"', get("/"))
+assert len(assets) == 3 and all(map(get, assets)), assets
+assert "h1" in get("/hosts/h1")
+"""
+
+
+def test_it_serves_the_page_with_all_that_belongs_to_it(installed: Chroot) -> None:
+    script = (
+        "export MDSVC_GUEST=127.0.0.1:0 MDSVC_OPERATOR=127.0.0.1:0; : >/tmp/said; "
+        "mdsvc serve 2>>/tmp/said & "
+        "for _ in $(seq 600); do grep -q 'mdsvc: ready' /tmp/said && break; sleep 0.1; done; "
+        'python3 -c "$0"; asked=$?; kill -TERM $!; wait $!; exit $asked'
+    )
+    installed.run(*AS_SERVICE, "sh", "-c", script, ASK)
+
+
 def test_it_serves_by_its_settings(installed: Chroot) -> None:
     """Readiness, and an end on SIGTERM, as the unit's user."""
     script = (

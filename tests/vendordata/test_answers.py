@@ -18,6 +18,7 @@ from mdsvc.vendordata.answers import RETRY_SECONDS, Vendordata
 from mdsvc.vendordata.asking import Failed
 from mdsvc.vendordata.targets import Target
 from tests.http.guests import poor
+from tests.strategies import QUICK
 
 TARGETS = (Target("a", "http://a/"), Target("b", "http://b/"))
 GUEST = poor()
@@ -223,6 +224,7 @@ STEPS = st.lists(
 )
 
 
+@QUICK
 @given(STEPS)
 def test_in_any_sequence_a_guest_has_its_own_newest_good_answer_or_nothing(
     steps: list[tuple[str, Any]],

@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
-from tests.vm.drives import config_drive
+from tests.vm.drives import Form, config_drive
 from tests.vm.machine import Machine
 from tests.vm.tool import Guest, until
 
@@ -61,10 +61,8 @@ def _strays(group: str, may: bool) -> bool:
 DOCUMENT = "openstack/latest/meta_data.json"
 
 
-@pytest.mark.parametrize("form", ["iso9660", "vfat"])
-def test_a_config_drive_is_found_and_read(
-    boot: Boot, tmp_path: Path, form: Literal["iso9660", "vfat"]
-) -> None:
+@pytest.mark.parametrize("form", ["iso9660", "vfat", "mdsvc"])
+def test_a_config_drive_is_found_and_read(boot: Boot, tmp_path: Path, form: Form) -> None:
     files = {DOCUMENT: json.dumps({"uuid": "x", "dedicated_cpus": [1, 3]}).encode()}
     guest = boot(drives=[config_drive(files, tmp_path / "drive", form)])
     plan = guest.json("plan")

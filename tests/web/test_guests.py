@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from mdsvc.api.pages import InstancesQuery
 from mdsvc.control.instances import create_instance, delete_instance
 from mdsvc.reports import Status, now_ms
 from mdsvc.store import Store
+from mdsvc.web import named as searching
 from tests.control_values import FLOATING, PAIR, fill, guest, host, uuid
 from tests.web.conftest import Look
 
@@ -29,6 +31,38 @@ async def test_guests_are_listed_and_filtered_by_host_and_project(look: Look) ->
     assert await names(look, "/instances?host=h1&project_id=") == ["one"]
     assert await names(look, "/instances?project_id=other") == ["two"]
     assert await names(look, "/instances?project_id=other&host=h1") == []
+
+
+async def test_guests_are_searched_by_a_part_of_their_name_or_uuid(look: Look) -> None:
+    assert await names(look, "/instances?q=TW") == ["two"]
+    assert await names(look, f"/instances?q={uuid(1)[-5:]}") == ["one"]
+    assert await names(look, "/instances?q=o&host=h1&drifted=false") == ["one"]
+    assert await names(look, "/instances?q=%3Cb%3E") == []
+    assert await names(look, "/instances?q=o&drifted=true") == []
+
+
+async def test_what_is_found_comes_page_by_page_each_once(store: Store, look: Look) -> None:
+    for number in range(3, 9):
+        await create_instance(store, guest(number, FLOATING, name=f"web-{number}"), "h2")
+    seen, path = list[str](), "/instances?q=web&limit=4"
+    while path:
+        page = await look(path)
+        seen += await names(look, path)
+        links = {a.text: a["href"] for nav in page.every(class_="pages") for a in nav.every("a")}
+        path = links["Next"].replace("&marker", "&limit=4&marker") if "Next" in links else ""
+    assert seen == [f"web-{number}" for number in range(3, 9)]
+
+
+async def test_a_search_that_takes_long_says_that_there_may_be_more(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searching, "_PAGE", 1)
+    asked = InstancesQuery(limit=10)
+    ticks = iter(range(99))
+    first = await searching.named(store, "t", asked, lambda: float(next(ticks)))
+    assert ([guest.name for guest in first.guests], first.next) == ([], uuid(1))
+    rest = await searching.named(store, "t", InstancesQuery(limit=10, marker=first.next))
+    assert ([guest.name for guest in rest.guests], rest.next) == (["two"], None)
 
 
 async def test_many_come_page_by_page_each_once(look: Look) -> None:
@@ -90,6 +124,20 @@ async def test_changes_are_the_last_ones_first_and_removals_are_told(
     ]
     revisions = [int(row[0]) for row in rows]
     assert revisions == sorted(revisions, reverse=True)
+
+
+async def test_a_revision_with_more_changes_than_are_shown_holds_nothing_up(
+    store: Store, look: Look
+) -> None:
+    async with store.transaction() as tx:
+        for number in range(1500):
+            await tx.add_host(host(f"n{number:04}"))
+    rows = (await look("/changes")).one("table").rows()
+    assert len(rows) == 100
+    assert all(row[2].startswith("n") for row in rows)
+    await create_instance(store, guest(3, PAIR, name="three"), "h1")
+    rows = (await look("/changes")).one("table").rows()
+    assert {row[2][:5] for row in rows} == {"three", "h1"}
 
 
 async def _reports(store: Store, number: int, state: str) -> None:

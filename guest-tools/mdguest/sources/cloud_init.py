@@ -1,8 +1,8 @@
-"""What cloud-init has learned at boot and left below /run.
+"""What cloud-init has learned at boot and left below /run, or was told to leave for us.
 
 Of Nova's document it keeps a version from before dedicated CPUs (its list of known ones ends at
 2018-08-27). So the field is there only where the server puts it in the way of that, and its absence
-says nothing about the guest.
+says nothing about the guest. Then the operator's vendor data may have had it write a file, once.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mdguest.errors import BadInput, Unreachable
 from mdguest.layout import KEY, Layout, dedicated_cpus
-from mdguest.sources.documents import json_object, read_file
+from mdguest.sources.documents import json_object, layout_of, read_file
 
 if TYPE_CHECKING:
     from mdguest.sources.patience import Patience
@@ -25,6 +25,9 @@ _FILES = (
     "/run/cloud-init/instance-data-sensitive.json",
 )
 """For all to read, and with what is left out of that for root."""
+
+WRITTEN = "/etc/mdguest/layout.json"
+"""By cloud-init, where the cloud asks mdsvc for its vendor data (``cloud-init@…``)."""
 
 _KEYS = (("ds", "meta_data", KEY), ("ds", "ec2_metadata", "cpu", "dedicated"))
 _REDACTED = "redacted for non-root user"
@@ -52,6 +55,10 @@ def read(argument: str, system: System, patience: Patience) -> Layout:
             if value not in (None, _REDACTED):
                 where = f"{path}, {'.'.join(keys)}"
                 return Layout(dedicated_cpus(value, where), NAME)
+    try:
+        return layout_of(json_object(read_file(system, WRITTEN), WRITTEN), WRITTEN, NAME)
+    except Unreachable:
+        pass
     if len(missing) == len(_FILES):
         raise missing[0]
     raise Unreachable(f"cloud-init's instance data does not carry {KEY}")

@@ -98,3 +98,24 @@ def test_a_large_document_is_read(guest: FakeGuest) -> None:
     """Vendor data is in it, and may be megabytes."""
     guest.files[INSTANCE] = as_json({**instance({"dedicated_cpus": "2"}), "x": "x" * (4 << 20)})
     assert sources.read("cloud-init", guest).dedicated == CpuSet.parse("2")
+
+
+WRITTEN = "/etc/mdguest/layout.json"
+
+
+def test_the_file_that_it_was_told_to_write_counts_where_its_data_say_nothing(
+    guest: FakeGuest,
+) -> None:
+    guest.files[WRITTEN] = as_json({"dedicated_cpus": "1-3", "realtime_cpus": "3"})
+    layout = Layout(CpuSet.parse("1-3"), "cloud-init", realtime=CpuSet.parse("3"))
+    assert sources.read("cloud-init", guest) == layout
+    guest.files[INSTANCE] = as_json(instance())
+    assert sources.read("cloud-init", guest) == layout
+    guest.files[INSTANCE] = as_json(instance({"dedicated_cpus": "2"}))
+    assert sources.read("cloud-init", guest).dedicated == CpuSet.parse("2")
+
+
+def test_a_file_that_is_none_is_named(guest: FakeGuest) -> None:
+    guest.files[WRITTEN] = b"{"
+    with pytest.raises(BadInput, match=WRITTEN):
+        sources.read("cloud-init", guest)
