@@ -72,7 +72,7 @@ class _Call(NamedTuple):
     target: str
 
 
-async def handle(door: Overlay, request: web.BaseRequest) -> web.Response:
+async def handle(door: Overlay, request: web.Request) -> web.Response:
     """Answer any request of a guest."""
     began = monotonic()
     try:
@@ -85,7 +85,7 @@ async def handle(door: Overlay, request: web.BaseRequest) -> web.Response:
     return response
 
 
-async def _guarded(door: Overlay, request: web.BaseRequest) -> web.Response:
+async def _guarded(door: Overlay, request: web.Request) -> web.Response:
     """Whoever signs falsely is a stranger, and strangers have one bucket together."""
     try:
         call = _call(door, request)
@@ -105,7 +105,7 @@ async def _guarded(door: Overlay, request: web.BaseRequest) -> web.Response:
         return await _answer(call)
 
 
-def _call(door: Overlay, request: web.BaseRequest) -> _Call:
+def _call(door: Overlay, request: web.Request) -> _Call:
     """Raises Unidentified, Forged or BadInput."""
     signed = door.identity.signed_for(request.headers)
     forwarded = request.headers.getall("X-Forwarded-For", [])
