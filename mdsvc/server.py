@@ -121,12 +121,11 @@ async def listeners(
         runner = await _runner(stack, door)
         if settings.identity == "address":
             runner.crowd.most_of_a_peer = settings.guest_connections
+            runner.reply_ttl = settings.reply_ttl
             for sock in guests:
                 near(sock, settings.reply_ttl)
         lines = [f"guests: {await _site(runner, sock)} ({settings.identity})" for sock in guests]
-        if namespaces:
-            await stack.enter_async_context(answering(namespaces, runner, settings.reply_ttl))
-            lines.append(f"guests: {namespaces} ({settings.identity})")
+        lines += await _at_doors(stack, namespaces, runner, metrics)
         context = _tls(settings, reloads)
         _reload_on_sighup(stack, reloads)
         for sock in operators:
@@ -134,9 +133,7 @@ async def listeners(
                 await _check_guarded(settings, store, sock)
             app = operator_app(store, settings, follower, metrics, is_local=is_local(sock))
             lines.append(f"operator: {await _site(await _runner(stack, app), sock, context)}")
-        if settings.vendordata:
-            session = await _cloud(stack, settings)
-            lines.append(await _target(stack, settings, Beside(session, store, metrics, context)))
+        lines += await _targets(stack, settings, store, metrics, context)
         stack.callback(waiting.close)
         yield lines
 
@@ -167,9 +164,7 @@ async def overlay_listeners(
         for sock in operators:
             app = storeless.application(upstreams, metrics, is_local=is_local(sock))
             lines.append(f"operator: {await _site(await _runner(stack, app), sock, context)}")
-        if settings.vendordata:
-            session = await _cloud(stack, settings)
-            lines.append(await _target(stack, settings, Beside(session, None, metrics, context)))
+        lines += await _targets(stack, settings, None, metrics, context)
         stack.callback(waiting.close)
         yield lines
 
@@ -215,6 +210,20 @@ async def _cloud(stack: AsyncExitStack, settings: Settings) -> CloudSession | No
     return await stack.enter_async_context(session)
 
 
+async def _targets(
+    stack: AsyncExitStack,
+    settings: Settings,
+    store: Store | None,
+    metrics: Metrics,
+    context: ssl.SSLContext | None,
+) -> list[str]:
+    """Answer Nova, where it is set that it asks here."""
+    if not settings.vendordata:
+        return []
+    beside = Beside(await _cloud(stack, settings), store, metrics, context)
+    return [await _target(stack, settings, beside)]
+
+
 async def _target(stack: AsyncExitStack, settings: Settings, beside: Beside) -> str:
     """Answer Nova; the line for it."""
     assert settings.vendordata is not None, "it is only called where this is set"
@@ -241,6 +250,19 @@ async def _namespaces(stack: AsyncExitStack, settings: Settings) -> Namespaces |
     namespaces = Namespaces(wanted)
     await stack.enter_async_context(namespaces.followed())
     return namespaces
+
+
+async def _at_doors(
+    stack: AsyncExitStack, namespaces: Namespaces | None, runner: Runner, metrics: Metrics
+) -> list[str]:
+    """Answer in namespaces, if there are to be any; the line for them."""
+    if namespaces is None:
+        return []
+    metrics.watch("mdsvc_namespaces", "Networks' namespaces.", namespaces.count)
+    text = "Those of them in which not all can be listened on."
+    metrics.watch("mdsvc_namespaces_failing", text, namespaces.failing)
+    await stack.enter_async_context(answering(namespaces, runner))
+    return [f"guests: {namespaces} (address)"]
 
 
 async def _check_guarded(settings: Settings, store: Store, sock: socket.socket) -> None:

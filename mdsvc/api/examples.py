@@ -47,3 +47,11 @@ RESIZE: Json = {"flavor": {**_FLAVOR, "memory_mb": 1024}}
 MIGRATE: Json = {"host": None}
 
 REBUILD: Json = {"user_data": "#cloud-config\n"}
+
+IMPORT: Json = {
+    "domains": [
+        "<domain type='kvm'><uuid>1f1c2a0e-6a56-4c1c-9a35-0d7f3c7b6f52</uuid><name>web</name>"
+        "<memory unit='MiB'>512</memory><vcpu cpuset='0,8'>2</vcpu>"
+        "<cputune><emulatorpin cpuset='0,8'/></cputune></domain>"
+    ]
+}

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from mdsvc.api.etags import host_etag
 from mdsvc.api.pages import page
 from mdsvc.api.route import Answer, Call
-from mdsvc.control import hosts, repeats
+from mdsvc.control import adoption, hosts, repeats
+from mdsvc.control.adoption import DEFAULT_PROJECT, Imported, Terms
 from mdsvc.control.draining import drain_host
+from mdsvc.discovery.domains import guest_from_domain
 from mdsvc.errors import BadInput
+from mdsvc.forms import Form
 from mdsvc.topology import Host
 
 
@@ -67,3 +72,29 @@ async def delete_drain(call: Call) -> Answer:
 def _host(host: Host, status: int = 200) -> Answer:
     location = f"/v1/hosts/{host.name}" if status == 201 else None
     return Answer(host, status, host_etag(host), location)
+
+
+class Import(Form, frozen=True, kw_only=True):
+    """Guests that run on a host, each as its domain's XML; the addresses that networks keep, IP by
+    MAC by the network's name; whose they are where a domain names no project; and whether what runs
+    counts more than what is stored of it.
+    """
+
+    domains: tuple[str, ...]
+    leases: Mapping[str, Mapping[str, str]] = {}
+    project: str = DEFAULT_PROJECT
+    replace: bool = False
+
+
+async def import_guests(call: Call) -> Answer:
+    """Take in guests that run there already, as they run: all of them, or none."""
+    body = call.body
+    guests = []
+    for at, xml in enumerate(body.domains):
+        try:
+            guests.append(guest_from_domain(xml.encode()))
+        except BadInput as error:
+            raise BadInput(f"domains[{at}]: {error}", f"domains[{at}]") from None
+    terms = Terms(body.project, body.leases, body.replace)
+    adopted = await adoption.import_guests(call.store, guests, call.path["name"], terms)
+    return Answer(Imported(tuple(adopted)))

@@ -7,9 +7,10 @@ from __future__ import annotations
 from typing import Any
 
 from mdsvc.api import events, fit, hosts, instances, openapi, probes
-from mdsvc.api.examples import FIT, HOST, INSTANCE, MIGRATE, REBUILD, RESIZE
+from mdsvc.api.examples import FIT, HOST, IMPORT, INSTANCE, MIGRATE, REBUILD, RESIZE
 from mdsvc.api.pages import HostsQuery, InstancesQuery
 from mdsvc.api.route import BYTES, EVENTS, XML, Route
+from mdsvc.control.adoption import Imported
 from mdsvc.instance import Instance, PlacedInstance
 from mdsvc.metrics import KIND as METRICS
 from mdsvc.placing.what_if import Fits, OpenQuestion, Refusal
@@ -106,6 +107,15 @@ ROUTES: tuple[Route, ...] = (
         handler=hosts.delete_drain,
         answers={200: Host},
         errors=("not_found", "conflict"),
+    ),
+    Route(
+        method="POST",
+        path="/v1/hosts/{name}/import",
+        handler=hosts.import_guests,
+        body=hosts.Import,
+        answers={200: Imported},
+        errors=("not_found", "conflict"),
+        example=IMPORT,
     ),
     # ---- instances ----
     Route(

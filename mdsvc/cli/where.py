@@ -34,15 +34,25 @@ def operator() -> Operator:
     """Whoever does what is asked for: by --store or --server, else by MDSVC_SERVER or MDSVC_STORE,
     in this order. Raises UsageError where both options are given.
     """
-    store, server = remembered("store"), remembered("server")
-    if store is not None and server is not None:
-        raise click.UsageError("expected one of --store and --server, not both")
-    if store is None and server is None:
-        server = os.environ.get("MDSVC_SERVER") or None
-    if server is not None:
-        from mdsvc.operating.remote import Remote
-
-        return Remote(server, os.environ)
+    asked = server()
+    if asked is not None:
+        return asked
     from mdsvc.operating.local import Local
 
     return Local(settings({}).store)
+
+
+def server() -> Operator | None:
+    """The running server that is to be asked; None where a store is to be opened. Raises
+    UsageError.
+    """
+    store, url = remembered("store"), remembered("server")
+    if store is not None and url is not None:
+        raise click.UsageError("expected one of --store and --server, not both")
+    if store is None and url is None:
+        url = os.environ.get("MDSVC_SERVER") or None
+    if url is None:
+        return None
+    from mdsvc.operating.remote import Remote
+
+    return Remote(url, os.environ)

@@ -43,6 +43,12 @@ class Adopted(msgspec.Struct, frozen=True):
     outcome: Literal["imported", "updated", "unchanged"]
 
 
+class Imported(msgspec.Struct, frozen=True):
+    """What became of all of an import, in the order of their domains."""
+
+    guests: tuple[Adopted, ...]
+
+
 class Terms(msgspec.Struct, frozen=True):
     """How guests are taken in. ``replace``: what runs counts more than what the books say of it."""
 
@@ -61,21 +67,21 @@ async def import_guests(
     _check_uuids(guests)
 
     async def use_case(tx: Transaction) -> list[Adopted]:
-        there = await known_host(tx, host or await _only_host(tx))
+        there = await known_host(tx, host or only_host(await tx.list_hosts()))
         return await _Import(tx, there, terms).take(guests)
 
     return await in_transaction(store, use_case)
 
 
-async def let_go(store: Store, uuid: str, host: str) -> bool:
-    """Forget a guest that runs no more on this host; False where it is not there in the books, as
-    it may be on another one by now.
+async def let_go(store: Store, uuid: str, host: str, project: str) -> bool:
+    """Forget a guest of this project that runs no more on this host; False where it is not there in
+    the books, as it may be on another one by now.
     """
 
     async def use_case(tx: Transaction) -> bool:
         placed = await tx.get_instance(canonical_uuid(uuid))
         there = await tx.get_host(host)
-        if placed is None or there is None or placed.host != host:
+        if placed is None or there is None or (placed.host, placed.project_id) != (host, project):
             return False
         await tx.update_host(remove(there, placed.layout, placed.flavor))
         return await tx.remove_instance(placed.uuid)
@@ -92,8 +98,8 @@ def _check_uuids(guests: Sequence[RunningGuest]) -> None:
         raise BadInput(f"uuid {twice[0]}: expected each domain once, but it is there twice")
 
 
-async def _only_host(tx: Transaction) -> str:
-    hosts = await tx.list_hosts()
+def only_host(hosts: Sequence[Host]) -> str:
+    """The host that is meant where none is named. Raises BadInput."""
     if len(hosts) != 1:
         raise BadInput(f"--host: expected the one that they run on, as {len(hosts)} are registered")
     return hosts[0].name
@@ -112,13 +118,23 @@ class _Import:
         changed = {e.instance.uuid: e.instance for e in known if e.outcome != "unchanged"}
         residents = {g.uuid: g for g in await self._tx.list_instances(self._host.name)} | changed
         self._check(list(residents.values()))
-        for new in (each.instance for each in known if each.outcome == "imported"):
-            await look_at_fleet(self._tx, request(new.flavor, new.image))
+        for instance in changed.values():
+            await self._look_at_fleet(instance)
         if self._wrong:
             raise Conflict(f"host {self._host.name}: nothing is imported: {'; '.join(self._wrong)}")
         if changed:
             await self._write(known, list(residents.values()))
         return known
+
+    async def _look_at_fleet(self, instance: PlacedInstance) -> None:
+        """R17 holds back guests that are mixed from now on, and none that are so already."""
+        stored = await self._tx.get_instance(instance.uuid)
+        if stored is not None and stored.layout.cpu_policy == "mixed":
+            return
+        try:
+            await look_at_fleet(self._tx, request(instance.flavor, instance.image))
+        except Conflict as error:
+            self._wrong.append(f"{instance.name} ({instance.uuid}): {error}")
 
     async def _one(self, running: RunningGuest) -> Adopted | None:
         """None for one of which something is wrong."""

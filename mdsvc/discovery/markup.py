@@ -35,6 +35,11 @@ def document(xml: str | bytes, by: str) -> Element:
         raise BadInput(f"expected XML as {by} prints it: {error}") from None
 
 
+def as_text(xml: bytes, by: str) -> str:
+    """The same document as text, whatever its encoding is."""
+    return ET.tostring(document(xml, by), encoding="unicode")
+
+
 # ---- numbers and units ----
 
 _BYTES = {"b": 1, "byte": 1, "bytes": 1} | {

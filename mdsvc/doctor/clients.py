@@ -113,7 +113,11 @@ async def _crawl(visit: Visit, root: str = _EC2) -> dict[str, str]:
 
 
 async def _ignition(visit: Visit) -> None:
-    await visit.optional("openstack/latest/user_data", "Ignition tries again for ever")
+    """User data of another kind are noted: a guest with Ignition would have its own."""
+    path = "openstack/latest/user_data"
+    reply = await visit.optional(path, "Ignition tries again for ever")
+    if reply and reply.body and b'"ignition"' not in reply.body:
+        visit.notes.append(f"/{path}: no Ignition configuration, and a guest with Ignition stops")
 
 
 async def _afterburn(visit: Visit) -> None:

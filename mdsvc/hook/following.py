@@ -9,19 +9,30 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
-from mdsvc.control.adoption import DEFAULT_PROJECT, Leases, Terms, import_guests, let_go
+from mdsvc.control.adoption import (
+    DEFAULT_PROJECT,
+    Adopted,
+    Leases,
+    Terms,
+    import_guests,
+    let_go,
+)
 from mdsvc.control.hosts import get_host
-from mdsvc.control.known import known_instance
+from mdsvc.discovery.domains import guest_from_domain
 from mdsvc.discovery.networks import network_from_xml
-from mdsvc.errors import BadInput, NotFound, Refused, Unavailable
+from mdsvc.errors import BadInput, InvalidRequest, MdsvcError, NotFound, Refused, TooLarge
 from mdsvc.hook.notes import Note, notes, refused
 from mdsvc.store import Store
 
 PAUSE = 0.5
 """Seconds between two looks at the spool."""
+
+_ITS_OWN = (BadInput, InvalidRequest, Refused, NotFound, TooLarge)
+"""What is wrong with one guest, which keeps no other one waiting. All else is the books' fault."""
 
 Tell = Callable[[str], None]
 
@@ -37,39 +48,76 @@ class Following(msgspec.Struct, frozen=True):
     project: str = DEFAULT_PROJECT
 
 
-async def follow(store: Store, what: Following, tell: Tell, for_ever: bool) -> None:
+class Books(Protocol):
+    """What of the books is needed, wherever they are. Each raises MdsvcError."""
+
+    async def check_host(self, name: str) -> None:
+        """Raises NotFound where there is no such host."""
+
+    async def take_in(self, xml: bytes, host: str, terms: Terms) -> Adopted:
+        """The guest of this domain, as it runs."""
+
+    async def let_go(self, uuid: str, host: str, project: str) -> bool:
+        """Whether it was there, of this project and on this host."""
+
+
+class OfStore:
+    """The books in a store that is open."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def check_host(self, name: str) -> None:
+        """Raises NotFound where there is no such host."""
+        await get_host(self._store, name)
+
+    async def take_in(self, xml: bytes, host: str, terms: Terms) -> Adopted:
+        """The guest of this domain, as it runs."""
+        (adopted,) = await import_guests(self._store, [guest_from_domain(xml)], host, terms)
+        return adopted
+
+    async def let_go(self, uuid: str, host: str, project: str) -> bool:
+        """Whether it was there, of this project and on this host."""
+        return await let_go(self._store, uuid, host, project)
+
+
+async def follow(books: Books, what: Following, tell: Tell, for_ever: bool) -> None:
     """Carry out what is there; and, for ever, what comes. Raises NotFound for the host."""
-    await get_host(store, what.host)
+    await books.check_host(what.host)
+    said = ""
     while True:
         try:
-            await once(store, what, tell)
-        except Unavailable as error:
+            await once(books, what, tell)
+            said = ""
+        except MdsvcError as error:
             if not for_ever:
                 raise
-            tell(str(error))
+            if str(error) != said:
+                tell(str(error))
+            said = str(error)
         if not for_ever:
             return
         await asyncio.sleep(PAUSE)
 
 
-async def once(store: Store, what: Following, tell: Tell) -> None:
+async def once(books: Books, what: Following, tell: Tell) -> None:
     """Carry out every note that is there, oldest first; then those that were refused before."""
     changed = False
     for note in notes(what.spool):
-        changed |= await _carry_out(store, what, note, tell)
+        changed |= await _carry_out(books, what, note, tell)
     if changed:
         for path in sorted(refused(what.spool).glob("*.note")):
-            await _again(store, what, path, tell)
+            await _again(books, what, path, tell)
 
 
-async def _carry_out(store: Store, what: Following, note: Note, tell: Tell) -> bool:
+async def _carry_out(books: Books, what: Following, note: Note, tell: Tell) -> bool:
     """Whether something has come or gone."""
     try:
         guest = note.guest()
         waiting = refused(what.spool) / f"{guest.uuid}.note"
         ways = {"in": _come, "out": _go}
-        changed = await ways[note.way](store, what, note, tell)
-    except (BadInput, Refused, NotFound) as error:
+        changed = await ways[note.way](books, what, note, tell)
+    except _ITS_OWN as error:
         tell(f"{note.name} ({note.operation}): {error}")
         _wait(what, note)
         return False
@@ -87,32 +135,28 @@ def _wait(what: Following, note: Note) -> None:
     note.path.replace(refused(what.spool) / name)
 
 
-async def _come(store: Store, what: Following, note: Note, tell: Tell) -> bool:
+async def _come(books: Books, what: Following, note: Note, tell: Tell) -> bool:
     terms = Terms(what.project, leases(what.networks), replace=True)
-    (adopted,) = await import_guests(store, [note.guest()], what.host, terms)
+    adopted = await books.take_in(note.xml, what.host, terms)
     if adopted.outcome != "unchanged":
         tell(f"{adopted.outcome} {note.name} ({adopted.instance.uuid})")
     return adopted.outcome != "unchanged"
 
 
-async def _go(store: Store, what: Following, note: Note, tell: Tell) -> bool:
-    guest = note.guest()
-    try:
-        stored = await known_instance(store, guest.uuid)
-    except NotFound:
+async def _go(books: Books, what: Following, note: Note, tell: Tell) -> bool:
+    uuid = note.guest().uuid
+    if not await books.let_go(uuid, what.host, what.project):
         return False
-    if stored.project_id != what.project or not await let_go(store, guest.uuid, what.host):
-        return False
-    tell(f"removed {note.name} ({guest.uuid})")
+    tell(f"removed {note.name} ({uuid})")
     return True
 
 
-async def _again(store: Store, what: Following, path: Path, tell: Tell) -> None:
+async def _again(books: Books, what: Following, path: Path, tell: Tell) -> None:
     """What is refused again stays where it is, and is not told of again."""
     for note in _one(path):
         try:
-            await _come(store, what, note, tell)
-        except (BadInput, Refused):
+            await _come(books, what, note, tell)
+        except _ITS_OWN:
             continue
         note.done()
 

@@ -1,8 +1,8 @@
 """The guest that has the peer's address on the listener's network.
 
 Where the listener is a network's own, the peer has to have the guest's MAC address too, if both are
-known: so no guest can take another one's address. A link-local IPv6 address is whatever a guest
-likes it to be, so there the MAC address alone says who it is.
+known: so no guest can take another one's address. A link-local address is whatever a guest likes it
+to be, so there the MAC address alone says who it is.
 """
 
 from __future__ import annotations

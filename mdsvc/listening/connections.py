@@ -82,9 +82,12 @@ _SPARE_FILES = 64
 """File descriptors that connections leave to the store, the log and the operator."""
 
 
-def _peer(transport: asyncio.Transport) -> str | None:
+def _peer(transport: asyncio.Transport, door: Door | None) -> str | None:
+    """Whose connection it is: networks may have the same addresses."""
     name = transport.get_extra_info("peername")
-    return name[0] if isinstance(name, tuple) else None
+    if not isinstance(name, tuple):
+        return None
+    return f"{name[0]} on {door.network}" if door else str(name[0])
 
 
 class _Connection(web.RequestHandler):
@@ -105,7 +108,7 @@ class _Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         assert isinstance(transport, asyncio.Transport), "TCP or a Unix socket"
-        self.peer = _peer(transport)
+        self.peer = _peer(transport, self.door)
         self.crowd.come(self.peer)
         if (self.door and not self.door.is_open) or self.crowd.is_too_large(self.peer):
             transport.abort()
@@ -209,6 +212,7 @@ class Runner(web.BaseRunner):
     def __init__(self, door: web.Application | Handler, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.crowd = Crowd()
+        self.reply_ttl = 0  # of doors that open later
         self._door = door
         self._plain: web.AppRunner | None = None
 

@@ -29,7 +29,7 @@ class _NamespaceDoor:
 
 
 @asynccontextmanager
-async def answering(namespaces: Namespaces, runner: Runner, ttl: int = 0) -> AsyncIterator[None]:
+async def answering(namespaces: Namespaces, runner: Runner) -> AsyncIterator[None]:
     """Answer at their listeners; the block begins when that is so at those that are there.
 
     With a namespace its connections end: nobody can ask by them any more, and they would keep it
@@ -41,7 +41,7 @@ async def answering(namespaces: Namespaces, runner: Runner, ttl: int = 0) -> Asy
         async for listener, is_open in namespaces.changes():
             if is_open:
                 door = _NamespaceDoor(namespaces, listener)
-                near(listener.sock, ttl)
+                near(listener.sock, runner.reply_ttl)
                 servers[listener] = door, await runner.open(door, listener.sock)
             elif listener in servers:
                 door, server = servers.pop(listener)

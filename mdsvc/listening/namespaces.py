@@ -106,6 +106,14 @@ class Namespaces:
         where = f"http://{IPV4}:80 and http://[{IPV6}]:80 in namespaces {', '.join(names[:10])}"
         return f"{where}{' …' if len(names) > 10 else ''}; now in {len(self._namespaces)}"
 
+    def count(self) -> int:
+        """How many there are."""
+        return len({*self._namespaces, *self._complaints})
+
+    def failing(self) -> int:
+        """In how many of them not all is listened on that is to be."""
+        return len(self._complaints)
+
     # ---- the event loop's side ----
 
     @asynccontextmanager
@@ -178,7 +186,7 @@ class Namespaces:
                 self._look()
             self._visit_due()
         except Exception as error:  # noqa: BLE001  # what befalls one is not to end all others
-            self._complain("/run/netns", error)
+            _log.exception("namespaces: %s", error)
             sleep(_LOOK_SECONDS)
 
     @contextmanager
@@ -290,11 +298,16 @@ class Namespaces:
 
     def _answer(self) -> None:
         """All questions that are there; those without an answer yet are kept for later."""
+        unresolved: dict[tuple[Listener, str], Unresolved] = {}
         for _ in range(len(self._questions)):
             question = self._questions.popleft()
+            asked = question.listener, question.ip
             try:
+                if asked in unresolved:  # however often somebody who cannot be found asks
+                    raise unresolved[asked]
                 mac = self._mac(question)
             except Unresolved as error:
+                unresolved[asked] = error
                 if monotonic() < question.until and not self._is_stopping:
                     self._questions.append(question)
                 else:

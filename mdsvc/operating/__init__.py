@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from msgspec import UnsetType
 
+    from mdsvc.control.adoption import Adopted, Terms
     from mdsvc.control.draining import Drained
     from mdsvc.control.hosts import Replaced
     from mdsvc.cpuset import CpuSet
@@ -61,6 +62,12 @@ class Operator(Protocol):
     def create_instance(
         self, instance: Instance, host: str | None, unknown_keys: UnknownKeys
     ) -> PlacedInstance: ...
+
+    def import_guests(
+        self, domains: Sequence[bytes], host: str | None, terms: Terms
+    ) -> Sequence[Adopted]: ...
+
+    def let_go(self, uuid: str, host: str, project: str) -> bool: ...
 
     def resize_instance(
         self, uuid: str, flavor: Flavor, image: Image | None, unknown_keys: UnknownKeys

@@ -8,11 +8,13 @@ from typing import TypeVar
 
 from msgspec import UnsetType
 
+from mdsvc.control import adoption, hosts, instances, moves, reports, resizing
 from mdsvc.control import draining as moving
-from mdsvc.control import hosts, instances, moves, reports, resizing
+from mdsvc.control.adoption import Adopted, Terms
 from mdsvc.control.draining import Drained
 from mdsvc.control.hosts import Replaced
 from mdsvc.cpuset import CpuSet
+from mdsvc.discovery.domains import guest_from_domain
 from mdsvc.instance import Content, Instance, PlacedInstance
 from mdsvc.policy.flavor import Flavor, Image
 from mdsvc.policy.unknown_keys import UnknownKeys
@@ -89,6 +91,15 @@ class Local:
         self, instance: Instance, host: str | None, unknown_keys: UnknownKeys
     ) -> PlacedInstance:
         return self._use(lambda s: instances.create_instance(s, instance, host, unknown_keys))
+
+    def import_guests(
+        self, domains: Sequence[bytes], host: str | None, terms: Terms
+    ) -> Sequence[Adopted]:
+        guests = [guest_from_domain(xml) for xml in domains]
+        return self._use(lambda s: adoption.import_guests(s, guests, host, terms))
+
+    def let_go(self, uuid: str, host: str, project: str) -> bool:
+        return self._use(lambda s: adoption.let_go(s, uuid, host, project))
 
     def resize_instance(
         self, uuid: str, flavor: Flavor, image: Image | None, unknown_keys: UnknownKeys

@@ -127,6 +127,9 @@ _HEADERS = {
 }
 
 
+_NOTHING = b"{}"
+
+
 async def _bounded(content: aiohttp.StreamReader) -> bytes:
     parts: list[bytes] = []
     size = 0
@@ -139,10 +142,12 @@ async def _bounded(content: aiohttp.StreamReader) -> bytes:
 
 
 def _checked(status: int, body: bytes) -> bytes:
-    """Raises Failed."""
+    """Nothing at all is an answer too: there is nothing for this guest. Raises Failed."""
     if status // 100 != 2:
         outcome: Outcome = "refused" if status // 100 == 4 else "error"
         raise Failed(f"expected a 2xx, got status {status}", outcome)
+    if not body.strip():
+        return _NOTHING
     try:
         value: Any = msgspec.json.decode(body)
         check_plain(value)

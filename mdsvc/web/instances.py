@@ -61,7 +61,8 @@ async def show_instances(visit: Visit) -> Page:
         table(_caption(listed, asked), _COLUMNS, rows),
         *filter(None, [pages(first=first, next=following)]),
     )
-    return Page(title="Guests", content=content)
+    is_searched = bool(asked.q or asked.drifted)  # too much to be done for each change
+    return Page(title="Guests", content=content, is_live=not is_searched)
 
 
 async def _listed(visit: Visit, asked: InstancesView) -> Named:

@@ -22,6 +22,8 @@ class FakeCloud:
     def __init__(self) -> None:
         self.servers: dict[str, tuple[Json, Json]] = {}
         self.seen: list[Json] = []
+        self.gone: set[str] = set()
+        self.good = 10**9
         self.admin = True
         self.url = ""
 
@@ -55,10 +57,15 @@ class FakeCloud:
         ]
         catalog = [{"type": "compute", "endpoints": endpoints}, {"type": "image", "endpoints": []}]
         body = {"token": {"catalog": catalog}}
-        return web.json_response(body, status=201, headers={"X-Subject-Token": TOKEN})
+        return web.json_response(
+            body, status=201, headers={"X-Subject-Token": f"{TOKEN}-{len(self.seen)}"}
+        )
 
     def _check(self, request: web.Request) -> None:
-        if request.headers.get("X-Auth-Token") != TOKEN:
+        self.good -= 1
+        token = f"{TOKEN}-{len(self.seen)}"
+        if request.headers.get("X-Auth-Token") != token or self.good == 0:
+            self.seen.append({})  # that one is over
             raise web.HTTPUnauthorized
         if request.headers.get("OpenStack-API-Version") != "compute 2.78":
             raise web.HTTPNotAcceptable
@@ -75,6 +82,8 @@ class FakeCloud:
 
     async def _topology(self, request: web.Request) -> web.Response:
         self._check(request)
+        if request.match_info["id"] in self.gone:
+            raise web.HTTPNotFound
         return web.json_response(self.servers[request.match_info["id"]][1])
 
 

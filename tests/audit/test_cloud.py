@@ -66,6 +66,28 @@ def test_a_fault_is_found_on_its_host(
     assert "5 guests on 2 hosts looked at" in done.err
 
 
+def test_a_guest_that_goes_while_it_is_looked_at_is_no_fault(
+    mdsvc: Mdsvc, cloud: FakeCloud, clouds_yaml: Path
+) -> None:
+    clouds_yaml.write_text(entry(cloud, PASSWORD))
+    cloud.add(1, "a", "h1", DEDICATED, node(0, [0], {0: 2}))
+    cloud.add(2, "b", "h1", DEDICATED, node(0, [0], {0: 2}))
+    cloud.gone.add("00000000-0000-4000-8000-000000000002")
+    done = mdsvc("audit", "--cloud", "c")
+    assert (done.code, "1 guest on 1 host looked at" in done.err) == (0, True)
+
+
+def test_a_token_that_ends_meanwhile_is_renewed(
+    mdsvc: Mdsvc, cloud: FakeCloud, clouds_yaml: Path
+) -> None:
+    clouds_yaml.write_text(entry(cloud, PASSWORD))
+    for number in range(1, 12):
+        cloud.add(number, f"g{number}", "h1", DEDICATED, node(0, [0], {0: number}))
+    cloud.good = 9
+    done = mdsvc("audit", "--cloud", "c")
+    assert (done.code, "11 guests on 1 host looked at" in done.err) == (0, True)
+
+
 def test_a_healthy_cloud_is_silence_and_memory_and_sets_count(
     mdsvc: Mdsvc, cloud: FakeCloud, clouds_yaml: Path, tmp_path: Path
 ) -> None:

@@ -86,8 +86,8 @@ def test_a_fleet_that_we_placed_is_imported_as_we_placed_it(seed: int) -> None:
         assert after.floating_memory_mb == on.floating_memory_mb
         again = await taken(store, *domains)
         assert [each.outcome for each in again] == ["unchanged"] * len(fleet)
-        for guest in fleet:
-            assert await let_go(store, guest.uuid, "h1")
+        for instance in (each.instance for each in adopted):
+            assert await let_go(store, instance.uuid, "h1", instance.project_id)
         empty, _ = await get_host(store, "h1")
         assert empty == on.without_use()
 
@@ -183,8 +183,11 @@ def test_a_guest_on_another_host_moves_only_with_replace_and_then_whole() -> Non
         two, _ = await get_host(store, "h2")
         assert one == HOST.without_use()
         assert [str(cell.pinned) for cell in two.cells] == ["", "12"]
-        assert not await let_go(store, first.instance.uuid, "h1")
-        assert await let_go(store, first.instance.uuid, "h2")
+        uuid, project = moved.instance.uuid, moved.instance.project_id
+        assert uuid == first.instance.uuid
+        assert not await let_go(store, uuid, "h1", project)
+        assert not await let_go(store, uuid, "h2", "another")
+        assert await let_go(store, uuid, "h2", project)
 
     run(main())
 
@@ -334,5 +337,34 @@ def test_an_imported_guest_lives_on_like_any_other() -> None:
         await delete_instance(store, beside.uuid)
         after, left = await get_host(store, "h1")
         assert (after, list(left)) == (HOST.without_use(), [])
+
+    run(main())
+
+
+# ---- mixed guests, while a host is behind (R17) ----
+
+
+def test_no_guest_becomes_mixed_by_running_so_while_a_host_is_behind() -> None:
+    async def main() -> None:
+        old = replace(HOST, name="h2", service_version=1)
+        store = await registered(HOST, old)
+        whole, mixed = domain("a", "2", "3"), domain("a", "0-1", "3")
+        await taken(store, whole)
+        for terms, xml in ((REPLACE, mixed), (PLAIN, domain("b", "0-1", "4"))):
+            with pytest.raises(Conflict, match=r"mixed guests are refused: .* h2 \(1\)"):
+                await taken(store, xml, terms=terms)
+        (kept,) = await taken(store, whole)
+        assert kept.outcome == "unchanged"
+
+    run(main())
+
+
+def test_a_guest_that_is_mixed_already_is_followed_though_a_host_is_behind() -> None:
+    async def main() -> None:
+        store = await registered()
+        await taken(store, domain("a", "0-1", "3"))
+        await add_host(store, replace(HOST, name="h2", service_version=1).without_use())
+        (moved,) = await taken(store, domain("a", "0-1", "4"), terms=REPLACE)
+        assert (moved.outcome, str(moved.instance.layout.dedicated_cpus)) == ("updated", "1")
 
     run(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -12,9 +13,11 @@ import pytest
 
 from mdsvc.control.tokens import create_token
 from mdsvc.store.opening import open_store
+from tests.audit.fleets import domain
 from tests.cli.command import Done, Mdsvc, process
 from tests.cli.serving import Serving
 from tests.cli.values import OTHER_UUID, UUID, flavor, guest, host
+from tests.strategies import grid
 
 Serve = Callable[..., str]
 
@@ -70,18 +73,78 @@ STORY: tuple[tuple[tuple[str, ...], object], ...] = (
 )
 
 
+MACHINE = grid(2, 4, threads=2, shared=1)
+
+IMPORTS: tuple[tuple[tuple[str, ...], object], ...] = (
+    (("instance", "import", "--domain", "-"), domain("a", "2").encode()),
+    (("host", "add", "-"), MACHINE),
+    (("instance", "import", "--domain", "-", "--json"), domain("a", "2").encode()),
+    (("instance", "import", "--domain", "-"), domain("a", "2").encode()),
+    (("instance", "import", "--domain", "-"), domain("a", "3").encode()),
+    (("instance", "import", "--domain", "-", "--replace"), domain("a", "3").encode()),
+    (("instance", "import", "--domain", "-", "--host", "h9"), domain("b", "4").encode()),
+    (("instance", "import", "--domain", "-"), domain("b", "3").encode()),
+    (("instance", "import", "--domain", "-"), b"<network/>"),
+    (("instance", "import", "--domain", "-"), b"<domain"),
+    (("instance", "import", "--domain", "-", "--project", "p"), domain("ü", "0-1", "4").encode()),
+    (("instance", "import", "--domain", "-"), domain("l", "5").encode("utf-16")),
+    (("host", "add", "-"), MACHINE | {"name": "h2"}),
+    (("instance", "import", "--domain", "-"), domain("c", "5").encode()),
+    (("instance", "list"), b""),
+    (("host", "show", "h1"), b""),
+)
+"""Guests that run already; and who can be taken in by a hook."""
+
+
+@pytest.mark.parametrize("story", [STORY, IMPORTS], ids=["guests", "imports"])
 def test_a_story_is_told_in_the_same_words(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, serve: Serve
+    story: tuple[tuple[tuple[str, ...], object], ...],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    serve: Serve,
 ) -> None:
     local = Mdsvc(monkeypatch, f"sqlite:///{tmp_path / 'local.db'}")
     url = serve()
     remote = Mdsvc(monkeypatch, local.url, lambda: url)
     codes = set()
-    for args, stdin in STORY:
+    for args, stdin in story:
         here, there = local(*args, stdin=stdin), remote(*args, stdin=stdin)
         assert there == here, args
         codes.add(here.code)
     assert codes == {0, 2, 3, 4}
+
+
+def test_a_hook_is_followed_in_the_same_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, serve: Serve
+) -> None:
+    local = Mdsvc(monkeypatch, f"sqlite:///{tmp_path / 'local.db'}")
+    url = serve()
+    remote = Mdsvc(monkeypatch, local.url, lambda: url)
+    for command in (local, remote):
+        assert command("host", "add", "-", stdin=MACHINE).code == 0
+        spool = tmp_path / ("spool-here" if command is local else "spool-there")
+        spool.mkdir()
+    said: list[str] = []
+    rounds = (
+        [("started", domain("a", "2")), ("started", domain("b", "2")), ("started", "<odd")],
+        [("stopped", domain("a", "2")), ("release", domain("a", "2"))],
+        [("release", domain("b", "2")), ("release", domain("never", "7"))],
+    )
+    for number, notes in enumerate(rounds):
+        told = []
+        for command, name in ((local, "spool-here"), (remote, "spool-there")):
+            spool = tmp_path / name
+            for at, (operation, xml) in enumerate(notes):
+                header = json.dumps({"guest": "g", "operation": operation})
+                (spool / f"{number}{at}.note").write_text(f"{header}\n{xml}")
+            run = ("hook", "run", "--host", "h1", "--spool", str(spool), "--networks", str(spool))
+            done = command(*run)
+            left = sorted(str(path.relative_to(spool)) for path in spool.rglob("*.*"))
+            told.append((done, left, command("instance", "list").out))
+        assert told[0] == told[1]
+        assert told[0][0].code == 0
+        said.append(told[0][0].err)
+    assert "removed g" in said[-1]
 
 
 # ---- where commands are sent ----

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +35,8 @@ EC2METADATA = ("/usr/bin/python3", str(ROOT / ".cache/cloud-guest-utils/usr/bin/
 CRAWL = ("/usr/bin/python3", "-P", str(ROOT / "mdsvc/demo/crawl.py"))
 IGNITION = str(ROOT / ".cache/ignition/usr/lib/dracut/modules.d/30ignition/ignition")
 
+MDSVC = str(Path(sys.executable).with_name("mdsvc"))
+URL = f"http://{METADATA_IPV4}"
 MAC = "fa:16:3e:aa:bb:cc"
 HERE = Address("net-a", "10.0.0.5", MAC)
 HAS_TOKENS = "tokens" in Settings.__struct_fields__
@@ -90,6 +93,13 @@ class Server:
                 await process.wait()
         assert process.returncode is not None
         return Played(process.returncode, out, err.decode(errors="replace"), [*self._answered])
+
+
+async def replayed(server: Server, client: str) -> Played:
+    """The client's boot as the doctor has it, from inside the guest."""
+    played = await server.play(MDSVC, "doctor", URL, "--client", client, "--json")
+    assert played.json[0]["requests"] == len(played.requests)
+    return played
 
 
 class Serve(Protocol):

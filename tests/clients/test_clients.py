@@ -24,6 +24,7 @@ from tests.clients.conftest import (
     PYTHON,
     TOKENS,
     Serve,
+    replayed,
 )
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE ops@example.org"
@@ -161,6 +162,17 @@ async def test_ignition_takes_its_configuration_from_user_data(
     [file] = json.loads((tmp_path / "config.json").read_text())["storage"]["files"]
     assert (file["path"], file["contents"]["source"]) == ("/etc/x", "data:,hi")
     assert played.requests == [("GET", "/openstack/latest/user_data", 200)]
+
+
+@without_tokens
+async def test_user_data_of_another_kind_stop_ignition_as_the_doctor_notes(
+    serve: Serve, tokens: str, tmp_path: Path
+) -> None:
+    server = await serve(form(b"#cloud-config\n"), tokens=tokens)
+    played = await server.play(*ignition(tmp_path))
+    assert (played.code, b"config is not valid" in played.out) == (1, True)
+    [note] = (await replayed(server, "ignition")).json[0]["notes"]
+    assert "no Ignition configuration" in note
 
 
 @without_tokens

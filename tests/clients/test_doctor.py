@@ -9,19 +9,11 @@ from typing import Any
 import pytest
 
 from mdsvc.demo.guest import cloud_init
-from tests.clients.conftest import CRAWL, PYTHON, Played, Request, Serve, Server
+from tests.clients.conftest import CRAWL, PYTHON, URL, Request, Serve, Server, replayed
 from tests.clients.test_clients import CONFIG, form, ignition
 
-MDSVC = str(Path(sys.executable).with_name("mdsvc"))
 MDGUEST = str(Path(sys.executable).with_name("mdguest"))
-URL = "http://169.254.169.254"
 FILES = [{"path": "/etc/motd", "content": "hi\n"}]
-
-
-async def replayed(server: Server, client: str) -> Played:
-    played = await server.play(MDSVC, "doctor", URL, "--client", client, "--json")
-    assert played.json[0]["requests"] == len(played.requests)
-    return played
 
 
 async def server_of(serve: Serve, **settings: Any) -> Server:

@@ -15,7 +15,7 @@ from mdsvc.control.hosts import add_host, get_host
 from mdsvc.control.instances import list_instances
 from mdsvc.discovery.domains import guest_from_domain
 from mdsvc.errors import NotFound
-from mdsvc.hook.following import Following, follow
+from mdsvc.hook.following import Following, OfStore, follow
 from mdsvc.store import Store
 from mdsvc.store.memory import MemoryStore
 from tests.audit.fleets import domain
@@ -42,7 +42,7 @@ class Spool:
     async def run(self, store: Store) -> list[str]:
         """What is told of this round."""
         self.told.clear()
-        await follow(store, self.what, self.told.append, for_ever=False)
+        await follow(OfStore(store), self.what, self.told.append, for_ever=False)
         return list(self.told)
 
     @property
@@ -174,7 +174,7 @@ def test_for_ever_is_until_it_is_ended(tmp_path: Path) -> None:
         await add_host(store, HOST)
         told = asyncio.Event()
         following = asyncio.create_task(
-            follow(store, spool.what, lambda _text: told.set(), for_ever=True)
+            follow(OfStore(store), spool.what, lambda _text: told.set(), for_ever=True)
         )
         await asyncio.sleep(0)
         spool.note("started", domain("a", "2"))

@@ -61,7 +61,8 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
     store = await open_store(url)
     await add_host(store, sample.big_host())
     for number, ip in enumerate((HOSTILE, OTHER), 1):
-        form = guest(f"1f1c2a0e-6a56-4c1c-9a35-0d7f3c7b6f5{number}") | {"addresses": [{"network": "net-a", "ip": ip}]}
+        address = {"network": "net-a", "ip": ip}
+        form = guest(f"1f1c2a0e-6a56-4c1c-9a35-0d7f3c7b6f5{number}", addresses=[address])
         await create_instance(store, from_builtins(form, Instance), None)
     await store.close()
     process = await asyncio.create_subprocess_exec(

@@ -37,6 +37,8 @@ async def figures() -> bytes:
     metrics = Metrics(Fleet(MemoryStore()))
     metrics.watch("mdsvc_waiting", "Requests that wait for a change.", lambda: 0)
     metrics.watch("mdsvc_cache_bytes", "Rendered documents that are kept.", lambda: 0)
+    metrics.watch("mdsvc_namespaces", "Network namespaces.", lambda: 2)
+    metrics.watch("mdsvc_namespaces_failing", "Those that cannot be listened in.", lambda: 0)
     metrics.answered("/openstack", "curl/8", 200, 0.01)
     metrics.fitted("fits")
     return await metrics.text()

@@ -16,6 +16,7 @@ from mdsvc.instance import PlacedInstance
 from mdsvc.server import listeners
 from mdsvc.settings import Settings
 from mdsvc.store import recent
+from mdsvc.store.memory import MemoryStore
 from tests.http.fakes import FakeStore
 from tests.http.guests import poor
 from tests.networks.cloud import Cloud
@@ -46,7 +47,7 @@ def _here() -> Path:
 class Listen(Protocol):
     """Starts a server with these settings, in all namespaces of the cloud's networks."""
 
-    def __call__(self, store: FakeStore, **settings: Any) -> Awaitable[list[str]]: ...
+    def __call__(self, store: FakeStore | MemoryStore, **settings: Any) -> Awaitable[list[str]]: ...
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ async def listen(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     before = files()
     async with AsyncExitStack() as stack:
 
-        async def start(store: FakeStore, **settings: Any) -> list[str]:
+        async def start(store: FakeStore | MemoryStore, **settings: Any) -> list[str]:
             return await stack.enter_async_context(served(cloud, store, **settings))
 
         yield start
@@ -63,7 +64,7 @@ async def listen(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
 
 def served(
-    cloud: Cloud, store: FakeStore, **settings: Any
+    cloud: Cloud, store: FakeStore | MemoryStore, **settings: Any
 ) -> AbstractAsyncContextManager[list[str]]:
     """The server with these settings; gives its lines."""
     which = {"netns_prefix": cloud.prefix, "operator": "127.0.0.1:0", **settings}

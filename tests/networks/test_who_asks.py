@@ -6,7 +6,9 @@ import asyncio
 
 import pytest
 
+from mdsvc.store.memory import MemoryStore
 from tests.http.fakes import FakeStore
+from tests.http.guests import HOST
 from tests.http.wire import parse
 from tests.networks.cloud import IPV4, IPV6, MAC, Cloud, answered, ask, batch, connected, request
 from tests.networks.conftest import Listen, known, needs_root
@@ -82,15 +84,19 @@ async def test_an_address_that_is_another_guests_now_is_so_at_once(
 ) -> None:
     """Also over a connection that has been there before."""
     first = known("one", ("net-a", "10.0.0.5", ONE))
-    store = FakeStore(first)
+    store = MemoryStore()
+    async with store.transaction() as tx:
+        assert await tx.add_host(HOST)
+        assert await tx.add_instance(first)
     cloud.network("net-a")
     guest = cloud.guest("net-a", "g", ONE, "10.0.0.5")
     await listen(store)
     with await asyncio.to_thread(connected, guest) as sock:
         sock.sendall(request("/latest/meta-data/local-hostname", close=False))
         assert (await asyncio.to_thread(sock.recv, 65536)).endswith(b"\r\n\r\none.novalocal")
-        store.remove(first.uuid)
-        store.put(known("next", ("net-a", "10.0.0.5", TWO)))
+        async with store.transaction() as tx:
+            assert await tx.remove_instance(first.uuid)
+            assert await tx.add_instance(known("next", ("net-a", "10.0.0.5", TWO)))
         sock.sendall(request("/latest/meta-data/local-hostname"))
         assert parse(await asyncio.to_thread(sock.recv, 65536)).status == 404
     batch(guest, f"link set eth0 address {TWO}")

@@ -17,6 +17,7 @@ from mdsvc.settings import Settings
 from mdsvc.vendordata import answers
 from tests.http.fakes import FakeStore
 from tests.http.guests import PROJECT, RICH_UUID, poor, rich
+from tests.http.signing import SECRET, signed
 from tests.http.test_waiting import until
 from tests.test_tls import make
 from tests.vendordata.conftest import MakeTarget, Serve
@@ -29,9 +30,7 @@ BROKEN = {
     "400": (400, {"a": 1}),
     "404": (404, {}),
     "500": (500, b"oh"),
-    "204": (204, b""),
     "no JSON": (200, b"<html>"),
-    "nothing": (200, b""),
     "half of it": (200, b'{"a": '),
     "no UTF-8": (200, b'"\xff"'),
     "too much": (200, b'"' + b"x" * 2**20 + b'"'),
@@ -96,6 +95,20 @@ async def test_one_that_fails_takes_nothing_from_the_others(
     reply = await ask(LATEST)
     assert reply.status == 200
     assert reply.json == {"static": {}, "bad": {}, "good": {"said": "so"}}
+
+
+@pytest.mark.parametrize("status", [200, 204])
+async def test_nothing_is_an_answer_and_no_failure(
+    serve: Serve, target: MakeTarget, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = await target()
+    store = FakeStore(rich())
+    ask = await serve(store, {"one": one})
+    await ask(LATEST)
+    one.status, one.answer = status, b""
+    store.put(replace(rich(), generation=2))
+    assert (await ask(LATEST)).json["one"] == {}, "and not what was said before"
+    assert caplog.messages == []
 
 
 async def test_one_that_nobody_runs_takes_nothing_from_the_others(
@@ -205,6 +218,54 @@ async def test_who_waits_is_told_of_an_answer_that_came_after_all(
     assert (await ask(LATEST)).json["one"] == {"said": "so"}
     async with asyncio.timeout(5):
         assert (await waits).json["one"] == {"said": "so"}
+
+
+async def test_each_process_asks_once_and_all_tell_the_same(
+    serve: Serve, target: MakeTarget
+) -> None:
+    one = await target()
+    store = FakeStore(rich())
+    processes = [await serve(store, {"one": one}) for _ in range(3)]
+    replies = [await ask(LATEST) for ask in processes * 3]
+    assert len({(reply.headers["ETag"], reply.body) for reply in replies}) == 1
+    assert one.count == 3
+
+
+async def test_a_guest_that_hangs_up_takes_nothing_from_the_next(
+    serve: Serve, target: MakeTarget
+) -> None:
+    one = await target()
+    one.hang = asyncio.Event()
+    ask = await serve(FakeStore(rich()), {"one": one})
+    gone = asyncio.create_task(ask(LATEST))
+    await one.asked.wait()
+    gone.cancel()
+    follows = asyncio.create_task(ask(LATEST))
+    await asyncio.sleep(0.05)
+    one.hang.set()
+    assert (await follows).json["one"] == {"said": "so"}
+    assert one.count == 1
+
+
+async def test_many_guests_at_once_each_have_their_own(serve: Serve, target: MakeTarget) -> None:
+    one = await target()
+    guests = [
+        replace(poor(f"127.0.1.{number}"), uuid=f"{number:08}-3c55-4d1f-8f0e-5f0a3a1c9e12")
+        for number in range(1, 101)
+    ]
+    ask = await serve(FakeStore(*guests), {"one": one})
+    peers = [guest.addresses[0].ip for guest in guests]
+    replies = await asyncio.gather(*(ask(LATEST, peer=peer) for peer in peers))
+    assert all(reply.json["one"] == {"said": "so"} for reply in replies)
+    assert sorted(body["instance-id"] for body in one.bodies) == [guest.uuid for guest in guests]
+
+
+async def test_behind_neutron_s_agent_it_is_the_same(serve: Serve, target: MakeTarget) -> None:
+    one = await target()
+    settings = {"identity": "neutron", "shared_secret": (SECRET,)}
+    ask = await serve(FakeStore(rich()), {"one": one}, **settings)
+    reply = await ask(LATEST, signed())
+    assert (reply.status, reply.json["one"]) == (200, {"said": "so"})
 
 
 async def test_over_tls_a_target_is_known_by_its_certificate(serve: Serve, tmp_path: Path) -> None:

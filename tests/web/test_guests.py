@@ -41,6 +41,19 @@ async def test_guests_are_searched_by_a_part_of_their_name_or_uuid(look: Look) -
     assert await names(look, "/instances?q=o&drifted=true") == []
 
 
+async def test_the_list_is_live_and_a_search_is_not(look: Look) -> None:
+    live = {
+        path: "data-events" in (await look(path)).one("main").attributes
+        for path in (
+            "/instances",
+            "/instances?host=h1",
+            "/instances?q=o",
+            "/instances?drifted=true",
+        )
+    }
+    assert list(live.values()) == [True, True, False, False]
+
+
 async def test_what_is_found_comes_page_by_page_each_once(store: Store, look: Look) -> None:
     for number in range(3, 9):
         await create_instance(store, guest(number, FLOATING, name=f"web-{number}"), "h2")

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
-from mdsvc.control.adoption import DEFAULT_PROJECT, Adopted, Terms, import_guests
+from mdsvc.cli.where import operator, where_options
+from mdsvc.control.adoption import DEFAULT_PROJECT, Adopted, Terms
 from mdsvc.discovery.domains import guest_from_domain
 from mdsvc.discovery.networks import network_from_xml
 from mdsvc.errors import BadInput
@@ -20,9 +21,7 @@ from mdsvc.terminal.console import (
     json_option,
     read,
     show,
-    store_option,
     tell,
-    use,
 )
 
 T = TypeVar("T")
@@ -64,7 +63,7 @@ T = TypeVar("T")
     help="Of guests whose domains name none.",
 )
 @click.option("--replace", is_flag=True, help="What runs counts more than what is stored of it.")
-@store_option
+@where_options
 @json_option
 def command(
     domains: tuple[Path, ...],
@@ -78,18 +77,19 @@ def command(
     All of them, or none: what contradicts the books is named. A guest that is stored as it runs is
     left alone; one that is stored otherwise is a conflict, but for --replace.
     """
-    guests = [_parsed(file, guest_from_domain) for file in (*domains, *more)]
-    leases = dict(_parsed(file, network_from_xml) for file in networks)
+    texts = [(file, read(file)) for file in (*domains, *more)]
+    guests = [_parsed(file, text, guest_from_domain) for file, text in texts]
+    leases = dict(_parsed(file, read(file), network_from_xml) for file in networks)
     terms = Terms(leases=leases, **how)
-    adopted = use(lambda store: import_guests(store, guests, host_name, terms))
+    adopted = operator().import_guests([text for _, text in texts], host_name, terms)
     tell_adopted(adopted, guests)
     instances = [each.instance for each in adopted]
     show(instances, tables.instances_table(instances))
 
 
-def _parsed(file: Path, parse: Callable[[bytes], T]) -> T:
+def _parsed(file: Path, text: bytes, parse: Callable[[bytes], T]) -> T:
     try:
-        return parse(read(file))
+        return parse(text)
     except BadInput as error:
         message = str(error)
         raise error if message.startswith(f"{file}:") else BadInput(f"{file}: {message}") from None

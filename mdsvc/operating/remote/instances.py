@@ -10,13 +10,14 @@ from msgspec import UNSET, UnsetType
 from mdsvc.errors import NotFound
 from mdsvc.instance import Content, Instance, PlacedInstance
 from mdsvc.operating.remote.connection import Answer
-from mdsvc.operating.remote.server import Server, segment
+from mdsvc.operating.remote.server import Changed, Server, segment
 from mdsvc.policy import unknown_keys as keys
 from mdsvc.policy.flavor import Flavor, Image
 from mdsvc.policy.unknown_keys import UnknownKeys
 from mdsvc.topology import Host
 
 if TYPE_CHECKING:
+    from mdsvc.control.adoption import Adopted, Terms
     from mdsvc.reports.drift import GuestStatus
 
 
@@ -72,6 +73,41 @@ class RemoteInstances:
         if answer.status == 200:  # the same is stored already: there that is no error
             raise already_stored(instance)
         return self._guest(answer)
+
+    def import_guests(
+        self, domains: Sequence[bytes], host: str | None, terms: Terms
+    ) -> Sequence[Adopted]:
+        from mdsvc.control.adoption import Imported
+        from mdsvc.discovery.markup import as_text
+
+        body = {
+            "domains": [as_text(xml, "virsh dumpxml") for xml in domains],
+            "leases": terms.leases,
+            "project": terms.project,
+            "replace": terms.replace,
+        }
+        path = f"/hosts/{segment(host or self._only_host())}/import"
+        return self._server.value(self._server.ask("POST", path, body), Imported).guests
+
+    def _only_host(self) -> str:
+        from mdsvc.control.adoption import only_host
+
+        return only_host(list(self._server.pages("/hosts", Host)))
+
+    def let_go(self, uuid: str, host: str, project: str) -> bool:
+        """Looked at first, and only removed as it was then."""
+        while True:
+            try:
+                answer = self._server.ask("GET", _path(uuid))
+                guest = self._guest(answer)
+                if (guest.host, guest.project_id) != (host, project):
+                    return False
+                self._server.ask("DELETE", _path(uuid), if_match=answer.etag)
+            except NotFound:
+                return False
+            except Changed:
+                continue
+            return True
 
     def resize_instance(
         self, uuid: str, flavor: Flavor, image: Image | None, unknown_keys: UnknownKeys
