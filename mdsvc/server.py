@@ -119,11 +119,7 @@ async def listeners(
         follower.tell(waiting)  # the last, as who is woken asks the others
         await stack.enter_async_context(follower.running())
         runner = await _runner(stack, door)
-        if settings.identity == "address":
-            runner.crowd.most_of_a_peer = settings.guest_connections
-            runner.reply_ttl = settings.reply_ttl
-            for sock in guests:
-                near(sock, settings.reply_ttl)
+        _ask_directly(settings, runner, guests)
         lines = [f"guests: {await _site(runner, sock)} ({settings.identity})" for sock in guests]
         lines += await _at_doors(stack, namespaces, runner, metrics)
         context = _tls(settings, reloads)
@@ -244,12 +240,23 @@ async def _namespaces(stack: AsyncExitStack, settings: Settings) -> Namespaces |
     """Those of networks, followed. They are left last, with the addresses that were added."""
     if not settings.follows_namespaces:
         return None
-    from mdsvc.listening.namespaces import Namespaces, Wanted  # few do, and it takes long to import
+    from mdsvc.listening.namespace import Wanted  # few do, and it takes long to import
+    from mdsvc.listening.namespaces import Namespaces
 
     wanted = Wanted(settings.networks, settings.netns_prefix, settings.netns_add_addresses)
     namespaces = Namespaces(wanted)
     await stack.enter_async_context(namespaces.followed())
     return namespaces
+
+
+def _ask_directly(settings: Settings, runner: Runner, guests: Sequence[socket.socket]) -> None:
+    """What holds where guests themselves connect, and no proxy for all of them."""
+    if settings.identity != "address":
+        return
+    runner.crowd.most_of_a_peer = settings.guest_connections
+    runner.reply_ttl = settings.reply_ttl
+    for sock in guests:
+        near(sock, settings.reply_ttl)
 
 
 async def _at_doors(
