@@ -238,7 +238,8 @@ async def _namespaces(stack: AsyncExitStack, settings: Settings) -> Namespaces |
     """Those of networks, followed. They are left last, with the addresses that were added."""
     if not settings.follows_namespaces:
         return None
-    from mdsvc.listening.namespaces import Namespaces, Wanted  # few do, and it takes long to import
+    from mdsvc.listening.namespace import Wanted  # few do, and it takes long to import
+    from mdsvc.listening.namespaces import Namespaces
 
     wanted = Wanted(settings.networks, settings.netns_prefix, settings.netns_add_addresses)
     namespaces = Namespaces(wanted)

@@ -8,8 +8,11 @@ that requests are signed with. The first line out is `{"port": PORT}`. Operation
 `boot`
     `{"flavor": {"vcpus": N, "extra_specs": {...}}, "server": {...}}` -> `{"uuid": …, "project": …}`
     of a guest that runs; `server` is what is asked of Nova's API beside name, image and flavor.
-`rename`, `delete`, `topology`
-    `{"uuid": …}` and for the first `"name"`; the last is what Nova's API says of the guest's NUMA.
+`rename`, `delete`, `show`, `topology`
+    `{"uuid": …}` and for the first `"name"`; the last two are what Nova's API tells an
+    administrator of the guest, and of its NUMA nodes.
+`vendordata`
+    `{"targets": ["NAME@URL", …]}`, which Nova asks from then on (`vendordata_dynamic_targets`).
 `asked`
     `{}` -> `{"count": N}`, the requests that the metadata API has had.
 
@@ -98,6 +101,17 @@ class Cloud(test_numa_servers.NUMAServersTestBase):
     def delete(self, uuid):
         self._delete_server({"id": uuid})
         return {}
+
+    def vendordata(self, targets):
+        self.flags(
+            vendordata_providers=["StaticJSON", "DynamicJSON"],
+            vendordata_dynamic_targets=targets,
+            group="api",
+        )
+        return {}
+
+    def show(self, uuid):
+        return self.admin_api.api_get(f"/servers/{uuid}").body
 
     def topology(self, uuid):
         return self.admin_api.api_get(f"/servers/{uuid}/topology").body

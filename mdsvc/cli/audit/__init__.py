@@ -35,7 +35,14 @@ FOUND = 3
     "--host", "host_file", type=INPUT, metavar="FILE", help="The host, or a list, in JSON."
 )
 @click.option("--local", is_flag=True, help="The host is this machine, by its sysfs.")
-@click.option("--nova-conf", "nova", type=INPUT, metavar="FILE", help="The host's nova.conf.")
+@click.option(
+    "--nova-conf",
+    "nova",
+    type=INPUT,
+    multiple=True,
+    metavar="FILE",
+    help="The host's nova.conf; repeatable, and the last one counts most, as with Nova.",
+)
 @click.option("--pmd-mask", "pmd", metavar="HEX", help="Open vSwitch's other_config:pmd-cpu-mask.")
 @click.option("--cmdline", type=INPUT, metavar="FILE", help="The kernel's command line.")
 @json_option

@@ -32,15 +32,21 @@ def look(
     return [survey.with_given(facts, given) for facts in _fleet(domains, libvirt, cloud, hosts)]
 
 
-def _given(
-    nova: Path | str | None, pmd: Path | str | None, cmdline: Path | str | None
-) -> survey.Given:
+def _given(nova: Sequence[Path], pmd: str | None, cmdline: Path | None) -> survey.Given:
     """What the operator says of the host. Raises BadInput naming the file or option."""
+    texts = [_read(file, _nova_text) for file in nova]
     return survey.Given(
-        nova=_read(Path(nova), lambda text: nova_conf(_text(text))) if nova else None,
-        pmd=pmd_mask(str(pmd)) if pmd else EMPTY,
-        isolated=_read(Path(cmdline), lambda text: isolcpus(_text(text))) if cmdline else EMPTY,
+        nova=nova_conf(*texts) if texts else None,
+        pmd=pmd_mask(pmd) if pmd else EMPTY,
+        isolated=_read(cmdline, lambda text: isolcpus(_text(text))) if cmdline else EMPTY,
     )
+
+
+def _nova_text(data: bytes) -> str:
+    """Each of them is right by itself too, or the error could not name it. Raises BadInput."""
+    text = _text(data)
+    nova_conf(text)
+    return text
 
 
 def _text(data: bytes) -> str:
@@ -75,15 +81,26 @@ def _fleet(
 
 
 def tell_unknown(fleet: Sequence[Facts]) -> None:
-    """Silence must not be taken for more than it is."""
-    for facts in fleet:
-        if facts.shared is None and facts.dedicated is None:
-            tell(
-                f"host {facts.name}: its sets are not known, so each vCPU that is pinned to one "
-                "pCPU counts as dedicated; --host or --nova-conf tell them"
-            )
-        if facts.topology is None:
-            tell(
-                f"host {facts.name}: its cells are not known, so siblings and memory are not "
-                "looked at; --host or --local tell them"
-            )
+    """Silence must not be taken for more than it is. One line for all hosts: there may be many."""
+    sets = [facts.name for facts in fleet if facts.shared is None and facts.dedicated is None]
+    cells = [facts.name for facts in fleet if facts.topology is None]
+    if sets:
+        tell(
+            f"{_hosts_named(sets)} sets are not known, so each vCPU that is pinned to one "
+            "pCPU counts as dedicated; --host or --nova-conf tell them"
+        )
+    if cells:
+        tell(
+            f"{_hosts_named(cells)} cells are not known, so siblings and memory are not "
+            "looked at; --host or --local tell them"
+        )
+
+
+_NAMED = 5
+
+
+def _hosts_named(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"host {names[0]}: its"
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"hosts {', '.join(names[:_NAMED])}{more}: their"
