@@ -3,7 +3,8 @@
 It runs under the interpreter of `.venv-nova` alone and imports nothing of the project. Nova's own
 functional fixtures make it: API, conductor, scheduler with the NUMA filter, Placement, databases in
 memory, and libvirt's driver on a libvirt that is played. `programs.py` starts it with the secret
-that requests are signed with. The first line out is `{"port": PORT}`. Operations, named by `"op"`:
+that requests are signed with, and for how many seconds a guest's metadata are kept. The first line
+out is `{"port": PORT}`. Operations, named by `"op"`:
 
 `boot`
     `{"flavor": {"vcpus": N, "extra_specs": {...}}, "server": {...}}` -> `{"uuid": …, "project": …}`
@@ -46,9 +47,6 @@ from nova.tests.functional.libvirt import test_numa_servers  # noqa: E402
 OUT = os.fdopen(os.dup(1), "w")
 """The fixtures take `sys.stdout` for themselves."""
 
-CACHE_SECONDS = 1
-"""Nova's own default is 15; a test that changes something would have to wait as long."""
-
 
 class Cloud(test_numa_servers.NUMAServersTestBase):
     """Nova's fixtures are set up and taken down as around a test of its own."""
@@ -64,7 +62,7 @@ class Cloud(test_numa_servers.NUMAServersTestBase):
         cells = played_libvirt.HostInfo(cpu_nodes=2, cpu_sockets=1, cpu_cores=4, cpu_threads=1)
         self.start_compute(host_info=cells, hostname="compute1")
         listener = eventlet.listen(("127.0.0.1", 0))
-        self.flags(metadata_cache_expiration=CACHE_SECONDS, group="api")
+        self.flags(metadata_cache_expiration=int(sys.argv[2]), group="api")
         self.app, self.count = wsgi.Loader().load_app("metadata"), 0
         eventlet.spawn(eventlet.wsgi.server, listener, self.counted, log_output=False, debug=False)
         tell({"port": listener.getsockname()[1]})
