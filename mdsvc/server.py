@@ -35,6 +35,7 @@ from mdsvc.listening.sockets import (
     UnixListen,
     is_local,
     listen,
+    near,
     parse_listen,
     removed_in_the_end,
 )
@@ -118,6 +119,7 @@ async def listeners(
         follower.tell(waiting)  # the last, as who is woken asks the others
         await stack.enter_async_context(follower.running())
         runner = await _runner(stack, door)
+        _ask_directly(settings, runner, guests)
         lines = [f"guests: {await _site(runner, sock)} ({settings.identity})" for sock in guests]
         lines += await _at_doors(stack, namespaces, runner, metrics)
         context = _tls(settings, reloads)
@@ -245,6 +247,16 @@ async def _namespaces(stack: AsyncExitStack, settings: Settings) -> Namespaces |
     namespaces = Namespaces(wanted)
     await stack.enter_async_context(namespaces.followed())
     return namespaces
+
+
+def _ask_directly(settings: Settings, runner: Runner, guests: Sequence[socket.socket]) -> None:
+    """What holds where guests themselves connect, and no proxy for all of them."""
+    if settings.identity != "address":
+        return
+    runner.crowd.most_of_a_peer = settings.guest_connections
+    runner.reply_ttl = settings.reply_ttl
+    for sock in guests:
+        near(sock, settings.reply_ttl)
 
 
 async def _at_doors(
