@@ -224,7 +224,7 @@ class Runner(web.BaseRunner):
     async def open(self, door: Door, sock: socket.socket) -> asyncio.Server:
         """Answer at a listening socket; it is closed with what this gives."""
         loop = asyncio.get_running_loop()
-        return await loop.create_server(partial(self._made(), door), sock=sock)
+        return await loop.create_server(partial(self._made(), door), sock=sock, backlog=1024)
 
     def abort(self, door: Door) -> None:
         """Hang up on all that have come in by a door."""
