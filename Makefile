@@ -9,14 +9,14 @@ SLOW := api/test_schemathesis.py browser clients cloudinit nova libvirt vm guest
 	metrics/test_monitoring.py setup/test_a_month_ahead.py test_server.py test_workers.py test_fill_and_drain.py stores/test_processes.py
 # Of the quick ones, those that are not quick enough to be run all the time.
 THOROUGH := audit books guest/measure guest/test_kill.py guest/test_planner.py guest/render/test_system.py networks \
-	http/test_old_names.py life/test_interrupted.py stores/test_concurrency.py \
+	http/test_old_names.py life/test_interrupted.py overlay/test_sequences.py stores/test_concurrency.py \
 	stores/test_records.py stores/test_sql.py test_assignment.py test_demand.py test_reasons.py test_sockets.py
 # Those that need database servers, which only `make test` has; each of their files starts its own.
 SERVERS := -m servers tests/stores
 # Of the tests in virtual machines, those that take too long for every change: make test-vm.
 LONG := $(foreach name,containers dataplane exempt fence killed kubernetes machine package \
 	watch,vm/test_$(name).py)
-BENCHES := commands serve fit streams store engines page
+BENCHES := commands serve fit streams store engines page overlay
 
 help: ## list these targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' Makefile | while IFS='|' read -r target does; do \

@@ -128,12 +128,15 @@ def main() -> None:
         url = f"sqlite:///{Path(directory)}/bench.db"
         asyncio.run(_fill(url))
         listeners = ["--guest", "unix:" + directory + "/guests", "--operator", "127.0.0.1:0"]
-        with server([*MDSVC, "serve", "--store", url, *listeners]) as port, sync_playwright() as pw:
+        with (
+            server([*MDSVC, "serve", "--store", url, *listeners]) as running,
+            sync_playwright() as pw,
+        ):
             browser = pw.chromium.launch(executable_path=CHROMIUM)
             page = browser.new_page(viewport={"width": 1280, "height": 800})
             print(f"{HOSTS} hosts, {HOSTS * GUESTS} guests; milliseconds, median of {ROUNDS}")
             print(f"  {'view':24}{'first':>8}{'then':>8}{'server':>8}{'bare':>8}")
-            for name, (first, *ours), bare in _rows(page, f"http://127.0.0.1:{port}"):
+            for name, (first, *ours), bare in _rows(page, f"http://127.0.0.1:{running.port}"):
                 then = statistics.median(seen.all_of_it for seen in ours)
                 served = statistics.median(seen.server for seen in ours)
                 alone = statistics.median(seen.all_of_it for seen in bare)

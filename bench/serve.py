@@ -81,7 +81,7 @@ def server(command: list[str], **environment: str) -> Iterator[Served]:
     """A server on the first CPU, until the block ends."""
     process = subprocess.Popen(
         ["taskset", "-c", str(CPUS[0]), *command],
-        env={**os.environ, **environment},
+        env={**os.environ, "MDSVC_GUEST_RATE": "0", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

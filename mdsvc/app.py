@@ -17,6 +17,8 @@ from mdsvc.access.addressed import own_name
 from mdsvc.documents import Documents
 from mdsvc.documents import overlay as documents_overlay
 from mdsvc.errors import BadInput
+from mdsvc.guarding import Buckets, Guard, Keys
+from mdsvc.guarding.tokens import random_keys, read_keys
 from mdsvc.handlers import Guests
 from mdsvc.identity import Identity
 from mdsvc.identity.address import AddressIdentity
@@ -113,8 +115,30 @@ def guest_app(
         documents=documents,
         longest_wait=settings.longest_wait,
         proxied=settings.identity == "neutron",
+        guard=guard_of(settings, live.reloads),
     )
     return partial(handlers.handle, guests)
+
+
+def guard_of(settings: Settings, reloads: list[Reload]) -> Guard:
+    """The rules of the guests' door. The keys of session tokens are what all servers have in common
+    that the same guests ask: Neutron's shared secret, or a file; else none. Raises BadInput.
+    """
+    proxied = settings.identity == "neutron"
+    if proxied:
+        keys = Keys([secret.encode() for secret in settings.shared_secret])
+    elif file := settings.token_key_file:
+        keys = read_keys(file)
+        reloads.append(Reload("token_key_file", lambda: keys.take(read_keys(file))))
+    else:
+        keys = random_keys()
+    return Guard(
+        proxied=proxied,
+        mode=settings.tokens,
+        keys=keys,
+        buckets=Buckets(settings.guest_rate, settings.guest_burst),
+        names=frozenset(name.lower() for name in settings.guest_names),
+    )
 
 
 def _renew(documents: Documents, settings: Settings, waiting: Waiting) -> None:
@@ -150,7 +174,11 @@ def _renew_secret(asking: Asking, file: Path) -> None:
 
 
 def overlay_app(
-    settings: Settings, upstreams: Upstreams, answers: Answers, waiting: Waiting, metrics: Metrics
+    settings: Settings,
+    upstreams: Upstreams,
+    answers: Answers,
+    waiting: Waiting,
+    metrics: Metrics,
 ) -> web.Application:
     """What guests talk to in front of Nova: one handler for every path."""
     metrics.watch("mdsvc_waiting", "Requests that wait for a change.", waiting.__len__)
@@ -162,6 +190,7 @@ def overlay_app(
         waiting=waiting,
         options=document_options(settings),
         longest_wait=settings.longest_wait,
+        guard=guard_of(settings, []),
         metrics=metrics,
     )
     app = web.Application(client_max_size=overlay.LARGEST_BODY)

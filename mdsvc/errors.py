@@ -138,6 +138,16 @@ class Unresolved(Unavailable):
     """The kernel does not know a peer's neighbour entry, or not any more; it may in a moment."""
 
 
+class TooManyRequests(MdsvcError):
+    """More than one guest may ask; it may again after so many ``seconds``."""
+
+    code = "unavailable"
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
 class MethodNotAllowed(MdsvcError):
     """What is there cannot be asked with this method."""
 
@@ -176,6 +186,10 @@ class Unidentified(MdsvcError):
     """The request does not say properly who is asking."""
 
     code = "unauthorized"
+
+
+class NoToken(Unidentified):
+    """It is known who is asking; whoever it is brings no session token, or none that is good."""
 
 
 class Forbidden(MdsvcError):

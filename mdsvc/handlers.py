@@ -11,14 +11,17 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from math import ceil
 from time import monotonic
 from typing import NamedTuple
 
 from aiohttp import hdrs, web
 
-from mdsvc.documents import JSON, Answer, Documents, Path, joined, text_type
-from mdsvc.errors import BadInput, Conflict, NotFound
+from mdsvc.documents import JSON, TEXT, Answer, Documents, Path, joined, text_type
+from mdsvc.errors import BadInput, Conflict, Forged, NotFound, TooManyRequests, Unidentified
 from mdsvc.forms import to_builtins, to_json
+from mdsvc.guarding import Guard, is_token_path
+from mdsvc.guarding.tokens import TTL_HEADERS
 from mdsvc.identity import Identity
 from mdsvc.instance import PlacedInstance
 from mdsvc.listening.connections import arrival_of, watched
@@ -55,6 +58,7 @@ class Guests:
     documents: Documents
     longest_wait: int
     proxied: bool
+    guard: Guard
     metrics: Metrics | None = None
     vendordata: Vendordata | None = None
 
@@ -83,16 +87,38 @@ async def handle(guests: Guests, request: web.BaseRequest) -> web.StreamResponse
 async def _respond(guests: Guests, request: web.BaseRequest) -> web.StreamResponse:
     try:
         path, methods = _place(request.path)
-        peer, arrival = request.remote or "", arrival_of(request)
-        guest = await guests.identity.guest(guests.store, peer, request.headers, arrival)
-        return await _answer(_Call(guests, guest, request, path, methods))
+        guests.guard.check_target(request.raw_path, request.headers.getall("Host", []))
+        guest = await _who(guests, request)
+        guests.guard.take(guest.uuid)
+        with guests.guard.at_work(guest.uuid):
+            return await _answer(_Call(guests, guest, request, path, methods))
     except Exception as error:  # noqa: BLE001  # nothing falls through, and nothing is hidden
-        return failed(request, error)
+        return failed(request, error, proxied=guests.proxied)
 
 
-def failed(request: web.BaseRequest, error: Exception) -> web.Response:
+async def _who(guests: Guests, request: web.BaseRequest) -> PlacedInstance:
+    """Raises TooManyRequests where too many strangers ask: those have one bucket together."""
+    peer, arrival = request.remote or "", arrival_of(request)
+    try:
+        return await guests.identity.guest(guests.store, peer, request.headers, arrival)
+    except (BadInput, Forged, NotFound, Unidentified):
+        guests.guard.take(None)
+        raise
+
+
+_BEHIND_PROXY = {401: 403, 429: 503}
+"""Statuses that Neutron's agent takes for its own failure, and what is said instead."""
+
+
+def failed(request: web.BaseRequest, error: Exception, *, proxied: bool) -> web.Response:
     """What is wrong on this side is for the log alone; the guest is to come again."""
     status = statuses(error).guest
+    if proxied:
+        status = _BEHIND_PROXY.get(status, status)
+    if isinstance(error, TooManyRequests):
+        response = _text(str(error).encode(), status)
+        response.headers["Retry-After"] = str(ceil(error.seconds))
+        return response
     if status < 500:
         return _text(str(error).encode(errors="replace"), status)
     log_fault(_log, f"{request.method} {request.path} of {request.remote}", error)
@@ -105,10 +131,23 @@ async def _answer(call: _Call) -> web.StreamResponse:
     """Who asks is known. A path that is not there is 404 with every method: clients that try for a
     token with ``PUT`` take that for "no tokens here", and stop at 400.
     """
+    if is_token_path(call.path) and call.guests.guard.has_tokens():
+        return _token(call)
+    call.guests.guard.check_token(call.request.headers, call.guest.uuid)
     if handler := call.methods.get(call.request.method):
         return await handler(call)
     _find(call)
     return _not_allowed(call.guests, call.methods)
+
+
+def _token(call: _Call) -> web.Response:
+    """A session token. Whoever asks for one with another method has none, or brings one."""
+    guard, headers = call.guests.guard, call.request.headers
+    if call.request.method != "PUT":
+        guard.check_token(headers, call.guest.uuid)
+        return _not_allowed(call.guests, {"PUT": _token})
+    token, seconds = guard.issue(headers, call.guest.uuid)
+    return _reply(token.encode(), TEXT, 200, dict.fromkeys(TTL_HEADERS, str(seconds)))
 
 
 def _not_allowed(guests: Guests, methods: Mapping[str, object]) -> web.Response:
@@ -143,7 +182,7 @@ def _waits(request: web.BaseRequest) -> bool:
 def _find(call: _Call) -> Answer:
     answer = call.guests.documents.find(call.guest, call.path)
     if answer is None:
-        raise NotFound(f"there is no /{'/'.join(call.path)} for this instance")
+        raise NotFound("there is no such document for this instance")
     return answer
 
 
@@ -164,6 +203,9 @@ async def _changed(call: _Call, answer: Answer) -> Answer:
     last = call.request.query.get("last_etag", answer.etag).removeprefix("W/").strip('"')
     seconds = requested_wait(call.request, call.guests.longest_wait)
     deadline = asyncio.get_running_loop().time() + seconds
+    waits = call.guests.waiting.count("instance", call.guest.uuid)
+    if seconds and waits >= call.guests.guard.waits:
+        raise TooManyRequests("too many requests wait for a change", 1)
     with (
         call.guests.waiting.on("instance", call.guest.uuid) as parked,
         watched(call.request, parked.end),
@@ -180,7 +222,7 @@ def requested_wait(request: web.BaseRequest, longest: int) -> int:
     """For how many seconds a request is to wait, and may. Raises BadInput."""
     text = request.query.get("timeout_sec", str(longest))
     if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise BadInput(f"timeout_sec={text[:40]}: expected a whole number of seconds")
+        raise BadInput("timeout_sec: expected a whole number of seconds")
     return min(int(text), longest)
 
 

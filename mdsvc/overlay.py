@@ -17,9 +17,11 @@ from aiohttp import web
 
 from mdsvc.cpuset import CpuSet
 from mdsvc.documents import overlay
-from mdsvc.documents.answer import Path
+from mdsvc.documents.answer import TEXT, Path
 from mdsvc.documents.overlay import Shown
-from mdsvc.errors import BadInput, Unavailable, Unidentified
+from mdsvc.errors import BadInput, Forged, Unavailable, Unidentified
+from mdsvc.guarding import Guard, is_token_path
+from mdsvc.guarding.tokens import TTL_HEADERS
 from mdsvc.handlers import failed, requested_wait
 from mdsvc.identity.neutron import NeutronIdentity
 from mdsvc.listening.connections import watched
@@ -54,6 +56,7 @@ class Overlay:
     waiting: Waiting
     options: Options
     longest_wait: int
+    guard: Guard
     metrics: Metrics | None = None
     entropy: Entropy = os.urandom
     shown: WeakKeyDictionary[Reply, Shown] = field(default_factory=WeakKeyDictionary)
@@ -73,13 +76,33 @@ async def handle(door: Overlay, request: web.Request) -> web.Response:
     """Answer any request of a guest."""
     began = monotonic()
     try:
-        response = await _answer(_call(door, request))
+        response = await _guarded(door, request)
     except Exception as error:  # noqa: BLE001  # nothing falls through, and nothing is hidden
-        response = failed(request, error)
+        response = failed(request, error, proxied=True)
     if door.metrics:
         client = request.headers.get("User-Agent", "")
         door.metrics.answered(request.path, client, response.status, monotonic() - began)
     return response
+
+
+async def _guarded(door: Overlay, request: web.Request) -> web.Response:
+    """Whoever signs falsely is a stranger, and strangers have one bucket together."""
+    try:
+        call = _call(door, request)
+    except (BadInput, Forged, Unidentified):
+        door.guard.take(None)
+        raise
+    uuid, guard = call.asker.uuid, door.guard
+    guard.take(uuid)
+    with guard.at_work(uuid):
+        if is_token_path(call.path) and guard.has_tokens() and request.method == "PUT":
+            token, seconds = guard.issue(request.headers, uuid)
+            headers = {"Content-Type": TEXT, "Cache-Control": "no-store"}
+            return _response(
+                200, headers | dict.fromkeys(TTL_HEADERS, str(seconds)), token.encode()
+            )
+        guard.check_token(request.headers, uuid)
+        return await _answer(call)
 
 
 def _call(door: Overlay, request: web.Request) -> _Call:

@@ -35,6 +35,7 @@ from mdsvc.listening.sockets import (
     UnixListen,
     is_local,
     listen,
+    near,
     parse_listen,
     removed_in_the_end,
 )
@@ -127,6 +128,7 @@ async def listeners(
         await stack.enter_async_context(follower.running())
         await stack.enter_async_context(metrics.told())
         runner = await _runner(stack, door)
+        _ask_directly(settings, runner, guests)
         lines = [f"guests: {await _site(runner, sock)} ({settings.identity})" for sock in guests]
         lines += await _at_doors(stack, namespaces, runner, metrics)
         context = _tls(settings, reloads)
@@ -257,12 +259,23 @@ async def _namespaces(stack: AsyncExitStack, settings: Settings) -> Namespaces |
     """Those of networks, followed. They are left last, with the addresses that were added."""
     if not settings.follows_namespaces:
         return None
-    from mdsvc.listening.namespaces import Namespaces, Wanted  # few do, and it takes long to import
+    from mdsvc.listening.namespace import Wanted  # few do, and it takes long to import
+    from mdsvc.listening.namespaces import Namespaces
 
     wanted = Wanted(settings.networks, settings.netns_prefix, settings.netns_add_addresses)
     namespaces = Namespaces(wanted)
     await stack.enter_async_context(namespaces.followed())
     return namespaces
+
+
+def _ask_directly(settings: Settings, runner: Runner, guests: Sequence[socket.socket]) -> None:
+    """What holds where guests themselves connect, and no proxy for all of them."""
+    if settings.identity != "address":
+        return
+    runner.crowd.most_of_a_peer = settings.guest_connections
+    runner.reply_ttl = settings.reply_ttl
+    for sock in guests:
+        near(sock, settings.reply_ttl)
 
 
 async def _at_doors(

@@ -13,6 +13,7 @@ import msgspec
 
 from mdsvc.errors import BadInput
 from mdsvc.forms import check_plain, explain
+from mdsvc.guarding.tokens import Mode
 from mdsvc.instance import VersionList
 from mdsvc.listening.sockets import parse_listen
 from mdsvc.logs import Format
@@ -42,6 +43,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     netns_prefix: str | None = None
     netns_add_addresses: str | None = None
     shared_secret: tuple[str, ...] = ()
+    tokens: Mode = "optional"
+    token_key_file: Path | None = None
+    guest_names: tuple[str, ...] = ()
+    guest_rate: Annotated[float, msgspec.Meta(ge=0, le=1e6)] = 20
+    guest_burst: Annotated[int, msgspec.Meta(ge=1, le=10**6)] = 200
+    guest_connections: Annotated[int, msgspec.Meta(ge=0, le=10**6)] = 128
+    reply_ttl: Annotated[int, msgspec.Meta(ge=0, le=255)] = 1
     upstream: tuple[str, ...] = ()
     dedicated_cpus_format: CpusFormat = "cpuset"
     version_list: VersionList = "nova"
@@ -154,6 +162,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 _LISTS = (
     "guest",
+    "guest_names",
     "netns",
     "operator_names",
     "shared_secret",

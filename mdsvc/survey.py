@@ -110,7 +110,8 @@ def with_given(facts: Facts, given: Given) -> Facts:
 
 def from_folder(folder: Path, hosts: Sequence[Facts]) -> list[Facts]:
     """The guests whose domains are the files of a folder, on the host that is given; or, where it
-    has folders and no files, one host in each, found among those given by its name.
+    has folders and no files, one host in each, found among those given by its name. libvirt's own
+    `/run/libvirt/qemu` has a `.pid` beside each domain, and folders of other things.
 
     Raises BadInput naming the file.
     """
@@ -118,7 +119,8 @@ def from_folder(folder: Path, hosts: Sequence[Facts]) -> list[Facts]:
     files = [path for path in paths if not path.is_dir()]
     folders = [path for path in paths if path.is_dir()]
     if files or not folders:
-        return [_on(hosts, _name_of(folder), _guests(files))]
+        domains = [path for path in files if path.suffix != ".pid"]
+        return [_on(hosts, _name_of(folder), _guests(domains))]
     by_name = {facts.name: facts for facts in hosts}
     missing = [path.name for path in folders if hosts and path.name not in by_name]
     if missing:

@@ -29,6 +29,13 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "netns_prefix": ("a-", "b-", "c-"),
     "netns_add_addresses": ("*", "tap*", "eth0"),
     "shared_secret": ("a", "b", "c"),
+    "tokens": ("off", "required", "off"),
+    "token_key_file": ("/a", "/b", "/c"),
+    "guest_names": ("a", "b", "c"),
+    "guest_rate": ("1.5", "2.5", "3.5"),
+    "guest_burst": ("1", "2", "3"),
+    "guest_connections": ("1", "2", "3"),
+    "reply_ttl": ("2", "3", "4"),
     "upstream": ("http://a:1", "https://b", "unix:/c"),
     "dedicated_cpus_format": ("list", "cpuset", "list"),
     "version_list": ("newest", "nova", "newest"),
@@ -54,6 +61,7 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
 
 LISTS = (
     "guest",
+    "guest_names",
     "netns",
     "operator_names",
     "shared_secret",
@@ -136,7 +144,7 @@ def test_where_guests_ask_follows_from_the_namespaces(
 @pytest.mark.parametrize("field", SAMPLES)
 def test_flags_win_over_the_environment_and_that_over_the_file(field: str, tmp_path: Path) -> None:
     in_file, in_environ, in_flag = SAMPLES[field]
-    number = field in ("wait_seconds", "poll_seconds", "cache_mb", "workers")
+    number = all(part.isdigit() for part in in_file.split("."))
     config = toml(tmp_path, f"{field} = {in_file}" if number else f"{field} = '{in_file}'")
     environ = {f"MDSVC_{field.upper()}": in_environ}
     flags: dict[str, Any] = {field: (in_flag,) if field in LISTS else in_flag}

@@ -44,10 +44,11 @@ class IfMatch(msgspec.Struct, frozen=True):
         if self.tags is not None:
             self._check("the host's description", host_etag(host) if host else None)
 
-    def instance(self, guest: PlacedInstance) -> None:
+    def instance(self, guest: PlacedInstance | None) -> None:
         """Raises PreconditionFailed where the guest is another one than was read."""
         if self.tags is not None:
-            self._check(f"instance {guest.uuid}", instance_etag(guest))
+            what = f"instance {guest.uuid}" if guest else "the instance"
+            self._check(what, instance_etag(guest) if guest else None)
 
     def _check(self, what: str, etag: str | None) -> None:
         assert self.tags is not None

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from mdsvc.api.etags import host_etag
-from mdsvc.api.pages import page
+from mdsvc.api.pages import Damaged, damaged, page
 from mdsvc.api.route import Answer, Call
 from mdsvc.control import adoption, hosts, repeats
 from mdsvc.control.adoption import DEFAULT_PROJECT, Imported, Terms
@@ -19,17 +20,21 @@ from mdsvc.topology import Host
 
 
 class Hosts(msgspec.Struct, frozen=True):
-    """A page of hosts with their use, by name; ``next`` is the marker of the next page."""
+    """A page of hosts with their use, by name; ``next`` is the marker of the next page.
+    Those whose records cannot be read are ``damaged``.
+    """
 
     hosts: tuple[Host, ...]
     next: str | None
+    damaged: tuple[Damaged, ...] | UnsetType = UNSET
 
 
 async def list_hosts(call: Call) -> Answer:
     """Every host with its use, page by page."""
     listed = await call.store.list_hosts(call.query.marker, call.query.limit + 1)
     shown, last = page(listed, call.query.limit)
-    return Answer(Hosts(shown, last.name if last else None))
+    marker = last.name if last else None
+    return Answer(Hosts(shown, marker, damaged(listed, marker)))
 
 
 async def create_host(call: Call) -> Answer:

@@ -7,7 +7,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from mdsvc.api.etags import instance_etag
-from mdsvc.api.pages import page
+from mdsvc.api.pages import Damaged, damaged, page
 from mdsvc.api.route import Answer, Call
 from mdsvc.control import instances, moves, repeats, reports, resizing
 from mdsvc.errors import BadInput
@@ -20,10 +20,13 @@ from mdsvc.policy.unknown_keys import warnings
 
 
 class Instances(msgspec.Struct, frozen=True):
-    """A page of guests, by UUID; ``next`` is the marker of the next page."""
+    """A page of guests, by UUID; ``next`` is the marker of the next page.
+    Those whose records cannot be read are ``damaged``.
+    """
 
     instances: tuple[PlacedInstance, ...]
     next: str | None
+    damaged: tuple[Damaged, ...] | UnsetType = UNSET
 
 
 class WhereQuery(Form, frozen=True):
@@ -47,7 +50,8 @@ async def list_instances(call: Call) -> Answer:
         )
         listed = await reports.list_by_drift(store, wanted, limit)
     shown, last = page(listed, asked.limit)
-    return Answer(Instances(shown, last.uuid if last else None))
+    following = last.uuid if last else None
+    return Answer(Instances(shown, following, damaged(listed, following)))
 
 
 async def create_instance(call: Call) -> Answer:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from mdsvc.forms import Form
 from mdsvc.names import HostName, Label, Uuid
+from mdsvc.store.listing import Listing
 
 T = TypeVar("T")
 
@@ -33,6 +35,19 @@ class InstancesQuery(Form, frozen=True):
     drifted: Literal["true", "false", ""] = ""
     limit: Limit = 100
     marker: Uuid | None = None
+
+
+class Damaged(msgspec.Struct, frozen=True):
+    """A host, by name, or a guest, by UUID, whose record cannot be read, and why."""
+
+    key: str
+    detail: str
+
+
+def damaged(listing: Listing[Any], last: str | None) -> tuple[Damaged, ...] | UnsetType:
+    """Those of a page, which ends with the key ``last`` where there is another page."""
+    here = (bad for bad in listing.damaged if last is None or bad.key <= last)
+    return tuple(Damaged(bad.key, str(bad)) for bad in here) or UNSET
 
 
 def page(values: Sequence[T], limit: int) -> tuple[tuple[T, ...], T | None]:

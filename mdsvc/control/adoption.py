@@ -67,7 +67,7 @@ async def import_guests(
     _check_uuids(guests)
 
     async def use_case(tx: Transaction) -> list[Adopted]:
-        there = await known_host(tx, host or only_host(await tx.list_hosts()))
+        there = await known_host(tx, host or only_host((await tx.list_hosts()).whole()))
         return await _Import(tx, there, terms).take(guests)
 
     return await in_transaction(store, use_case)
@@ -116,7 +116,8 @@ class _Import:
         adopted = [await self._one(guest) for guest in guests]
         known = [each for each in adopted if each is not None]
         changed = {e.instance.uuid: e.instance for e in known if e.outcome != "unchanged"}
-        residents = {g.uuid: g for g in await self._tx.list_instances(self._host.name)} | changed
+        stored = (await self._tx.list_instances(self._host.name)).whole()
+        residents = {guest.uuid: guest for guest in stored} | changed
         self._check(list(residents.values()))
         for instance in changed.values():
             await self._look_at_fleet(instance)

@@ -17,12 +17,13 @@ import msgspec
 from mdsvc.control import persist
 from mdsvc.control.fleet import look_at_fleet
 from mdsvc.control.known import known_host
-from mdsvc.errors import Conflict, DoesNotFit
+from mdsvc.errors import Conflict, DoesNotFit, Reason
 from mdsvc.instance import PlacedInstance
 from mdsvc.layout import Layout
 from mdsvc.placing.choice import Ranked, best, rank
 from mdsvc.policy.flavor import Request
 from mdsvc.store import Snapshot, Stale, Store, Transaction
+from mdsvc.store.listing import BadRecord
 from mdsvc.topology import Host
 
 T = TypeVar("T")
@@ -30,13 +31,27 @@ T = TypeVar("T")
 
 class Seen(msgspec.Struct, frozen=True):
     """What a guest asks for, and the hosts that may take it, as they were at one moment; of the
-    fleet the revision where that matters, and of a guest that has a place what it was.
+    fleet the revision where that matters, and of a guest that has a place what it was. ``unread``:
+    hosts that may take nothing, as nobody knows what they have free.
     """
 
     request: Request
     hosts: Sequence[Host]
     fleet: int | None
     guest: PlacedInstance | None = None
+    unread: Sequence[BadRecord] = ()
+
+    def reasons_unread(self) -> Sequence[Reason]:
+        """Why those hosts take nothing."""
+        return [Reason(host=bad.key, rule="record", message=str(bad)) for bad in self.unread]
+
+    def refused(self, refusal: DoesNotFit) -> DoesNotFit:
+        """The refusal, which names the hosts too whose records cannot be read."""
+        unread = self.reasons_unread()
+        if not unread:
+            return refusal
+        message = f"{len(unread)} hosts cannot be read, and of the others: {refusal}"
+        return DoesNotFit(message, lambda: [*refusal.reasons, *unread])
 
 
 class NoHost(Conflict):
@@ -54,14 +69,15 @@ async def look(
     revision = fleet.revision if fleet else None
     if name is not None:
         return Seen(request, [await known_host(snapshot, name)], revision, guest)
-    hosts = fleet.hosts if fleet else await snapshot.list_hosts()
-    if guest:
-        hosts = [host for host in hosts if host.name != guest.host]
+    listing = fleet.hosts if fleet else await snapshot.list_hosts()
+    hosts = [host for host in listing if guest is None or host.name != guest.host]
+    if listing.damaged and not hosts:
+        raise NoHost(f"there is no host whose record can be read: {listing.damaged[0]}")
     if guest and not hosts:
         raise NoHost(f"instance {guest.uuid}: expected another host that it could go to, got none")
     if not hosts:
         raise NoHost("no host is registered yet, so there is no place for a guest")
-    return Seen(request, hosts, revision, guest)
+    return Seen(request, hosts, revision, guest, listing.damaged)
 
 
 async def with_candidates(
@@ -86,6 +102,8 @@ async def with_candidates(
         except Outdated:
             candidates = None
             raise
+        except DoesNotFit as refusal:
+            raise candidates.refused(refusal) from None
 
     return await persist(attempt)
 
@@ -108,6 +126,10 @@ class Candidates:
     def hosts(self) -> Sequence[Host]:
         """Those that were looked at, as they were then."""
         return self._seen.hosts
+
+    def refused(self, refusal: DoesNotFit) -> DoesNotFit:
+        """The refusal with all that was seen."""
+        return self._seen.refused(refusal)
 
     async def best(self, tx: Transaction) -> tuple[Host, Layout]:
         """The best host as it is in this transaction, with the layout on it. Raises DoesNotFit.

@@ -14,6 +14,7 @@ from mdsvc.control.moves import migrate_instance
 from mdsvc.errors import CannotStay, DoesNotFit, InvalidRequest, NotFound, Reason, Refused
 from mdsvc.instance import PlacedInstance
 from mdsvc.store import Store, Transaction
+from mdsvc.store.listing import BadRecord
 from mdsvc.topology import Host
 
 
@@ -61,7 +62,8 @@ async def move_guests(
     """
     await drain_host(store, name)
     _, guests = await get_host(store, name)
-    moved, left = [], []
+    moved: list[PlacedInstance] = []
+    left = [unread(damaged) for damaged in guests.damaged]
     for done, guest in enumerate(sorted(guests, key=hardest_first)):
         progress(done, len(guests))
         try:
@@ -72,8 +74,13 @@ async def move_guests(
             left.append(left_behind(guest, refusal))
     progress(len(guests), len(guests))
     host, staying = await get_host(store, name)
-    uuids = {guest.uuid for guest in staying}
+    uuids = {*(guest.uuid for guest in staying), *(bad.key for bad in staying.damaged)}
     return Drained(host, tuple(moved), tuple(each for each in left if each.uuid in uuids))
+
+
+def unread(damaged: BadRecord) -> Left:
+    """A guest whose record cannot be read, so that nobody knows what it needs elsewhere."""
+    return Left(uuid=damaged.key, name="", message=str(damaged))
 
 
 def hardest_first(guest: PlacedInstance) -> tuple[int, int, int, str]:

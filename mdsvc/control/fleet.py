@@ -9,6 +9,7 @@ import msgspec
 from mdsvc.errors import Conflict
 from mdsvc.policy.flavor import Request
 from mdsvc.store import Snapshot
+from mdsvc.store.listing import Listing
 from mdsvc.topology import MIXED_SERVICE_VERSION, Host
 
 
@@ -16,7 +17,7 @@ class Fleet(msgspec.Struct, frozen=True):
     """Every host, and the revision at which one was last added, or changed its service version."""
 
     revision: int
-    hosts: Sequence[Host]
+    hosts: Listing[Host]
 
 
 async def look_at_fleet(snapshot: Snapshot, request: Request) -> Fleet | None:
@@ -28,9 +29,10 @@ async def look_at_fleet(snapshot: Snapshot, request: Request) -> Fleet | None:
     if request.cpu_policy != "mixed":
         return None
     fleet = Fleet(await snapshot.fleet(), await snapshot.list_hosts())
-    old = behind(fleet.hosts)
-    if old:
-        each = ", ".join(f"{host.name} ({host.service_version})" for host in old)
+    versions = [f"{host.name} ({host.service_version})" for host in behind(fleet.hosts)]
+    versions += [f"{bad.key} (not known: {bad})" for bad in fleet.hosts.damaged]
+    if versions:
+        each = ", ".join(versions)
         expected = f"every host at service version {MIXED_SERVICE_VERSION} or later"
         raise Conflict(f"mixed guests are refused: expected {expected}, but not yet: {each}")
     return fleet

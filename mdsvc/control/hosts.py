@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 
 import msgspec
 from msgspec import structs
@@ -15,6 +16,7 @@ from mdsvc.instance import PlacedInstance
 from mdsvc.layout import Layout
 from mdsvc.placing.standing import Resident, found_anew, stand
 from mdsvc.store import Snapshot, Store, Transaction
+from mdsvc.store.listing import BadRecord, Listing
 from mdsvc.topology import Host
 
 
@@ -86,7 +88,7 @@ async def replace_found_host(
         registered = await tx.get_host(found.name)
         if registered is None:
             return await _register(tx, found)
-        guests = await tx.list_instances(registered.name)
+        guests = (await tx.list_instances(registered.name)).whole()
         return await _replace(
             tx, registered, found_again(registered, guests, found, shared, dedicated)
         )
@@ -123,7 +125,7 @@ async def _replace(tx: Transaction, registered: Host, after: Host) -> Replaced:
     """The host is written even where nothing changes, so that whoever places a guest meanwhile
     has read what is no longer so.
     """
-    guests = {guest.uuid: guest for guest in await tx.list_instances(registered.name)}
+    guests = {guest.uuid: guest for guest in (await tx.list_instances(registered.name)).whole()}
     standing = stand(registered, after, _residents(guests.values()))
     await tx.update_host(standing.host)
     renewed = tuple(_renewed(guests[each.uuid], each.layout) for each in standing.renewed)
@@ -147,30 +149,42 @@ def _check_kept(
             raise Conflict(f"host {after.name}: {expected} {gone} are not among those found")
 
 
-async def remove_host(store: Store, name: str, check: Callable[[Host], None] = anyhow) -> None:
-    """Forget a host that has no guests. Raises what ``check`` raises of it."""
+async def remove_host(
+    store: Store, name: str, check: Callable[[Host | None], None] = anyhow
+) -> None:
+    """Forget a host that has no guests; also one whose record cannot be read. Raises what ``check``
+    raises of it, or of None.
+    """
 
     async def use_case(tx: Transaction) -> None:
-        check(await known_host(tx, name))
+        await _check_readable(tx, name, check)
         guests = await tx.list_instances(name)
-        if guests:
+        uuids = sorted([*(guest.uuid for guest in guests), *(bad.key for bad in guests.damaged)])
+        if uuids:
             raise Conflict(
-                f"host {name}: {len(guests)} instances are placed on it; first {guests[0].uuid}"
+                f"host {name}: {len(uuids)} instances are placed on it; first {uuids[0]}"
             )
         await tx.remove_host(name)
 
     await in_transaction(store, use_case)
 
 
-async def list_hosts(store: Store) -> Sequence[Host]:
+async def _check_readable(tx: Transaction, name: str, check: Callable[[Host | None], None]) -> None:
+    host: Host | None = None
+    with suppress(BadRecord):
+        host = await known_host(tx, name)
+    check(host)
+
+
+async def list_hosts(store: Store) -> Listing[Host]:
     """Every host with its use, by name."""
     return await in_snapshot(store, lambda snapshot: snapshot.list_hosts())
 
 
-async def get_host(store: Store, name: str) -> tuple[Host, Sequence[PlacedInstance]]:
+async def get_host(store: Store, name: str) -> tuple[Host, Listing[PlacedInstance]]:
     """One host with its use, and its guests."""
 
-    async def use_case(snapshot: Snapshot) -> tuple[Host, Sequence[PlacedInstance]]:
+    async def use_case(snapshot: Snapshot) -> tuple[Host, Listing[PlacedInstance]]:
         return await known_host(snapshot, name), await snapshot.list_instances(name)
 
     return await in_snapshot(store, use_case)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from msgspec.structs import replace
 
 from mdsvc.control import anyhow, in_snapshot, in_transaction
 from mdsvc.control.candidates import Candidates, Seen, look, with_candidates
-from mdsvc.control.known import known_host, known_instance
+from mdsvc.control.known import check_host, known_host, known_instance, losing_host
 from mdsvc.errors import Conflict, NotFound
 from mdsvc.instance import Instance, PlacedInstance, place_instance
 from mdsvc.placing.usage import place, remove
@@ -16,6 +16,7 @@ from mdsvc.policy import unknown_keys as keys
 from mdsvc.policy.flavor import request
 from mdsvc.policy.unknown_keys import UnknownKeys
 from mdsvc.store import Snapshot, Store, Transaction
+from mdsvc.store.listing import BadRecord, Listing
 from mdsvc.topology import Host
 
 
@@ -69,14 +70,21 @@ async def change_instance(
 
 
 async def delete_instance(
-    store: Store, uuid: str, check: Callable[[PlacedInstance], None] = anyhow
+    store: Store, uuid: str, check: Callable[[PlacedInstance | None], None] = anyhow
 ) -> None:
-    """Remove a guest, and its use from its host. Raises what ``check`` raises of it."""
+    """Remove a guest, and its use from its host; also one whose record cannot be read. Raises what
+    ``check`` raises of it, or of None.
+    """
 
     async def use_case(tx: Transaction) -> None:
-        placed = await known_instance(tx, uuid)
+        try:
+            placed = await known_instance(tx, uuid)
+        except BadRecord as damaged:
+            check(None)
+            await _delete_unread(tx, damaged)
+            return
         check(placed)
-        host = await tx.get_host(placed.host)
+        host = await losing_host(tx, placed.host)
         if host is not None:
             await tx.update_host(remove(host, placed.layout, placed.flavor))
         await tx.remove_instance(placed.uuid)
@@ -84,12 +92,30 @@ async def delete_instance(
     await in_transaction(store, use_case)
 
 
-async def list_instances(store: Store, host: str | None = None) -> Sequence[PlacedInstance]:
+async def _delete_unread(tx: Transaction, damaged: BadRecord) -> None:
+    """What it used is only known as what its host has in use beside its other guests: that is given
+    back with the last of those which cannot be read. The host is written in any case, so that of
+    two at a time one is the last.
+    """
+    await tx.remove_instance(damaged.key)
+    assert damaged.host is not None
+    host = await losing_host(tx, damaged.host)
+    if host is None:
+        return
+    others = await tx.list_instances(host.name)
+    if not others.damaged:
+        host = host.without_use()
+        for other in others:
+            host = place(host, other.layout, other.flavor)
+    await tx.update_host(host)
+
+
+async def list_instances(store: Store, host: str | None = None) -> Listing[PlacedInstance]:
     """Every guest, or every guest of one host, by UUID. Raises NotFound for the host."""
 
-    async def use_case(snapshot: Snapshot) -> Sequence[PlacedInstance]:
+    async def use_case(snapshot: Snapshot) -> Listing[PlacedInstance]:
         if host is not None:
-            await known_host(snapshot, host)
+            await check_host(snapshot, host)
         return await snapshot.list_instances(host)
 
     return await in_snapshot(store, use_case)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from mdsvc.errors import NotFound
 from mdsvc.instance import PlacedInstance
 from mdsvc.names import canonical_uuid
-from mdsvc.store import GuestStore, Snapshot
+from mdsvc.store import GuestStore, Snapshot, Transaction
+from mdsvc.store.listing import BadRecord
 from mdsvc.topology import Host
 
 
@@ -18,8 +21,28 @@ async def known_instance(stored: GuestStore | Snapshot, uuid: str) -> PlacedInst
 
 
 async def known_host(stored: Snapshot, name: str) -> Host:
-    """The host of that name, with its use. Raises NotFound."""
+    """The host of that name, with its use. Raises NotFound, and BadRecord."""
     host = await stored.get_host(name)
     if host is None:
         raise NotFound(f"host {name}: no such host is registered")
     return host
+
+
+async def check_host(stored: Snapshot, name: str) -> None:
+    """Is a host of that name registered, readable or not? Raises NotFound."""
+    with suppress(BadRecord):
+        await known_host(stored, name)
+
+
+async def losing_host(tx: Transaction, name: str) -> Host | None:
+    """The host that a guest leaves, to be written without it; None where there is none any more, or
+    where its record is damaged: that knows of no use which could be given back.
+
+    Raises BadRecord where a newer program can read it.
+    """
+    try:
+        return await tx.get_host(name)
+    except BadRecord as damaged:
+        if damaged.newer:
+            raise
+        return None

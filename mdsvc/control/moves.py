@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from mdsvc.control.candidates import Candidates, Seen, look, with_candidates
-from mdsvc.control.known import known_host, known_instance
+from mdsvc.control.known import known_instance, losing_host
 from mdsvc.errors import Conflict
 from mdsvc.instance import PlacedInstance
 from mdsvc.layout import Layout
@@ -43,8 +43,9 @@ async def settle(
     tx: Transaction, guest: PlacedInstance, after: PlacedInstance, there: Host, layout: Layout
 ) -> PlacedInstance:
     """Write the guest as it is to be, with its place on another host."""
-    here = await known_host(tx, guest.host)
-    await tx.update_host(remove(here, guest.layout, guest.flavor))
+    here = await losing_host(tx, guest.host)
+    if here is not None:
+        await tx.update_host(remove(here, guest.layout, guest.flavor))
     await tx.update_host(place(there, layout, after.flavor))
     settled = replace(after, host=there.name, layout=layout, generation=guest.generation + 1)
     await tx.update_instance(settled)

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from mdsvc.control.instances import get_instance
-from mdsvc.control.known import known_host
+from mdsvc.control.known import check_host
 from mdsvc.errors import NotFound
 from mdsvc.instance import PlacedInstance
 from mdsvc.reports import Report, now_ms
 from mdsvc.reports.drift import Drift, GuestStatus, Told, drift, guest_status
 from mdsvc.store import Store
+from mdsvc.store.listing import BadRecord, Listing
 
 _PAGE = 500
 """Guests that are looked at together, where only those are wanted that drift."""
@@ -56,7 +57,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         return self.host in {None, guest.host} and self.project_id in {None, guest.project_id}
 
 
-async def list_by_drift(store: Store, wanted: Wanted, limit: int) -> Sequence[PlacedInstance]:
+async def list_by_drift(store: Store, wanted: Wanted, limit: int) -> Listing[PlacedInstance]:
     """So many guests at most, by UUID."""
     if wanted.drifted:
         reports = await store.reports()
@@ -67,34 +68,42 @@ async def list_by_drift(store: Store, wanted: Wanted, limit: int) -> Sequence[Pl
 
 async def _drifted_of(
     store: Store, reports: Mapping[str, Report], wanted: Wanted, limit: int
-) -> Sequence[PlacedInstance]:
+) -> Listing[PlacedInstance]:
     now = now_ms()
     listed: list[PlacedInstance] = []
+    damaged: list[BadRecord] = []
     for uuid in sorted(uuid for uuid in reports if uuid > (wanted.after or "")):
-        guest = await store.get_instance(uuid)
+        try:
+            guest = await store.get_instance(uuid)
+        except BadRecord as bad:
+            if wanted.host in {None, bad.host}:
+                damaged.append(bad)
+            continue
         if guest and wanted.is_of(guest) and drift(Told.of(guest), reports[uuid], now):
             listed.append(guest)
         if len(listed) == limit:
             break
-    return listed
+    return Listing(listed, damaged)
 
 
-async def _of_all(store: Store, wanted: Wanted, limit: int) -> Sequence[PlacedInstance]:
+async def _of_all(store: Store, wanted: Wanted, limit: int) -> Listing[PlacedInstance]:
     after = wanted.after
     listed: list[PlacedInstance] = []
+    damaged: list[BadRecord] = []
     while len(listed) < limit:
         page = await store.list_instances(wanted.host, wanted.project_id, after, _PAGE)
+        damaged += page.damaged
         drifting = await drifts(store, page)
         listed += [guest for guest in page if (guest.uuid in drifting) == wanted.drifted]
         if len(page) < _PAGE:
             break
         after = page[-1].uuid
-    return listed[:limit]
+    return Listing(listed[:limit], damaged)
 
 
-async def list_drifted(store: Store, host: str | None = None) -> Sequence[PlacedInstance]:
+async def list_drifted(store: Store, host: str | None = None) -> Listing[PlacedInstance]:
     """Every guest that drifts, or every one of one host, by UUID. Raises NotFound for the host."""
     if host is not None:
         async with store.snapshot() as snapshot:
-            await known_host(snapshot, host)
+            await check_host(snapshot, host)
     return await list_by_drift(store, Wanted(drifted=True, host=host), limit=2**31)

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
+
+from msgspec.structs import replace
 
 from mdsvc.control import in_snapshot
 from mdsvc.control.candidates import look
 from mdsvc.errors import Conflict, DoesNotFit, InvalidRequest
-from mdsvc.placing.what_if import Fits, OpenQuestion, Refusal, choose_among, outcome, refused
+from mdsvc.placing.what_if import (
+    Fits,
+    HostAnswer,
+    OpenQuestion,
+    Refusal,
+    choose_among,
+    outcome,
+    refused,
+)
 from mdsvc.policy.unknown_keys import UnknownKeys
 from mdsvc.store import Store
 
@@ -24,5 +33,13 @@ async def choice_among_registered(
         return refused(question, error)
     except Conflict as error:  # a rule over all hosts: none of them is looked at
         return refused(question, DoesNotFit(str(error), tuple))
-    choose = partial(choose_among, hosts=seen.hosts)
+
+    def choose(asked: OpenQuestion) -> Fits | Refusal:
+        answer = choose_among(asked, seen.hosts)
+        unread = tuple(
+            HostAnswer(host=reason.host or "", fits=False, reasons=(reason,))
+            for reason in seen.reasons_unread()
+        )
+        return replace(answer, hosts=(*(answer.hosts or ()), *unread)) if unread else answer
+
     return await asyncio.to_thread(outcome, question, choose, unknown_keys)

@@ -28,16 +28,19 @@ class NovaConf(msgspec.Struct, frozen=True, kw_only=True):
     ram_allocation_ratio: float | None = None
 
 
-def nova_conf(text: str) -> NovaConf:
-    """The settings, by Nova's rules where only some of them are there. Raises BadInput."""
+def nova_conf(*texts: str) -> NovaConf:
+    """The settings of these files together, of which a later one counts more, by Nova's rules where
+    only some of them are there. Raises BadInput.
+    """
     ini = configparser.RawConfigParser(strict=False, default_section="\0", allow_no_value=True)
     try:
-        ini.read_string(text)
+        for text in texts:
+            ini.read_string(text)
     except configparser.Error as error:
         raise BadInput(f"expected sections and options as in nova.conf: {error}") from None
 
     def option(section: str, name: str) -> str:
-        return (ini.get(section, name, fallback=None) or "").strip()
+        return _unquoted((ini.get(section, name, fallback=None) or "").strip())
 
     shared = _spec("[compute] cpu_shared_set", option("compute", "cpu_shared_set"))
     dedicated = _spec("[compute] cpu_dedicated_set", option("compute", "cpu_dedicated_set"))
@@ -56,6 +59,12 @@ def nova_conf(text: str) -> NovaConf:
         reserved_mb=int(reserved or 0),
         ram_allocation_ratio=ratio or None,
     )
+
+
+def _unquoted(text: str) -> str:
+    """As oslo.config reads a value: quotes around all of it are none of it."""
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+    return text[1:-1].strip() if quoted else text
 
 
 def _spec(name: str, text: str) -> CpuSet | None:

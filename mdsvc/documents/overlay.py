@@ -12,6 +12,7 @@ import re
 from base64 import b64decode, b64encode
 from bisect import insort
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from posixpath import normpath
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -43,7 +44,7 @@ _STATUSES: Mapping[int, int] = {
 """Neutron's agent passes 200, 400, 403, 404, 409 and 503, and closes the connection on others."""
 
 
-class Shown(msgspec.Struct, frozen=True):
+class Shown(msgspec.Struct, frozen=True, dict=True):
     """An answer as a guest gets it. Between the segments is a seed, new in every reply."""
 
     status: int
@@ -57,7 +58,7 @@ class Shown(msgspec.Struct, frozen=True):
         """Whether it is a JSON object that is there, so that its changes can be waited for."""
         return self.status == 200 and self.segments[0].lstrip().startswith(b"{")
 
-    @property
+    @cached_property
     def etag(self) -> str:
         """Of all but the seed."""
         return hashlib.sha256(b"\0".join(self.segments)).hexdigest()[:16]

@@ -7,7 +7,7 @@ through the document and its type, so that keys are named and limits become word
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
@@ -19,6 +19,10 @@ from mdsvc.forms.words import between_fields, expected, fault, instead, join
 
 Convert = Callable[[Any, Any], object]
 """Reads a document as a value of a type, or raises msgspec's ValidationError."""
+
+_LISTS = (tuple, list, Sequence)
+_OBJECTS = (dict, Mapping)
+"""Generic types that a form may be made of."""
 
 _LOCATED = re.compile(r"(?s)(?P<what>.*) - at `(?P<of_key>key` in `)?\$(?P<path>.*)`")
 _STEP = re.compile(r"\.(?P<field>\w+)|\[(?P<index>\d+)\]|(?P<entry>\[\.\.\.\])")
@@ -62,8 +66,8 @@ def _follow(data: Any, kind: Any, step: re.Match[str], convert: Convert) -> tupl
         struct = _struct(data, kind, field)
         return field, data[field], get_type_hints(struct, include_extras=True)[field]
     if index := step["index"]:
-        return int(index), data[int(index)], get_args(_one_of(kind, tuple, list))[0]
-    entries = _one_of(kind, dict)
+        return int(index), data[int(index)], get_args(_one_of(kind, *_LISTS))[0]
+    entries = _one_of(kind, *_OBJECTS)
     key = next(key for key, item in data.items() if _is_refused({key: item}, entries, convert))
     return key, data[key], get_args(entries)[1]
 
@@ -82,7 +86,7 @@ def _one_of(kind: Any, *origins: type) -> Any:
 
 def _key_of(kind: Any) -> inspect.Type:
     """A struct's keys are the names of its fields."""
-    return inspect.type_info(str if _structs(kind) else get_args(_one_of(kind, dict))[0])
+    return inspect.type_info(str if _structs(kind) else get_args(_one_of(kind, *_OBJECTS))[0])
 
 
 def _struct(data: Any, kind: Any, field: str) -> Any:

@@ -42,5 +42,5 @@ async def known_guest(store: GuestStore, uuid: str) -> PlacedInstance:
     """The guest of that UUID, however it is spelt. Raises NotFound."""
     guest = await store.get_instance(canonical_uuid(uuid))
     if guest is None:
-        raise NotFound(f"there is no instance {uuid}")
+        raise NotFound("there is no such instance")
     return guest

@@ -37,7 +37,7 @@ class NeutronIdentity:
         uuid, project, _signature = self.signed_for(headers)
         guest = await known_guest(store, uuid)
         if guest.project_id != project and _bytes(guest.project_id) != _bytes(project):
-            raise NotFound(f"project {project} has no instance {uuid}")
+            raise NotFound("the project has no such instance")
         return guest
 
     def signed_for(self, headers: MultiMapping[str]) -> tuple[str, str, str]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import socket
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -48,13 +50,55 @@ class Door(Protocol):
         """The MAC address of a peer, of those that have one. Raises Unavailable, Unresolved."""
 
 
+class Crowd:
+    """How many connections are open: of each peer, and in all. 0 is no limit.
+
+    One too many is hung up on at once: a peer that holds many keeps nobody else out.
+    """
+
+    def __init__(self) -> None:
+        self.most_of_a_peer = 0
+        self._peers: Counter[str | None] = Counter()
+        self._most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE_FILES
+
+    def come(self, peer: str | None) -> None:
+        self._peers[peer] += 1
+
+    def go(self, peer: str | None) -> None:
+        self._peers[peer] -= 1
+        if not self._peers[peer]:
+            del self._peers[peer]
+
+    def is_too_large(self, peer: str | None) -> bool:
+        """Whether one of that peer is too many, itself counted. Peers without an address are not
+        told apart.
+        """
+        if self._peers.total() > self._most:
+            return True
+        return bool(peer and self.most_of_a_peer and self._peers[peer] > self.most_of_a_peer)
+
+
+_SPARE_FILES = 64
+"""File descriptors that connections leave to the store, the log and the operator."""
+
+
+def _peer(transport: asyncio.Transport, door: Door | None) -> str | None:
+    """Whose connection it is: networks may have the same addresses."""
+    name = transport.get_extra_info("peername")
+    if not isinstance(name, tuple):
+        return None
+    return f"{name[0]} on {door.network}" if door else str(name[0])
+
+
 class _Connection(web.RequestHandler):
     """One connection. Nothing of what was sent is reflected."""
 
-    __slots__ = ("_mac", "_mac_until", "door", "when_lost")
+    __slots__ = ("_mac", "_mac_until", "crowd", "door", "peer", "when_lost")
 
-    def __init__(self, door: Door | None, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, door: Door | None, crowd: Crowd, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.crowd = crowd
+        self.peer: str | None = None
         self.door = door
         self._mac: str | None = None
         self._mac_until = 0.0
@@ -63,7 +107,10 @@ class _Connection(web.RequestHandler):
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        if self.door and not self.door.is_open and isinstance(transport, asyncio.Transport):
+        assert isinstance(transport, asyncio.Transport), "TCP or a Unix socket"
+        self.peer = _peer(transport, self.door)
+        self.crowd.come(self.peer)
+        if (self.door and not self.door.is_open) or self.crowd.is_too_large(self.peer):
             transport.abort()
 
     async def mac(self, ip: str) -> str | None:
@@ -82,6 +129,7 @@ class _Connection(web.RequestHandler):
     @override
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
+        self.crowd.go(self.peer)
         if self.when_lost:
             self.when_lost()
 
@@ -151,16 +199,20 @@ def _tell(error: BaseException, peer: str | None) -> None:
 class _Server(web.Server):
     """Makes them."""
 
+    crowd: Crowd
+
     @override
     def __call__(self, door: Door | None = None) -> web.RequestHandler:
-        return _Connection(door, self, loop=self._loop, **self._kwargs)
+        return _Connection(door, self.crowd, self, loop=self._loop, **self._kwargs)
 
 
 class Runner(web.BaseRunner):
-    """Runs an application, or one handler of all requests, on such connections."""
+    """Runs an application, or one handler of all requests, on such connections, in a ``crowd``."""
 
     def __init__(self, door: web.Application | Handler, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.crowd = Crowd()
+        self.reply_ttl = 0  # of doors that open later
         self._door = door
         self._plain: web.AppRunner | None = None
 
@@ -172,7 +224,7 @@ class Runner(web.BaseRunner):
     async def open(self, door: Door, sock: socket.socket) -> asyncio.Server:
         """Answer at a listening socket; it is closed with what this gives."""
         loop = asyncio.get_running_loop()
-        return await loop.create_server(partial(self._made(), door), sock=sock)
+        return await loop.create_server(partial(self._made(), door), sock=sock, backlog=1024)
 
     def abort(self, door: Door) -> None:
         """Hang up on all that have come in by a door."""
@@ -187,12 +239,18 @@ class Runner(web.BaseRunner):
     @override
     async def _make_server(self) -> web.Server:
         if not isinstance(self._door, web.Application):
-            return _Server(self._door, **self._kwargs)
+            return self._crowded(_Server(self._door, **self._kwargs))
         self._plain = web.AppRunner(self._door)
         await self._plain.setup()
         plain = self._plain.server
         assert plain, "it is set up"
-        return _Server(plain.request_handler, request_factory=plain.request_factory, **self._kwargs)
+        return self._crowded(
+            _Server(plain.request_handler, request_factory=plain.request_factory, **self._kwargs)
+        )
+
+    def _crowded(self, server: _Server) -> _Server:
+        server.crowd = self.crowd
+        return server
 
     @override
     async def _cleanup_server(self) -> None:

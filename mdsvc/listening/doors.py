@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from mdsvc.listening.connections import Runner
+from mdsvc.listening.sockets import near
 
 if TYPE_CHECKING:  # what they import takes long
     from mdsvc.listening.namespace import Listener
@@ -40,6 +41,7 @@ async def answering(namespaces: Namespaces, runner: Runner) -> AsyncIterator[Non
         async for listener, is_open in namespaces.changes():
             if is_open:
                 door = _NamespaceDoor(namespaces, listener)
+                near(listener.sock, runner.reply_ttl)
                 servers[listener] = door, await runner.open(door, listener.sock)
             elif listener in servers:
                 door, server = servers.pop(listener)

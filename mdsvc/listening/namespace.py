@@ -10,10 +10,11 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 
+import msgspec
 from pyroute2 import netns
 
 from mdsvc.listening.netlink import Link, RouteNetlink
@@ -31,6 +32,27 @@ _IPV6_FREEBIND = 78  # linux/in6.h
 _IP_FREEBIND = 15  # linux/in.h
 
 _log = logging.getLogger(__name__)
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """Which namespaces, and the network of each: those that are named; and where there is a prefix,
+    those of which the rest of the name is the network's. ``add_to`` is a pattern of the names of
+    interfaces that are to be given the addresses; None for none. ``shared``: several processes of
+    this user follow the same ones, and each has listeners of its own at the same port.
+    """
+
+    named: Mapping[str, str] = {}
+    prefix: str | None = None
+    add_to: str | None = None
+    shared: bool = False
+
+    def network_of(self, name: str) -> str | None:
+        """The network of a namespace; None where it is not wanted."""
+        if name in self.named:
+            return self.named[name]
+        if self.prefix and name.startswith(self.prefix):
+            return name.removeprefix(self.prefix) or None
+        return None
 
 
 class Listener:
@@ -61,28 +83,28 @@ class Namespace:
         with self._inside():
             self.netlink = RouteNetlink()
 
-    def refresh(self, opened: Changed, closed: Changed, add_to: str | None) -> None:
-        """Listen on links that are new, and no more on those that are gone; put the addresses on
-        those whose name matches ``add_to``. Raises OSError, having done what could be done.
+    def refresh(self, opened: Changed, closed: Changed, wanted: Wanted) -> None:
+        """Listen on links that are new, and no more on those that are gone; add the addresses that
+        are wanted. Raises OSError, having done what could be done.
         """
         links = self.netlink.links()
         self.resolving = frozenset(link.number for link in links if link.resolves)
-        wanted = {link.number: link for link in links if not link.is_loopback | link.is_enslaved}
-        for gone in self.listeners.keys() - wanted.keys() - {None}:
+        served = {link.number: link for link in links if not link.is_loopback | link.is_enslaved}
+        for gone in self.listeners.keys() - served.keys() - {None}:
             closed(self.listeners.pop(gone))
-        missing = [index for index in (None, *wanted) if index not in self.listeners]
-        errors = self._listen(missing, opened) if missing else []
-        if add_to is not None:
-            self._add_addresses([w for w in wanted.values() if fnmatchcase(w.name, add_to)])
+        missing = [link for link in (None, *served) if link not in self.listeners]
+        errors = self._listen(missing, opened, shared=wanted.shared) if missing else []
+        if (pattern := wanted.add_to) is not None:
+            self._add_addresses([w for w in served.values() if fnmatchcase(w.name, pattern)])
         if errors:
             raise errors[0]
 
-    def _listen(self, missing: list[int | None], opened: Changed) -> list[OSError]:
+    def _listen(self, missing: list[int | None], opened: Changed, *, shared: bool) -> list[OSError]:
         errors = []
         with self._inside():
             for index in missing:
                 try:
-                    sock = _listening(index)
+                    sock = _listening(index, shared=shared)
                 except OSError as error:
                     errors.append(error)
                     continue
@@ -127,13 +149,15 @@ class Namespace:
             netns.setns(self._home)
 
 
-def _listening(link: int | None) -> socket.socket | None:
+def _listening(link: int | None, *, shared: bool) -> socket.socket | None:
     """A socket for IPv4, or for IPv6 on a link; None where the kernel has no IPv6 there."""
     family = socket.AF_INET if link is None else socket.AF_INET6
     sock = None
     try:
         sock = socket.socket(family, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if link is None:
             sock.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
             sock.bind((IPV4, _PORT))

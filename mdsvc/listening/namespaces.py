@@ -16,16 +16,14 @@ import resource
 import select
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, NamedTuple
 
-import msgspec
-
 from mdsvc.errors import BadInput, Unavailable, Unresolved
-from mdsvc.listening.namespace import IPV4, IPV6, Listener, Namespace
+from mdsvc.listening.namespace import IPV4, IPV6, Listener, Namespace, Wanted
 from mdsvc.listening.neighbours import mac_of
 from mdsvc.override import override
 
@@ -46,25 +44,6 @@ _AGAIN_SECONDS = 0.05
 """For how long, and how often, to ask for a neighbour that the kernel is still looking for."""
 
 _log = logging.getLogger(__name__)
-
-
-class Wanted(msgspec.Struct, frozen=True):
-    """Which namespaces, and the network of each: those that are named; and where there is a prefix,
-    those of which the rest of the name is the network's. ``add_to`` is a pattern of the names of
-    interfaces that are to be given the addresses; None for none.
-    """
-
-    named: Mapping[str, str] = {}
-    prefix: str | None = None
-    add_to: str | None = None
-
-    def network_of(self, name: str) -> str | None:
-        """The network of a namespace; None where it is not wanted."""
-        if name in self.named:
-            return self.named[name]
-        if self.prefix and name.startswith(self.prefix):
-            return name.removeprefix(self.prefix) or None
-        return None
 
 
 class Change(NamedTuple):
@@ -272,7 +251,7 @@ class Namespaces:
     def _visit(self, namespace: Namespace) -> None:
         try:
             namespace.netlink.has_news()  # all that is told until now, the look itself sees
-            namespace.refresh(self._opened, self._closed, self._wanted.add_to)
+            namespace.refresh(self._opened, self._closed, self._wanted)
         except (OSError, Unavailable) as error:
             namespace.trouble = str(error)
             self._complain(namespace.name, error)

@@ -128,6 +128,25 @@ def _is_stale(path: str) -> bool:
     return False
 
 
+_UNREAD_MS = 30_000
+"""Milliseconds that a guest may leave an answer unread; then the kernel ends its connection."""
+
+
+def near(sock: socket.socket, ttl: int) -> None:
+    """What a listener of guests hands on to its connections: replies go so many hops at most (0:
+    as the system has it), so that none gets behind a router in a guest; and none is kept for ever.
+    """
+    if sock.family == socket.AF_UNIX:
+        return
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MS)
+    if not ttl:
+        return
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
+
+
 @contextmanager
 def removed_in_the_end(sock: socket.socket) -> Iterator[None]:
     """Take a Unix socket's file along, unless another process has put its own there since. Whoever

@@ -13,6 +13,7 @@ from mdsvc.instance import PlacedInstance
 from mdsvc.reports import Report, now_ms
 from mdsvc.reports.drift import Told, drift
 from mdsvc.store import Store
+from mdsvc.store.listing import BadRecord, Listing
 from mdsvc.topology import Host
 
 _PAGE = 1000
@@ -34,8 +35,9 @@ class Fleet:
     def __init__(self, store: Store) -> None:
         self.is_known = False
         self._store = store
-        self._hosts: Sequence[Host] = ()
+        self._hosts: Listing[Host] = Listing()
         self._guests: dict[str, _Guest] = {}
+        self._unread: set[str] = set()
         self._drifted = 0
         self._position: int | None = None
         self._looking = asyncio.Lock()
@@ -78,17 +80,26 @@ class Fleet:
 
     async def _read_all(self) -> None:
         guests: dict[str, _Guest] = {}
+        unread: set[str] = set()
         after: str | None = None
-        while page := await self._store.list_instances(None, None, after, _PAGE):
+        while True:
+            page = await self._store.list_instances(None, None, after, _PAGE)
             guests |= {guest.uuid: _counted(guest) for guest in page}
+            unread |= {bad.key for bad in page.damaged}
+            if len(page) < _PAGE:
+                break
             after = page[-1].uuid
-        self._guests = guests
+        self._guests, self._unread = guests, unread
 
     async def _read(self, uuid: str) -> None:
-        guest = await self._store.get_instance(uuid)
-        if guest is None:
-            self._guests.pop(uuid, None)
-        else:
+        self._guests.pop(uuid, None)
+        self._unread.discard(uuid)
+        try:
+            guest = await self._store.get_instance(uuid)
+        except BadRecord:
+            self._unread.add(uuid)
+            return
+        if guest is not None:
             self._guests[uuid] = _counted(guest)
 
     # ---- figures ----
@@ -99,11 +110,20 @@ class Fleet:
             guests = list(self._guests.values())
             yield self._pcpus(guests)
             yield _instances(guests)
+            yield self._unreadable()
             yield GaugeMetricFamily(
                 "mdsvc_drifted",
                 "Guests that were told something and did not apply it, said so, or fell silent.",
                 value=self._drifted,
             )
+
+    def _unreadable(self) -> GaugeMetricFamily:
+        family = GaugeMetricFamily(
+            "mdsvc_unreadable", "Stored records that cannot be read.", labels=("kind",)
+        )
+        family.add_metric(("host",), len(self._hosts.damaged))
+        family.add_metric(("instance",), len(self._unread))
+        return family
 
     def _pcpus(self, guests: Sequence[_Guest]) -> GaugeMetricFamily:
         family = GaugeMetricFamily(

@@ -8,8 +8,10 @@ from typing import Literal, NamedTuple
 
 from mdsvc.errors import Unavailable
 
-Outcome = Literal["ok", "refused", "error", "timeout", "unreachable", "garbage"]
-"""Of a request: an answer, a 4xx other than 404, a 5xx, none in time, none at all, a wrong one."""
+Outcome = Literal["ok", "refused", "error", "timeout", "unreachable", "garbage", "busy"]
+"""Of a request: an answer, a 4xx other than 404, a 5xx, none in time, none at all, a wrong one; it
+has never been sent, as too many others were under way.
+"""
 
 
 class Asker(NamedTuple):

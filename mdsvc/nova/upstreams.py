@@ -29,6 +29,9 @@ LARGEST = 8 * 2**20
 """Bytes of an answer; the largest of Nova's are some hundred thousand."""
 
 _AT_ONCE = 64
+_SHORTEST = 1.0
+"""Seconds that an upstream has for an answer, also where the request had to wait for its turn."""
+
 _PASSED = ("Content-Type", "Content-Encoding", "Retry-After")
 _SAFE = ("GET", "HEAD")
 _NOT_OURS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
@@ -119,7 +122,7 @@ class Upstreams:
             self._count(error.outcome)
             if error.outcome in ("timeout", "unreachable"):
                 door.breaker.failed()
-            else:
+            elif error.outcome != "busy":
                 door.breaker.succeeded()  # it is not silent
             _log.warning("upstream %s: %s", door.upstream, one_line(str(error)))
             raise
@@ -140,10 +143,11 @@ class _Door:
     def __init__(self, upstream: Upstream, breaker: Breaker) -> None:
         self.upstream = upstream
         self.breaker = breaker
+        self._turns = asyncio.Semaphore(_AT_ONCE)
         connector: aiohttp.BaseConnector = (
-            aiohttp.UnixConnector(upstream.socket, limit=_AT_ONCE, force_close=True)
+            aiohttp.UnixConnector(upstream.socket, limit=0, force_close=True)
             if upstream.socket
-            else aiohttp.TCPConnector(ssl=_tls(upstream), limit=_AT_ONCE, force_close=True)
+            else aiohttp.TCPConnector(ssl=_tls(upstream), limit=0, force_close=True)
         )
         self.session = aiohttp.ClientSession(
             connector=connector,
@@ -154,7 +158,20 @@ class _Door:
         )
 
     async def ask(self, question: Question, seconds: float) -> Reply:
-        """Its answer. Raises Away."""
+        """Its answer. Raises Away. To wait for one's turn is no silence of the upstream's."""
+        now = asyncio.get_running_loop().time
+        deadline = now() + seconds
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise _NotSent(f"{_AT_ONCE} requests have been under way", "busy") from None
+        try:
+            return await self._sent(question, max(deadline - now(), _SHORTEST))
+        finally:
+            self._turns.release()
+
+    async def _sent(self, question: Question, seconds: float) -> Reply:
         try:
             async with asyncio.timeout(seconds):
                 return await self._ask(question)

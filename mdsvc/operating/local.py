@@ -14,12 +14,12 @@ from mdsvc.control.adoption import Adopted, Terms
 from mdsvc.control.draining import Drained
 from mdsvc.control.hosts import Replaced
 from mdsvc.cpuset import CpuSet
-from mdsvc.discovery.domains import guest_from_domain
 from mdsvc.instance import Content, Instance, PlacedInstance
 from mdsvc.policy.flavor import Flavor, Image
 from mdsvc.policy.unknown_keys import UnknownKeys
 from mdsvc.reports.drift import GuestStatus
 from mdsvc.store import Store
+from mdsvc.store.listing import Listing
 from mdsvc.store.opening import open_store
 from mdsvc.topology import Host
 
@@ -44,10 +44,10 @@ class Local:
 
     # ---- hosts ----
 
-    def list_hosts(self) -> Sequence[Host]:
+    def list_hosts(self) -> Listing[Host]:
         return self._use(hosts.list_hosts)
 
-    def get_host(self, name: str) -> tuple[Host, Sequence[PlacedInstance]]:
+    def get_host(self, name: str) -> tuple[Host, Listing[PlacedInstance]]:
         return self._use(lambda s: hosts.get_host(s, name))
 
     def add_host(self, host: Host) -> Host:
@@ -72,10 +72,10 @@ class Local:
 
     # ---- guests ----
 
-    def list_instances(self, host: str | None = None) -> Sequence[PlacedInstance]:
+    def list_instances(self, host: str | None = None) -> Listing[PlacedInstance]:
         return self._use(lambda s: instances.list_instances(s, host))
 
-    def list_drifted(self, host: str | None = None) -> Sequence[PlacedInstance]:
+    def list_drifted(self, host: str | None = None) -> Listing[PlacedInstance]:
         return self._use(lambda s: reports.list_drifted(s, host))
 
     def find_status(self, guest: PlacedInstance) -> GuestStatus | None:
@@ -95,6 +95,8 @@ class Local:
     def import_guests(
         self, domains: Sequence[bytes], host: str | None, terms: Terms
     ) -> Sequence[Adopted]:
+        from mdsvc.discovery.domains import guest_from_domain  # XML, which no other one reads
+
         guests = [guest_from_domain(xml) for xml in domains]
         return self._use(lambda s: adoption.import_guests(s, guests, host, terms))
 

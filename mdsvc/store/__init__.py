@@ -15,6 +15,7 @@ from mdsvc.bearer import Bearer
 from mdsvc.instance import PlacedInstance
 from mdsvc.reports import Report, Status
 from mdsvc.store.feed import Feed
+from mdsvc.store.listing import Listing
 from mdsvc.topology import Host
 
 
@@ -50,18 +51,22 @@ class GuestStore(Protocol):
 
 
 class Snapshot(Protocol):
-    """Hosts and guests as they were together at one moment. Holds no writer up."""
+    """Hosts and guests as they were together at one moment. Holds no writer up.
+
+    A record that cannot be read raises BadRecord where it is asked for, and is among the
+    ``damaged`` of a listing.
+    """
 
     async def get_host(self, name: str) -> Host | None:
         """The host of that name, with its use."""
 
-    async def list_hosts(self) -> Sequence[Host]:
+    async def list_hosts(self) -> Listing[Host]:
         """Every host, by name."""
 
     async def get_instance(self, uuid: str) -> PlacedInstance | None:
         """The guest of that UUID."""
 
-    async def list_instances(self, host: str | None = None) -> Sequence[PlacedInstance]:
+    async def list_instances(self, host: str | None = None) -> Listing[PlacedInstance]:
         """Every guest, or every guest of one host, by UUID."""
 
     async def owner(self, ip: str, network: str) -> str | None:
@@ -90,7 +95,9 @@ class Transaction(Snapshot, Protocol):
         """Store a host that this transaction has read, changed."""
 
     async def remove_host(self, name: str) -> bool:
-        """Remove a host; False when there is none of that name. Conflict while it has guests."""
+        """Remove a host, of whose record nothing has to be read; False when there is none of that
+        name. Conflict while it has guests.
+        """
 
     async def add_instance(self, instance: PlacedInstance) -> bool:
         """Store a new guest and its addresses; False when the UUID is taken.
@@ -105,7 +112,9 @@ class Transaction(Snapshot, Protocol):
         """Forget password and report of a guest that this transaction changes, if there are any."""
 
     async def remove_instance(self, uuid: str) -> bool:
-        """Remove a guest with its addresses, password and report; False when there is none."""
+        """Remove a guest with its addresses, password and report, of whose record nothing has to be
+        read; False when there is none.
+        """
 
 
 class TokenStore(Protocol):
@@ -137,12 +146,12 @@ class Store(GuestStore, TokenStore, Feed, Protocol):
         written under a lock.
         """
 
-    async def list_hosts(self, after: str | None, limit: int) -> Sequence[Host]:
+    async def list_hosts(self, after: str | None, limit: int) -> Listing[Host]:
         """So many hosts with their use at most, by name: those that follow the name ``after``."""
 
     async def list_instances(
         self, host: str | None, project_id: str | None, after: str | None, limit: int
-    ) -> Sequence[PlacedInstance]:
+    ) -> Listing[PlacedInstance]:
         """So many guests at most, by UUID: those that follow ``after``, of one host and of one
         project where these are named.
         """

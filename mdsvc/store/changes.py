@@ -7,13 +7,14 @@ before, and the revisions are also the order in which changes happened.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 from mdsvc.instance import PlacedInstance
 from mdsvc.store.feed import Kind
+from mdsvc.store.listing import Listing
 from mdsvc.topology import Host
 
 T = TypeVar("T")
@@ -27,26 +28,28 @@ class Stored(NamedTuple, Generic[T]):
 
 
 class Reading(Protocol):
-    """What an engine reads in one snapshot; listings by name and UUID."""
+    """What an engine reads in one snapshot; listings by name and UUID. What cannot be read is
+    BadRecord by its key, and among the damaged of a listing, whose pages are full without it.
+    """
 
     async def host(self, name: str) -> Stored[Host] | None:
         """One host."""
 
-    async def hosts(self) -> Sequence[Stored[Host]]:
+    async def hosts(self) -> Listing[Stored[Host]]:
         """Every host."""
 
-    async def hosts_after(self, after: str | None, limit: int) -> Sequence[Stored[Host]]:
+    async def hosts_after(self, after: str | None, limit: int) -> Listing[Stored[Host]]:
         """So many hosts at most, of those whose names follow this one."""
 
     async def instance(self, uuid: str) -> Stored[PlacedInstance] | None:
         """One guest."""
 
-    async def instances(self, host: str | None) -> Sequence[Stored[PlacedInstance]]:
+    async def instances(self, host: str | None) -> Listing[Stored[PlacedInstance]]:
         """Every guest, or every guest of one host."""
 
     async def instances_after(
         self, after: str | None, limit: int, *, host: str | None, project_id: str | None
-    ) -> Sequence[Stored[PlacedInstance]]:
+    ) -> Listing[Stored[PlacedInstance]]:
         """So many guests at most, of those whose UUIDs follow this one; of a host, of a project."""
 
     async def owner(self, ip: str, network: str) -> str | None:

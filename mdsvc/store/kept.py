@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Generic, NamedTuple, TypeVar
 
 from mdsvc.store.changes import Stored
+from mdsvc.store.listing import BadRecord
 from mdsvc.store.records import Kind, unpack
 
 T = TypeVar("T")
@@ -35,9 +36,14 @@ class Kept(Generic[T]):
         entry = self._entries.get(key)
         return entry.stored if entry and entry.stored.revision == revision else None
 
-    def read(self, key: str, revision: int, record: bytes) -> Stored[T]:
-        """The value of a record that was asked for. Raises BadRecord."""
-        stored = self.get(key, revision) or Stored(revision, unpack(self.kind, key, record))
+    def read(self, key: str, revision: int, record: bytes, host: str | None = None) -> Stored[T]:
+        """The value of a record that was asked for; of a guest with its host. Raises BadRecord."""
+        stored = self.get(key, revision)
+        if stored is None:
+            try:
+                stored = Stored(revision, unpack(self.kind, key, record))
+            except BadRecord as error:
+                raise error.found(revision, host) from None
         self._drop(key)
         if len(record) <= self._most:
             while self.size + len(record) > self._most:

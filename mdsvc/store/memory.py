@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -14,10 +14,13 @@ from mdsvc.errors import NotFound
 from mdsvc.instance import PlacedInstance, macs_on
 from mdsvc.reports import Report, Status, now_ms, replaced, told
 from mdsvc.store import Stale
-from mdsvc.store.changes import Changes, Put, Stored, addresses
-from mdsvc.store.feed import PAGE, Bell, Change, ChangePage, new_floor
+from mdsvc.store.changes import Changes, Key, Put, Stored, addresses
+from mdsvc.store.feed import PAGE, Bell, Change, ChangePage, Kind, new_floor
+from mdsvc.store.listing import BadRecord, Listing
 from mdsvc.store.transaction import BufferedTransaction, ReadSnapshot
 from mdsvc.topology import Host
+
+T = TypeVar("T")
 
 
 class Tables(msgspec.Struct, frozen=True):
@@ -32,6 +35,7 @@ class Tables(msgspec.Struct, frozen=True):
     revision: int = 0
     fleet: int = 0
     floor: int = 0
+    damaged: Mapping[Key, str] = {}
 
     def next(self) -> Tables:
         """A copy, to be changed, at the next revision."""
@@ -45,6 +49,7 @@ class Tables(msgspec.Struct, frozen=True):
             self.revision + 1,
             self.fleet,
             self.floor,
+            self.damaged,
         )
 
     def changes(self, after: int) -> list[Change]:
@@ -64,38 +69,75 @@ class MemoryReading:
         self._tables = tables
 
     async def host(self, name: str) -> Stored[Host] | None:
-        return self._tables().hosts.get(name)
+        return _sound(self._read("host", name))
 
-    async def hosts(self) -> Sequence[Stored[Host]]:
-        return [stored for _, stored in sorted(self._tables().hosts.items())]
+    async def hosts(self) -> Listing[Stored[Host]]:
+        return _listing(self._read("host", name) for name in sorted(self._tables().hosts))
 
-    async def hosts_after(self, after: str | None, limit: int) -> Sequence[Stored[Host]]:
+    async def hosts_after(self, after: str | None, limit: int) -> Listing[Stored[Host]]:
         hosts = await self.hosts()
-        return [stored for stored in hosts if stored.value.name > (after or "")][:limit]
+        page = [stored for stored in hosts if stored.value.name > (after or "")]
+        damaged = (bad for bad in hosts.damaged if bad.key > (after or ""))
+        return _page(page, damaged, limit)
 
     async def instance(self, uuid: str) -> Stored[PlacedInstance] | None:
-        return self._tables().instances.get(uuid)
+        return _sound(self._read("instance", uuid))
 
-    async def instances(self, host: str | None) -> Sequence[Stored[PlacedInstance]]:
+    async def instances(self, host: str | None) -> Listing[Stored[PlacedInstance]]:
         guests = sorted(self._tables().instances.items())
-        return [stored for _, stored in guests if host in (None, stored.value.host)]
+        return _listing(
+            self._read("instance", uuid)
+            for uuid, stored in guests
+            if host in (None, stored.value.host)
+        )
 
     async def instances_after(
         self, after: str | None, limit: int, *, host: str | None, project_id: str | None
-    ) -> Sequence[Stored[PlacedInstance]]:
+    ) -> Listing[Stored[PlacedInstance]]:
         guests = await self.instances(host)
-        return [
+        page = [
             stored
             for stored in guests
             if stored.value.uuid > (after or "")
             if project_id in (None, stored.value.project_id)
-        ][:limit]
+        ]
+        damaged = (bad for bad in guests.damaged if bad.key > (after or ""))
+        return _page(page, damaged, limit)
 
     async def owner(self, ip: str, network: str) -> str | None:
         return self._tables().addresses.get((ip, network))
 
     async def fleet(self) -> int:
         return self._tables().fleet
+
+    def _read(self, kind: Kind, key: str) -> Any:
+        tables = self._tables()
+        table: Mapping[str, Stored[Any]] = tables.hosts if kind == "host" else tables.instances
+        stored = table.get(key)
+        why = tables.damaged.get((kind, key))
+        if stored is None or why is None:
+            return stored
+        name = "host" if kind == "host" else "guest"
+        damaged = BadRecord(f"the stored {name} {key} is damaged: {why}", key)
+        return damaged.found(stored.revision, getattr(stored.value, "host", None))
+
+
+def _sound(read: Stored[T] | BadRecord | None) -> Stored[T] | None:
+    if isinstance(read, BadRecord):
+        raise read
+    return read
+
+
+def _listing(read: Iterable[Stored[T] | BadRecord]) -> Listing[Stored[T]]:
+    every = list(read)
+    sound = (each for each in every if not isinstance(each, BadRecord))
+    return Listing(sound, (each for each in every if isinstance(each, BadRecord)))
+
+
+def _page(
+    values: Sequence[Stored[T]], damaged: Iterable[BadRecord], limit: int
+) -> Listing[Stored[T]]:
+    return Listing(values[:limit], damaged)
 
 
 class MemoryStore:
@@ -107,7 +149,7 @@ class MemoryStore:
         self._bearers: dict[str, Bearer] = {}
 
     async def get_instance(self, uuid: str) -> PlacedInstance | None:
-        stored = self._tables.instances.get(uuid)
+        stored = await self._reading().instance(uuid)
         return None if stored is None else stored.value
 
     async def find(self, ip: str, network: str | None) -> Sequence[str]:
@@ -147,15 +189,16 @@ class MemoryStore:
         wanted = reports if uuids is None else reports.keys() & set(uuids)
         return {uuid: reports[uuid] for uuid in wanted}
 
-    async def list_hosts(self, after: str | None, limit: int) -> Sequence[Host]:
-        return [stored.value for stored in await self._reading().hosts_after(after, limit)]
+    async def list_hosts(self, after: str | None, limit: int) -> Listing[Host]:
+        hosts = await self._reading().hosts_after(after, limit)
+        return hosts.map(lambda stored: stored.value)
 
     async def list_instances(
         self, host: str | None, project_id: str | None, after: str | None, limit: int
-    ) -> Sequence[PlacedInstance]:
+    ) -> Listing[PlacedInstance]:
         reading = self._reading()
         guests = await reading.instances_after(after, limit, host=host, project_id=project_id)
-        return [stored.value for stored in guests]
+        return guests.map(lambda stored: stored.value)
 
     async def clear_password(self, uuid: str) -> bool:
         passwords = dict(self._tables.passwords)
@@ -209,6 +252,11 @@ class MemoryStore:
     async def ready(self) -> None:
         """Memory always is."""
 
+    def damage(self, kind: Kind, key: str, why: str) -> None:
+        """Let a record be one that cannot be read, until it is removed: for tests."""
+        damaged = {**self._tables.damaged, (kind, key): why}
+        self._tables = msgspec.structs.replace(self._tables, damaged=damaged)
+
     async def close(self) -> None:
         """There is no connection."""
 
@@ -244,6 +292,10 @@ def _changed(before: Tables, changes: Changes) -> Tables:
         _remove_addresses(tables, uuid)
     _add_addresses(tables, changes)
     _remove_hosts(tables, changes)
+    gone = {("instance", uuid) for uuid in changes.removed_instances}
+    gone |= {("host", name) for name in changes.removed_hosts}
+    damaged = {key: why for key, why in tables.damaged.items() if key not in gone}
+    tables = msgspec.structs.replace(tables, damaged=damaged)
     fleet = tables.revision if changes.moves_fleet else tables.fleet
     return msgspec.structs.replace(_with_removals(tables, changes), fleet=fleet)
 

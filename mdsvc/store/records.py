@@ -13,19 +13,16 @@ import msgpack
 import msgspec
 
 from mdsvc.cpuset import CpuSet
-from mdsvc.errors import BadInput, MdsvcError
+from mdsvc.errors import BadInput
 from mdsvc.forms import from_store, to_builtins
 from mdsvc.instance import PlacedInstance
+from mdsvc.store.listing import BadRecord
 from mdsvc.topology import Host
 
 T = TypeVar("T")
 
 Value = dict[str, Any]
 Upgrade = Callable[[Value], Value]
-
-
-class BadRecord(MdsvcError):
-    """A stored record that this program cannot read: damaged, or of a newer form."""
 
 
 class Kind(msgspec.Struct, Generic[T], frozen=True, eq=False):
@@ -84,27 +81,29 @@ def form_of(record: bytes) -> int | None:
 def unpack(kind: Kind[T], key: str, record: bytes) -> T:
     """The value of a record of any known form. Raises BadRecord naming the record."""
     where = f"the stored {kind.name} {key}"
-    form, value = _open(where, record)
+    form, value = _open(where, key, record)
     if not 1 <= form <= kind.form:
         known = ", ".join(map(str, range(1, kind.form + 1)))
-        raise BadRecord(f"{where} is of form {form}; expected one that is known here: {known}")
+        expected = f"expected one that is known here: {known}"
+        raise BadRecord(f"{where} is of form {form}; {expected}", key, newer=form > kind.form)
     try:
         for step in range(form, kind.oldest_written):
             value = kind.upgrades[step](value)
         return from_store(value, kind.type)
     except (BadInput, KeyError, TypeError, ValueError) as error:
-        raise BadRecord(f"{where}, of form {form}, is damaged: {_told(error)}") from None
+        raise BadRecord(f"{where}, of form {form}, is damaged: {_told(error)}", key) from None
 
 
-def _open(where: str, record: bytes) -> tuple[int, Value]:
+def _open(where: str, key: str, record: bytes) -> tuple[int, Value]:
     """The form and the value, neither of them looked into."""
     try:
         document = msgpack.unpackb(record)
         form, value = document["form"], document["value"]
     except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
-        raise BadRecord(f"{where} is damaged: {_told(error)}") from None
+        raise BadRecord(f"{where} is damaged: {_told(error)}", key) from None
     if type(form) is not int:
-        raise BadRecord(f"{where} is damaged: expected the number of its form, got {form!r}")
+        expected = f"expected the number of its form, got {form!r}"
+        raise BadRecord(f"{where} is damaged: {expected}", key)
     return form, value
 
 

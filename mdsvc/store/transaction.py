@@ -6,13 +6,14 @@ else in between an engine's look at the revisions and its writes, whatever is is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable
 from typing import Generic, TypeVar
 
 from mdsvc.errors import Conflict
 from mdsvc.instance import PlacedInstance
 from mdsvc.store import Stale
 from mdsvc.store.changes import Changes, Key, Put, Reading, Stored, addresses
+from mdsvc.store.listing import BadRecord, Listing
 from mdsvc.topology import Host
 
 T = TypeVar("T")
@@ -27,14 +28,14 @@ class ReadSnapshot:
     async def get_host(self, name: str) -> Host | None:
         return _value(await self._reading.host(name))
 
-    async def list_hosts(self) -> Sequence[Host]:
-        return [stored.value for stored in await self._reading.hosts()]
+    async def list_hosts(self) -> Listing[Host]:
+        return (await self._reading.hosts()).map(_its_value)
 
     async def get_instance(self, uuid: str) -> PlacedInstance | None:
         return _value(await self._reading.instance(uuid))
 
-    async def list_instances(self, host: str | None = None) -> Sequence[PlacedInstance]:
-        return [stored.value for stored in await self._reading.instances(host)]
+    async def list_instances(self, host: str | None = None) -> Listing[PlacedInstance]:
+        return (await self._reading.instances(host)).map(_its_value)
 
     async def owner(self, ip: str, network: str) -> str | None:
         return await self._reading.owner(ip, network)
@@ -45,6 +46,10 @@ class ReadSnapshot:
 
 def _value(stored: Stored[T] | None) -> T | None:
     return None if stored is None else stored.value
+
+
+def _its_value(stored: Stored[T]) -> T:
+    return stored.value
 
 
 class BufferedTransaction:
@@ -78,9 +83,9 @@ class BufferedTransaction:
     async def get_host(self, name: str) -> Host | None:
         return self._hosts.see(name, await self._reading.host(name))
 
-    async def list_hosts(self) -> Sequence[Host]:
+    async def list_hosts(self) -> Listing[Host]:
         hosts = await self._reading.hosts()
-        return self._hosts.overlaid((stored.value.name, stored) for stored in hosts)
+        return self._hosts.overlaid(hosts, [stored.value.name for stored in hosts])
 
     async def add_host(self, host: Host) -> bool:
         if await self.get_host(host.name):
@@ -95,10 +100,11 @@ class BufferedTransaction:
         self._moves_fleet |= before.service_version != host.service_version
 
     async def remove_host(self, name: str) -> bool:
-        if not await self.get_host(name):
+        if not await self._hosts.can_go(name, self._reading.host(name)):
             return False
-        for guest in await self.list_instances(name):
-            raise Conflict(f"host {name}: expected no guests on it, but {guest.uuid} is")
+        guests = await self.list_instances(name)
+        for uuid in (*(guest.uuid for guest in guests), *(bad.key for bad in guests.damaged)):
+            raise Conflict(f"host {name}: expected no guests on it, but {uuid} is")
         self._hosts.remove(name)
         return True
 
@@ -114,10 +120,11 @@ class BufferedTransaction:
     async def get_instance(self, uuid: str) -> PlacedInstance | None:
         return self._guests.see(uuid, await self._reading.instance(uuid))
 
-    async def list_instances(self, host: str | None = None) -> Sequence[PlacedInstance]:
+    async def list_instances(self, host: str | None = None) -> Listing[PlacedInstance]:
         guests = await self._reading.instances(host)
-        listed = self._guests.overlaid((stored.value.uuid, stored) for stored in guests)
-        return [guest for guest in listed if host in (None, guest.host)]
+        listed = self._guests.overlaid(guests, [stored.value.uuid for stored in guests])
+        here = (guest for guest in listed if host in (None, guest.host))
+        return Listing(here, listed.damaged)
 
     async def add_instance(self, instance: PlacedInstance) -> bool:
         if await self.get_instance(instance.uuid):
@@ -132,7 +139,7 @@ class BufferedTransaction:
         await self._put_guest(instance)
 
     async def remove_instance(self, uuid: str) -> bool:
-        if not await self.get_instance(uuid):
+        if not await self._guests.can_go(uuid, self._reading.instance(uuid)):
             return False
         self._guests.remove(uuid)
         return True
@@ -161,6 +168,7 @@ class _Overlay(Generic[T]):
         self._what = what
         self._listed: dict[str, Stored[T]] = {}
         self._seen: dict[str, Stored[T] | None] = {}
+        self._damaged: dict[str, int] = {}
         self.changed: dict[str, T] = {}
         self.removed: dict[str, int] = {}
 
@@ -174,12 +182,21 @@ class _Overlay(Generic[T]):
             raise Stale(f"{self._what} {key} has changed since it was read")
         return self.changed.get(key, None if key in self.removed else _value(stored))
 
-    def overlaid(self, listing: Iterable[tuple[str, Stored[T]]]) -> list[T]:
+    async def can_go(self, key: str, read: Awaitable[Stored[T] | None]) -> bool:
+        """Is there something to remove? What cannot be read is, too."""
+        try:
+            return self.see(key, await read) is not None
+        except BadRecord as damaged:
+            self._damaged[key] = damaged.revision
+            return key not in self.removed
+
+    def overlaid(self, listing: Listing[Stored[T]], keys: Iterable[str]) -> Listing[T]:
         """A listing with the changes of this transaction, in the order of the keys."""
-        listed = dict(listing)
+        listed = dict(zip(keys, listing, strict=True))
         self._listed = listed | self._listed
         values = {key: stored.value for key, stored in listed.items() if key not in self.removed}
-        return [value for _, value in sorted((values | self.changed).items(), key=_key)]
+        ordered = (value for _, value in sorted((values | self.changed).items(), key=_key))
+        return Listing(ordered, (bad for bad in listing.damaged if bad.key not in self.removed))
 
     def rest_on(self, key: str) -> T:
         """The value that a change replaces. Raises Stale where this transaction removed it."""
@@ -197,7 +214,9 @@ class _Overlay(Generic[T]):
     def remove(self, key: str) -> None:
         """What this transaction has added, and nobody else has seen, leaves no trace."""
         self.changed.pop(key, None)
-        if stored := self._seen[key]:
+        if key in self._damaged:
+            self.removed[key] = self._damaged[key]
+        elif stored := self._seen[key]:
             self.removed[key] = stored.revision
 
     def puts(self) -> dict[str, Put[T]]:

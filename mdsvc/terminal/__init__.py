@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from mdsvc.terminal import answers as answers
+    from mdsvc.terminal import findings as findings
     from mdsvc.terminal import host_map as host_map
     from mdsvc.terminal import reported as reported
     from mdsvc.terminal import tables as tables
 
-_LATER = frozenset({"answers", "host_map", "reported", "tables"})
+_LATER = frozenset({"answers", "findings", "host_map", "reported", "tables"})
 
 
 def __getattr__(name: str) -> ModuleType:

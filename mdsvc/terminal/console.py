@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mdsvc.policy.unknown_keys import UnknownKeys
     from mdsvc.settings import Settings
     from mdsvc.store import Store
+    from mdsvc.store.listing import Listing
 
 T = TypeVar("T")
 
@@ -206,6 +207,13 @@ def tell(message: str) -> None:
     from mdsvc.logs import one_line
 
     click.echo(f"mdsvc: {one_line(message)}", err=True)
+
+
+def tell_damaged(listing: Listing[Any]) -> int:
+    """Of a listing that was shown, what could not be read; and the exit code."""
+    for damaged in listing.damaged:
+        tell(str(damaged))
+    return 1 if listing.damaged else 0
 
 
 def show_bytes(data: bytes, value: object) -> None:

@@ -11,7 +11,7 @@ from mdsvc.occupancy import Guest, guests_of
 from mdsvc.topology import Host
 from mdsvc.web.host_map import chip, host_map
 from mdsvc.web.markup import Child, Html, foreign, h
-from mdsvc.web.parts import Column, count, facts, filter_box, guest_link, table
+from mdsvc.web.parts import Column, count, facts, filter_box, guest_link, table, unreadable
 from mdsvc.web.visit import Page, Visit
 
 _COLUMNS = (
@@ -33,6 +33,7 @@ async def show_host(visit: Visit) -> Page:
         h("h1", "Host ", foreign(host.name)),
         h("p", _summary(host), class_="summary"),
         *_states(host, guests),
+        *unreadable(str(bad) for bad in instances.damaged),
         h("h2", "Whose each pCPU is"),
         host_map(host, guests),
         h("h2", "Guests"),

@@ -11,7 +11,7 @@ from mdsvc.amounts import memory, of
 from mdsvc.forms import Form
 from mdsvc.topology import MIXED_SERVICE_VERSION
 from mdsvc.web.markup import Child, Html, h
-from mdsvc.web.parts import Column, address, bar, count, host_link, pages, search, table
+from mdsvc.web.parts import Column, address, bar, count, host_link, pages, search, table, unreadable
 from mdsvc.web.rows import HostRow, Rows, Sort, sorted_rows
 from mdsvc.web.visit import Page, Visit
 
@@ -50,6 +50,7 @@ async def show_hosts(rows: Rows, visit: Visit) -> Page:
         h("h1", "Hosts"),
         _summary(every),
         *_held_back(every),
+        *unreadable(rows.unreadable),
         search("Name contains", "/", {"q": asked.q}, is_instant=True, sort=asked.sort),
         table(_caption(matching, start, on_page), _columns(asked), map(_row, on_page)),
         *filter(None, [pages(previous=_at(asked, asked.page - 1), next=more)]),

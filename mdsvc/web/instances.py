@@ -21,6 +21,7 @@ from mdsvc.web.parts import (
     pages,
     search,
     table,
+    unreadable,
 )
 from mdsvc.web.visit import Page, Visit
 
@@ -58,6 +59,7 @@ async def show_instances(visit: Visit) -> Page:
         h("h1", "Guests"),
         search("", "/instances", query, drifted=asked.drifted, labels=_LABELS),
         _other_drift(query, asked.drifted),
+        *unreadable(listed.unreadable),
         table(_caption(listed, asked), _COLUMNS, rows),
         *filter(None, [pages(first=first, next=following)]),
     )
@@ -71,7 +73,8 @@ async def _listed(visit: Visit, asked: InstancesView) -> Named:
     call = Call(backend=visit.backend, path={}, query=asked, body=None, headers={})
     listed = (await list_instances(call)).body
     assert isinstance(listed, Instances)
-    return Named(listed.instances, listed.next)
+    unread = [bad.detail for bad in listed.damaged or ()]
+    return Named(listed.instances, listed.next, unread)
 
 
 def _other_drift(query: Mapping[str, str], drifted: str) -> Html:

@@ -22,6 +22,7 @@ class Named(msgspec.Struct, frozen=True):
 
     guests: Sequence[PlacedInstance]
     next: str | None
+    unreadable: Sequence[str] = ()
 
 
 async def named(
@@ -32,17 +33,19 @@ async def named(
     wanted = text.strip().lower()
     after = asked.marker and asked.marker.lower()
     found: list[PlacedInstance] = []
+    unread: list[str] = []
     while True:
         page = await store.list_instances(asked.host, asked.project_id, after, _PAGE)
+        unread += map(str, page.damaged)
         matching = [guest for guest in page if wanted in f"{guest.name}\n{guest.uuid}".lower()]
         found += await _by_drift(store, matching, asked.drifted)
         if len(found) > asked.limit:
-            return Named(found[: asked.limit], found[asked.limit - 1].uuid)
+            return Named(found[: asked.limit], found[asked.limit - 1].uuid, unread)
         if len(page) < _PAGE:
-            return Named(found, None)
+            return Named(found, None, unread)
         after = page[-1].uuid
         if clock() >= until:
-            return Named(found, after)
+            return Named(found, after, unread)
 
 
 async def _by_drift(

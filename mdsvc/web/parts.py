@@ -72,6 +72,11 @@ def bar(used: int, total: int, text: str) -> Html:
     )
 
 
+def unreadable(records: Iterable[str]) -> Sequence[Html]:
+    """What could not be read, and why."""
+    return [h("p", foreign(f"Not shown: {record}"), class_="warning") for record in records]
+
+
 def count(number: int, name: str) -> str:
     """``1 host``, ``2 hosts``."""
     return f"{number} {name}" if number == 1 else f"{number} {name}s"

@@ -11,6 +11,7 @@ import msgspec
 from mdsvc.amounts import dedicated_free, memory_used, shared_limit, shared_used
 from mdsvc.control.hosts import list_hosts
 from mdsvc.store import Store
+from mdsvc.store.listing import BadRecord
 from mdsvc.topology import Host
 
 _MOST_AT_ONCE = 100
@@ -86,6 +87,7 @@ class _State(msgspec.Struct, frozen=True):
 
     position: int
     rows: Mapping[str, HostRow]
+    unreadable: Mapping[str, str]
 
 
 class Rows:
@@ -94,6 +96,11 @@ class Rows:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._state: _State | None = None
+
+    @property
+    def unreadable(self) -> Sequence[str]:
+        """Of the hosts whose records could not be read, why."""
+        return [why for _, why in sorted(self._state.unreadable.items())] if self._state else ()
 
     async def read(self) -> Sequence[HostRow]:
         """Every host, by name, as it is now.
@@ -110,7 +117,7 @@ class Rows:
     async def _all(self, position: int) -> _State:
         hosts = await list_hosts(self._store)
         rows = await asyncio.to_thread(lambda: {host.name: host_row(host) for host in hosts})
-        return _State(position, rows)
+        return _State(position, rows, {bad.key: str(bad) for bad in hosts.damaged})
 
     async def _caught_up(self, state: _State, position: int) -> _State | None:
         """None where so much has changed that all may as well be read, or it cannot be told."""
@@ -118,7 +125,16 @@ class Rows:
         names = {change.key for change in page.changes if change.kind == "host"}
         if page.reset or page.position < position or len(names) > _MOST_AT_ONCE:
             return None
+        rows, unreadable = dict(state.rows), dict(state.unreadable)
         async with self._store.snapshot() as snapshot:
-            hosts = [await snapshot.get_host(name) for name in names]
-        kept = {name: row for name, row in state.rows.items() if name not in names}
-        return _State(page.position, kept | {host.name: host_row(host) for host in hosts if host})
+            for name in names:
+                rows.pop(name, None)
+                unreadable.pop(name, None)
+                try:
+                    host = await snapshot.get_host(name)
+                except BadRecord as damaged:
+                    unreadable[name] = str(damaged)
+                    continue
+                if host is not None:
+                    rows[name] = host_row(host)
+        return _State(page.position, rows, unreadable)

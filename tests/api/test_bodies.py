@@ -177,3 +177,22 @@ async def test_chunks_are_not_read_beyond_4_mib(wire: Wire) -> None:
     chunk = f"{size:x}\r\n".encode() + b" " * size + b"\r\n"
     sent = head.encode() + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
     problem(await wire.send(sent + chunk * 17 + b"0\r\n\r\n"), 413, "too_large")
+
+
+BAD_IMPORTS: list[tuple[object, str]] = [
+    ({}, "domains"),
+    ({"domains": [3]}, "domains[0]"),
+    ({"domains": ["<network/>"]}, "domains[0]"),
+    ({"domains": ["<domain"]}, "domains[0]"),
+    ({"domains": [], "leases": {"default": 3}}, "leases.default"),
+    ({"domains": [], "leases": {"default": {"52:54:00:00:00:11": None}}}, "leases.default"),
+    ({"domains": [], "surprise": 1}, "surprise"),
+]
+
+
+@pytest.mark.parametrize("at", range(len(BAD_IMPORTS)))
+async def test_a_bad_import_is_one_problem_that_names_the_field(ask: Ask, at: int) -> None:
+    body, field = BAD_IMPORTS[at]
+    await ask("POST", "/v1/hosts", host())
+    answer = await ask("POST", "/v1/hosts/h1/import", body)
+    assert problem(answer, 400, "bad_input")["field"].startswith(field)

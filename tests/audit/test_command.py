@@ -144,3 +144,42 @@ def test_a_folder_of_folders_is_a_fleet(mdsvc: Mdsvc, tmp_path: Path) -> None:
     hosts.write_text(json.dumps([HOST]))
     lacking = mdsvc("audit", "--domains", fleet, "--host", str(hosts))
     assert (lacking.code, "h2" in lacking.err) == (2, True)
+
+
+# ---- what is odd ----
+
+
+def test_the_folder_that_libvirt_has_itself_is_read(mdsvc: Mdsvc, tmp_path: Path) -> None:
+    """`/run/libvirt/qemu`: a pid beside each domain, and folders of other things."""
+    dumps = folder(tmp_path / "qemu", {"a": domain("a", "2")})
+    for name in ("a.pid", "driver.pid"):
+        (dumps / name).write_text("4242\n")
+    folder(dumps / "channel", {})
+    assert "1 guest on 1 host looked at" in mdsvc("audit", "--domains", str(dumps)).err
+    (dumps / "a.xml").unlink()
+    assert "0 guests on 1 host looked at" in mdsvc("audit", "--domains", str(dumps)).err
+
+
+def test_what_is_not_known_is_said_once_for_many_hosts(mdsvc: Mdsvc, tmp_path: Path) -> None:
+    for number in range(7):
+        folder(tmp_path / f"d/h{number}", {"a": domain("a", "2")})
+    said = mdsvc("audit", "--domains", str(tmp_path / "d")).err.splitlines()
+    assert said[0].startswith(
+        "mdsvc: hosts h0, h1, h2, h3, h4 and 2 more: their sets are not known"
+    )
+    assert [line.partition(" ")[2][:12] for line in said[1:]] == ["hosts h0, h1", "nothing foun"]
+
+
+def test_settings_may_be_in_several_files_and_the_wrong_one_is_named(
+    mdsvc: Mdsvc, tmp_path: Path
+) -> None:
+    dumps = folder(tmp_path / "d", {"a": domain("a", "2"), "b": domain("b", "3", "0-1")})
+    one, two = tmp_path / "nova.conf", tmp_path / "nova-cpu.conf"
+    one.write_text("[compute]\ncpu_shared_set = 0-7,^2-7\ncpu_dedicated_set = 9\n")
+    two.write_text("[compute]\ncpu_dedicated_set = 2-15,^8-9\n")
+    audit = ("audit", "--domains", str(dumps), "--nova-conf", str(one))
+    assert mdsvc(*audit).code == 3
+    assert mdsvc(*audit, "--nova-conf", str(two)).code == 0
+    two.write_text("cpu_dedicated_set = 2\n")
+    done = mdsvc(*audit, "--nova-conf", str(two))
+    assert (done.code, f"{two}: expected sections" in done.err) == (2, True)

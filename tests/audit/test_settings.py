@@ -54,6 +54,13 @@ def test_what_is_wrong_in_nova_conf_is_named(text: str, says: str) -> None:
     assert says in str(raised.value)
 
 
+def test_of_several_files_the_last_one_counts_and_quotes_are_none_of_a_value() -> None:
+    """As with Nova's own `--config-file`, and files in `nova.conf.d`."""
+    first = "[compute]\ncpu_shared_set = 0-7,^3\ncpu_dedicated_set = 8-9\n"
+    conf = nova_conf(first, '[compute]\ncpu_dedicated_set = "10-15,^12"\n', "[DEFAULT]\n")
+    assert (conf.shared, conf.dedicated) == (cpus("0-2,4-7"), cpus("10-11,13-15"))
+
+
 @pytest.mark.parametrize(
     ("text", "cpus_"),
     [("0x6", "1-2"), ("6", "1-2"), ("F0", "4-7"), ('"0x3C"\n', "2-5"), ("0", "")],

@@ -25,6 +25,18 @@ def test_a_store_that_is_not_there_is_said_to_be_so_and_not_made(mdsvc: Mdsvc, f
     assert not file.exists()
 
 
+@pytest.mark.parametrize("command", ["current", "upgrade"])
+def test_a_store_that_cannot_be_is_one_line(mdsvc: Mdsvc, tmp_path: Path, command: str) -> None:
+    for url, told in (
+        (f"sqlite:///{tmp_path}/none/store.db", "there is no directory"),
+        (f"sqlite:///{tmp_path}", "expected a file"),
+        ("oracle://x", "oracle is not known"),
+    ):
+        done = mdsvc("db", command, "--store", url)
+        assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+        assert told in done.err
+
+
 @pytest.mark.parametrize(
     "args", [("host", "list"), ("instance", "list"), ("serve", "--operator", "127.0.0.1:0")]
 )

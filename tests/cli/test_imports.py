@@ -40,7 +40,7 @@ def _loaded(*args: str, **env: str) -> set[str]:
 
 
 HELPS = ["", "host", "host add", "host import", "host list", "instance create", "instance xml"]
-HELPS += ["fit", "serve", "demo", "completion", "db upgrade", "token create", "doctor"]
+HELPS += ["fit", "serve", "demo", "completion", "db upgrade", "token create", "doctor", "audit"]
 
 
 @pytest.mark.parametrize("command", HELPS)

@@ -39,8 +39,7 @@ MDSVC = str(Path(sys.executable).with_name("mdsvc"))
 URL = f"http://{METADATA_IPV4}"
 MAC = "fa:16:3e:aa:bb:cc"
 HERE = Address("net-a", "10.0.0.5", MAC)
-HAS_TOKENS = "tokens" in Settings.__struct_fields__
-TOKENS = ["off", "optional", "required"] if HAS_TOKENS else ["off"]
+TOKENS = ["off", "optional", "required"]
 _SECONDS = 60
 
 
@@ -167,8 +166,6 @@ async def serve(network: tuple[str, str], answered: list[Request]) -> AsyncItera
             await create_instance(
                 store, from_builtins({**(form or guest()), "addresses": here}, Instance), None
             )
-            if not HAS_TOKENS:
-                settings.pop("tokens", None)
             chosen = Settings(
                 guest=(f"{METADATA_IPV4}:80",),
                 operator="127.0.0.1:0",
@@ -183,9 +180,3 @@ async def serve(network: tuple[str, str], answered: list[Request]) -> AsyncItera
 
         yield start
         over.set()
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is about tokens is no skipped test where the server knows none."""
-    if not HAS_TOKENS:
-        items[:] = [item for item in items if not item.get_closest_marker("skip")]

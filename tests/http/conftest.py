@@ -39,7 +39,14 @@ async def serve() -> AsyncIterator[Serve]:
             store: GuestStore | None = None, follower: Follower | None = None, **settings: Any
         ) -> Wire:
             live = Live([], None, follower)
-            return Wire(await served(stack, store or FakeStore(rich()), Settings(**settings), live))
+            return Wire(
+                await served(
+                    stack,
+                    store or FakeStore(rich()),
+                    Settings(**{"guest_rate": 0, **settings}),
+                    live,
+                )
+            )
 
         yield start
 

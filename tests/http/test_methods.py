@@ -67,7 +67,7 @@ async def test_what_is_not_there_is_404_with_every_method(
     serve: Serve, identity: str, method: str
 ) -> None:
     """Clients try ``PUT /latest/api/token`` first, and stop where that is 400."""
-    ask = await serve(identity=identity, shared_secret=(SECRET,))
+    ask = await serve(identity=identity, shared_secret=(SECRET,), tokens="off")
     for path in ABSENT:
         reply = await ask(path, signed(), method=method, body=b"x")
         assert (reply.status, reply.headers["Allow"]) == (404, None), path

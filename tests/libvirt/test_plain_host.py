@@ -16,6 +16,7 @@ from mdsvc.instance import PlacedInstance
 from mdsvc.libvirt import domain_xml
 from tests.audit.fleets import domain
 from tests.cli.command import process
+from tests.cli.serving import Serving
 from tests.libvirt.daemon import Libvirtd
 from tests.libvirt.guests import MIXED, SHARED, placed
 from tests.strategies import grid, host_of
@@ -160,9 +161,23 @@ def guests() -> tuple[PlacedInstance, PlacedInstance, list[str]]:
     return mixed, floats, [domain_xml(mixed, on, "qemu"), domain_xml(floats, on, "qemu")]
 
 
+@pytest.mark.parametrize("where", ["store", "server"])
 def test_guests_come_into_the_store_as_they_start_and_go_as_they_end(
-    defined: Libvirtd, tmp_path: Path
+    defined: Libvirtd, tmp_path: Path, where: str
 ) -> None:
+    """And so does a store that only a server can open."""
+    url = f"sqlite:///{tmp_path}/store.db"
+    if where == "store":
+        as_they_start_and_end(defined, tmp_path, {"MDSVC_STORE": url})
+        return
+    serving = Serving(url)
+    try:
+        as_they_start_and_end(defined, tmp_path, {"MDSVC_SERVER": serving.url})
+    finally:
+        serving.stop()
+
+
+def as_they_start_and_end(defined: Libvirtd, tmp_path: Path, books: dict[str, str]) -> None:
     on = local_host("h1", *this_host()).host
     mixed, floats, domains = guests()
     for guest, xml in zip((mixed, floats), domains, strict=True):
@@ -170,10 +185,9 @@ def test_guests_come_into_the_store_as_they_start_and_go_as_they_end(
         defined.ask(f"create --paused {tmp_path}/{guest.uuid}.xml")
     host_file = tmp_path / "here.json"
     host_file.write_bytes(to_json(on.without_use()))
-    url = f"sqlite:///{tmp_path}/store.db"
-    assert process("host", "add", str(host_file), MDSVC_STORE=url).code == 0
-    carried_out(defined, tmp_path, url)
-    listed = process("instance", "list", "--json", MDSVC_STORE=url).json
+    assert process("host", "add", str(host_file), **books).code == 0
+    carried_out(defined, tmp_path, books)
+    listed = process("instance", "list", "--json", **books).json
     assert {each["uuid"]: each["layout"]["dedicated_cpus"] for each in listed} == {
         mixed.uuid: "1",
         floats.uuid: "",
@@ -181,18 +195,18 @@ def test_guests_come_into_the_store_as_they_start_and_go_as_they_end(
     code, findings = audited(defined, "--host", str(host_file))
     assert (code, findings) == (0, [])
     defined.ask(f"destroy {mixed.uuid}")
-    carried_out(defined, tmp_path, url)
-    listed = process("instance", "list", "--json", MDSVC_STORE=url).json
+    carried_out(defined, tmp_path, books)
+    listed = process("instance", "list", "--json", **books).json
     assert [each["uuid"] for each in listed] == [floats.uuid]
 
 
-def carried_out(libvirtd: Libvirtd, folder: Path, url: str) -> None:
+def carried_out(libvirtd: Libvirtd, folder: Path, books: dict[str, str]) -> None:
     """By the command, on what the hook has left; nothing is refused."""
     assert notes(libvirtd.spool)
     done = process(
         *("hook", "run", "--host", "h1", "--spool", str(libvirtd.spool)),
         *("--networks", str(folder / "none")),
-        MDSVC_STORE=url,
+        **books,
     )
     assert (done.code, "nothing is imported" in done.err) == (0, False), done.err
     assert notes(libvirtd.spool) == []

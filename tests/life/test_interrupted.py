@@ -4,7 +4,7 @@ more than READ COMMITTED: one comes after the other, or one is refused, and the 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -18,6 +18,7 @@ from mdsvc.control.resizing import rebuild_instance, resize_instance
 from mdsvc.errors import MdsvcError
 from mdsvc.instance import Instance, PlacedInstance
 from mdsvc.store.changes import Stored
+from mdsvc.store.listing import Listing
 from mdsvc.store.memory import MemoryReading, MemoryStore
 from mdsvc.store.transaction import BufferedTransaction
 from mdsvc.topology import Host
@@ -65,7 +66,7 @@ class PausingReading(MemoryReading):
         return await super().host(name)
 
     @override
-    async def hosts(self) -> Sequence[Stored[Host]]:
+    async def hosts(self) -> Listing[Stored[Host]]:
         await self._pause()
         return await super().hosts()
 
@@ -75,7 +76,7 @@ class PausingReading(MemoryReading):
         return await super().instance(uuid)
 
     @override
-    async def instances(self, host: str | None) -> Sequence[Stored[PlacedInstance]]:
+    async def instances(self, host: str | None) -> Listing[Stored[PlacedInstance]]:
         await self._pause()
         return await super().instances(host)
 

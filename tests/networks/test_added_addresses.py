@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from mdsvc.errors import BadInput
-from mdsvc.listening.namespaces import Wanted, check_allowed
+from mdsvc.listening.namespace import Wanted
+from mdsvc.listening.namespaces import check_allowed
 from tests.cli.command import MDSVC, environment
 from tests.http.fakes import FakeStore
 from tests.networks.cloud import IPV4, IPV6, MAC, Cloud, answered, ask, batch, ip

@@ -8,6 +8,8 @@ import subprocess
 
 import pytest
 
+from mdsvc.listening.namespace import Wanted
+from mdsvc.listening.namespaces import Namespaces
 from tests.http.fakes import FakeStore
 from tests.networks.cloud import (
     IPV4,
@@ -118,6 +120,17 @@ async def test_a_port_that_another_program_has_is_taken_once_it_is_free(
         assert "Address already in use; expected nobody else on port 80" in told[0]
         process.communicate(b"\n")
     await answered(guest, "one.novalocal")
+
+
+async def test_several_processes_may_share_the_port(
+    cloud: Cloud, caplog: pytest.LogCaptureFixture
+) -> None:
+    cloud.network("net-a")
+    wanted = Wanted(prefix=cloud.prefix, shared=True)
+    one, other = Namespaces(wanted), Namespaces(wanted)
+    async with one.followed(), other.followed():
+        assert (one.count(), other.count()) == (1, 1)
+        assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 # ---- many, in any order ----

@@ -3,13 +3,17 @@
 It runs under the interpreter of `.venv-nova` alone and imports nothing of the project. Nova's own
 functional fixtures make it: API, conductor, scheduler with the NUMA filter, Placement, databases in
 memory, and libvirt's driver on a libvirt that is played. `programs.py` starts it with the secret
-that requests are signed with. The first line out is `{"port": PORT}`. Operations, named by `"op"`:
+that requests are signed with, and for how many seconds a guest's metadata are kept. The first line
+out is `{"port": PORT}`. Operations, named by `"op"`:
 
 `boot`
     `{"flavor": {"vcpus": N, "extra_specs": {...}}, "server": {...}}` -> `{"uuid": …, "project": …}`
     of a guest that runs; `server` is what is asked of Nova's API beside name, image and flavor.
-`rename`, `delete`, `topology`
-    `{"uuid": …}` and for the first `"name"`; the last is what Nova's API says of the guest's NUMA.
+`rename`, `delete`, `show`, `topology`
+    `{"uuid": …}` and for the first `"name"`; the last two are what Nova's API tells an
+    administrator of the guest, and of its NUMA nodes.
+`vendordata`
+    `{"targets": ["NAME@URL", …]}`, which Nova asks from then on (`vendordata_dynamic_targets`).
 `asked`
     `{}` -> `{"count": N}`, the requests that the metadata API has had.
 
@@ -43,9 +47,6 @@ from nova.tests.functional.libvirt import test_numa_servers  # noqa: E402
 OUT = os.fdopen(os.dup(1), "w")
 """The fixtures take `sys.stdout` for themselves."""
 
-CACHE_SECONDS = 1
-"""Nova's own default is 15; a test that changes something would have to wait as long."""
-
 
 class Cloud(test_numa_servers.NUMAServersTestBase):
     """Nova's fixtures are set up and taken down as around a test of its own."""
@@ -61,7 +62,7 @@ class Cloud(test_numa_servers.NUMAServersTestBase):
         cells = played_libvirt.HostInfo(cpu_nodes=2, cpu_sockets=1, cpu_cores=4, cpu_threads=1)
         self.start_compute(host_info=cells, hostname="compute1")
         listener = eventlet.listen(("127.0.0.1", 0))
-        self.flags(metadata_cache_expiration=CACHE_SECONDS, group="api")
+        self.flags(metadata_cache_expiration=int(sys.argv[2]), group="api")
         self.app, self.count = wsgi.Loader().load_app("metadata"), 0
         eventlet.spawn(eventlet.wsgi.server, listener, self.counted, log_output=False, debug=False)
         tell({"port": listener.getsockname()[1]})
@@ -98,6 +99,17 @@ class Cloud(test_numa_servers.NUMAServersTestBase):
     def delete(self, uuid):
         self._delete_server({"id": uuid})
         return {}
+
+    def vendordata(self, targets):
+        self.flags(
+            vendordata_providers=["StaticJSON", "DynamicJSON"],
+            vendordata_dynamic_targets=targets,
+            group="api",
+        )
+        return {}
+
+    def show(self, uuid):
+        return self.admin_api.api_get(f"/servers/{uuid}").body
 
     def topology(self, uuid):
         return self.admin_api.api_get(f"/servers/{uuid}/topology").body

@@ -21,5 +21,5 @@ def oracle() -> Iterator[Oracle]:
 @pytest.fixture(scope="session")
 def nova() -> Iterator[Cloud]:
     """Return the running Nova, in which nothing is booted yet."""
-    with cloud(SECRET) as running:
+    with cloud(SECRET, kept_seconds=1) as running:
         yield running

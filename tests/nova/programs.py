@@ -33,6 +33,7 @@ class Cloud:
         assert process.stdin  # it is a pipe, and so is stdout
         assert process.stdout
         self._stdin, self._stdout = process.stdin, process.stdout
+        self.pid = process.pid
         self.port = int(self._answer()["port"])
 
     def boot(self, vcpus: int, extra_specs: Mapping[str, str], **server: object) -> Guest:
@@ -56,9 +57,12 @@ class Cloud:
 
 
 @contextmanager
-def cloud(secret: str) -> Iterator[Cloud]:
-    """A whole Nova, whose metadata API takes what is signed with the secret."""
-    with _program("cloud.py", secret) as process:
+def cloud(secret: str, kept_seconds: int) -> Iterator[Cloud]:
+    """A whole Nova, whose metadata API takes what is signed with the secret.
+
+    It keeps what it knows of a guest for that long; Nova's own default is 15.
+    """
+    with _program("cloud.py", secret, str(kept_seconds)) as process:
         yield Cloud(process)
 
 

@@ -29,12 +29,13 @@ class Answer(NamedTuple):
 
 
 @contextmanager
-def serving(*options: str, **settings: str) -> Iterator[int]:
-    """`mdsvc serve` for Neutron's agent; the port of its guests' listener."""
+def serving_process(*options: str, **settings: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """`mdsvc serve` for Neutron's agent; the process, and the port of its guests' listener."""
     listeners = ["--identity", "neutron", "--guest", "127.0.0.1:0", "--operator", "127.0.0.1:0"]
     with subprocess.Popen(
         [MDSVC, "serve", *listeners, *options],
-        env=environment(MDSVC_SHARED_SECRET=SECRET, **settings),
+        # A crawl of all paths is more than a guest's boot.
+        env=environment(MDSVC_SHARED_SECRET=SECRET, MDSVC_GUEST_RATE="0", **settings),
         stderr=subprocess.PIPE,
         encoding="utf-8",
     ) as process:
@@ -43,9 +44,16 @@ def serving(*options: str, **settings: str) -> Iterator[int]:
             found = re.search(r"guests: http://127\.0\.0\.1:(\d+)", process.stderr.readline())
             assert found
             Thread(target=process.stderr.read).start()  # or its log would fill the pipe
-            yield int(found[1])
+            yield process, int(found[1])
         finally:
             process.terminate()
+
+
+@contextmanager
+def serving(*options: str, **settings: str) -> Iterator[int]:
+    """The port of `serving_process`."""
+    with serving_process(*options, **settings) as (_, port):
+        yield port
 
 
 def agents_headers(guest: Guest) -> Mapping[str, str]:

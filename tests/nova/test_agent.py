@@ -197,6 +197,8 @@ def test_what_nova_answers_through_the_agent_the_overlay_answers_too(
 ) -> None:
     for target in TARGETS:
         for method in METHODS[2:]:
+            if (target, method) == ("/latest/api/token", "PUT"):
+                continue  # Nova has no session tokens
             nova, overlay = (each["10.0.0.5"](target, method) for each in (alone, with_novas_list))
             assert overlay.status == nova.status, (target, method)
 

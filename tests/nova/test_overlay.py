@@ -41,6 +41,9 @@ ODD = (
     "/latest/api/token", "/latest/meta-data/public-keys", "/a%2fb", "/%zz", "/%C3%A9",
     "/openstack/latest/user%5Fdata", "/latest/meta-data//", "/latest/meta-data/../user-data",
 )  # fmt: skip
+TOKEN = ("/latest/api/token", "PUT")
+"""Nova has no session tokens."""
+
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 Ask: TypeAlias = "partial[Answer]"
@@ -177,6 +180,8 @@ def test_a_head_says_what_a_get_says(pair: Pair) -> None:
 @pytest.mark.parametrize("method", METHODS[2:])
 def test_other_methods_are_nova_s_own_affair(pair: Pair, method: str) -> None:
     for target in (*ODD, "/latest/meta-data/", "/openstack/2018-08-27/meta_data.json"):
+        if (target, method) == TOKEN:
+            continue
         nova, overlay = pair.nova(target, method), pair.overlay(target, method)
         assert masked(overlay) == masked(nova), target
 

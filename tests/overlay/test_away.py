@@ -181,3 +181,21 @@ async def test_a_post_goes_to_the_next_only_where_nobody_has_seen_it(
     door = await front(failing, nova)
     assert (await door.ask(path, "POST", data=b"y")).status == 503
     assert nova.bodies == [b"x"]
+
+
+async def test_to_wait_for_a_turn_is_no_silence_of_the_upstream_s(
+    nova: FakeNova, front: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mdsvc.nova.upstreams._AT_ONCE", 1)
+    door = await front(nova)
+    nova.hang = asyncio.Event()
+    first = asyncio.create_task(door.ask(HOST))
+    await nova.asked.wait()
+    monkeypatch.setattr("mdsvc.nova.upstreams.SECONDS", 0.05)
+    for number in range(5):
+        assert (await door.ask(f"/latest/{number}")).status == 503
+    assert set(nova.requests) == {(UUID, HOST)}
+    nova.hang.set()
+    assert (await first).status == 200
+    assert b'mdsvc_upstream_requests_total{outcome="busy"} 5.0' in await door.metrics.text()
+    assert (await door.ask("/latest/meta-data/")).status == 200

@@ -15,7 +15,8 @@ from mdsvc.errors import BadInput
 from mdsvc.forms import to_builtins
 from mdsvc.instance import Address, Base64, File, PlacedInstance
 from mdsvc.placing.usage import place
-from mdsvc.store.records import GUEST, HOST, BadRecord, pack, unpack
+from mdsvc.store.listing import BadRecord
+from mdsvc.store.records import GUEST, HOST, pack, unpack
 from mdsvc.topology import Host, PagePool
 
 from .values import guest, host

@@ -13,7 +13,7 @@ from typing_extensions import override
 from mdsvc.control.instances import delete_instance
 from mdsvc.placing.usage import place
 from mdsvc.store import Store
-from mdsvc.store.records import BadRecord
+from mdsvc.store.listing import BadRecord
 from mdsvc.store.sql import SqlStore, open_sql, rewriting
 from mdsvc.store.sql.rewriting import Rewritten, Unreadable, rewrite
 from mdsvc.store.sql.tables import HOSTS, INSTANCES

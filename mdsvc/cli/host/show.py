@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mdsvc.cli.where import operator, where_options
-from mdsvc.terminal.console import examples, json_option, show
+from mdsvc.terminal.console import examples, json_option, show, tell_damaged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 @click.argument("name")
 @where_options
 @json_option
-def command(name: str) -> None:
+def command(name: str) -> int:
     """Draw a host: which guest has which CPU, and what a draining one has left to move."""
     shown, guests = operator().get_host(name)
     show(shown, lambda: _drawn(shown, guests))
+    return tell_damaged(guests)
 
 
 def _drawn(host: Host, guests: Sequence[PlacedInstance]) -> RenderableType:

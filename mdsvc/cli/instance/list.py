@@ -6,7 +6,7 @@ import click
 
 from mdsvc import terminal
 from mdsvc.cli.where import operator, where_options
-from mdsvc.terminal.console import examples, json_option, show
+from mdsvc.terminal.console import examples, json_option, show, tell_damaged
 
 
 @click.command(
@@ -24,7 +24,7 @@ from mdsvc.terminal.console import examples, json_option, show
 )
 @where_options
 @json_option
-def command(host: str | None, drifted: bool) -> None:
+def command(host: str | None, drifted: bool) -> int:
     """List the guests with their CPUs."""
     if drifted:
         guests = operator().list_drifted(host)
@@ -32,3 +32,4 @@ def command(host: str | None, drifted: bool) -> None:
     else:
         guests = operator().list_instances(host)
         show(guests, lambda: terminal.tables.instances_table(guests))
+    return tell_damaged(guests)

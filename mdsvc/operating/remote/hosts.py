@@ -15,6 +15,7 @@ from mdsvc.errors import Conflict, InvalidRequest, NotFound, Refused
 from mdsvc.forms import to_builtins
 from mdsvc.instance import PlacedInstance
 from mdsvc.operating.remote.server import Changed, Server, segment
+from mdsvc.store.listing import Listing
 from mdsvc.topology import Host
 
 if TYPE_CHECKING:
@@ -33,10 +34,10 @@ class RemoteHosts:
     def __init__(self, server: Server) -> None:
         self._server = server
 
-    def list_hosts(self) -> Sequence[Host]:
-        return list(self._server.pages("/hosts", Host))
+    def list_hosts(self) -> Listing[Host]:
+        return self._server.pages("/hosts", Host)
 
-    def get_host(self, name: str) -> tuple[Host, Sequence[PlacedInstance]]:
+    def get_host(self, name: str) -> tuple[Host, Listing[PlacedInstance]]:
         host, _etag = self._host(name)
         return host, self._guests(name)
 
@@ -60,7 +61,9 @@ class RemoteHosts:
         for _ in range(_TRIES):
             try:
                 registered, etag = self._host(found.name)
-                after = found_again(registered, self._guests(found.name), found, shared, dedicated)
+                after = found_again(
+                    registered, self._guests(found.name).whole(), found, shared, dedicated
+                )
                 return self._replace(found.name, to_builtins(after.without_use()), etag)
             except NotFound:
                 return self._replace(found.name, to_builtins(found))
@@ -76,12 +79,13 @@ class RemoteHosts:
         return self._server.value(answer, Host)
 
     def move_guests(self, name: str, progress: Callable[[int, int], None]) -> Drained:
-        from mdsvc.control.draining import Drained, hardest_first, left_behind
+        from mdsvc.control.draining import Drained, hardest_first, left_behind, unread
 
         self.drain_host(name, draining=True)
-        guests = sorted(self._guests(name), key=hardest_first)
+        residents = self._guests(name)
+        guests = sorted(residents, key=hardest_first)
         moved: list[PlacedInstance] = []
-        left: list[Left] = []
+        left: list[Left] = [unread(damaged) for damaged in residents.damaged]
         for done, guest in enumerate(guests):
             progress(done, len(guests))
             try:
@@ -92,7 +96,7 @@ class RemoteHosts:
                 left.append(left_behind(guest, refusal))
         progress(len(guests), len(guests))
         host, staying = self.get_host(name)
-        uuids = {guest.uuid for guest in staying}
+        uuids = {*(guest.uuid for guest in staying), *(bad.key for bad in staying.damaged)}
         return Drained(host, tuple(moved), tuple(each for each in left if each.uuid in uuids))
 
     def _moved(self, guest: PlacedInstance) -> Iterator[PlacedInstance]:
@@ -107,8 +111,8 @@ class RemoteHosts:
         answer = self._server.ask("GET", _path(name))
         return self._server.value(answer, Host), answer.etag
 
-    def _guests(self, host: str) -> Sequence[PlacedInstance]:
-        return list(self._server.pages("/instances", PlacedInstance, host=host))
+    def _guests(self, host: str) -> Listing[PlacedInstance]:
+        return self._server.pages("/instances", PlacedInstance, host=host)
 
     def _replace(self, name: str, said: object, if_match: str | None = None) -> Replaced:
         """Its guests are read before and after: which were renewed, no answer says."""

@@ -14,6 +14,7 @@ from mdsvc.operating.remote.server import Changed, Server, segment
 from mdsvc.policy import unknown_keys as keys
 from mdsvc.policy.flavor import Flavor, Image
 from mdsvc.policy.unknown_keys import UnknownKeys
+from mdsvc.store.listing import Listing
 from mdsvc.topology import Host
 
 if TYPE_CHECKING:
@@ -29,17 +30,19 @@ class RemoteInstances:
     def __init__(self, server: Server) -> None:
         self._server = server
 
-    def list_instances(self, host: str | None = None) -> Sequence[PlacedInstance]:
+    def list_instances(self, host: str | None = None) -> Listing[PlacedInstance]:
         return self._listed(host)
 
-    def list_drifted(self, host: str | None = None) -> Sequence[PlacedInstance]:
+    def list_drifted(self, host: str | None = None) -> Listing[PlacedInstance]:
         return self._listed(host, drifted="true")
 
-    def _listed(self, host: str | None, **query: str) -> Sequence[PlacedInstance]:
+    def _listed(self, host: str | None, **query: str) -> Listing[PlacedInstance]:
         if host is not None:
-            self._server.ask("GET", f"/hosts/{segment(host)}")  # whether there is one
             query["host"] = host
-        return list(self._server.pages("/instances", PlacedInstance, **query))
+        listing = self._server.pages("/instances", PlacedInstance, **query)
+        if host is not None and not listing and not listing.damaged:
+            self._server.ask("GET", f"/hosts/{segment(host)}")  # whether there is one
+        return listing
 
     def find_status(self, guest: PlacedInstance) -> GuestStatus | None:
         """None also where the server is of a version that takes no reports."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -22,6 +22,7 @@ from mdsvc.errors import (
 )
 from mdsvc.forms import from_store, to_json
 from mdsvc.operating.remote.connection import Answer, Connection
+from mdsvc.store.listing import BadRecord, Listing
 
 T = TypeVar("T")
 
@@ -53,18 +54,21 @@ class Server:
         """The value in an answer."""
         return self._value(self._decoded(answer, Any), kind)
 
-    def pages(self, path: str, kind: type[T], **query: str) -> Iterator[T]:
+    def pages(self, path: str, kind: type[T], **query: str) -> Listing[T]:
         """Everything of a listing, in its order. The path is what the pages call it, too."""
         marker: str | None = None
+        values: list[T] = []
+        damaged: list[BadRecord] = []
         while True:
             markers = {} if marker is None else {"marker": marker}
             asked = urlencode({**query, "limit": _MOST, **markers})
             page = self._decoded(self.ask("GET", f"{path}?{asked}"), dict[str, Any])
-            for form in page.get(path.strip("/"), ()):
-                yield self._value(form, kind)
+            values += (self._value(form, kind) for form in page.get(path.strip("/"), ()))
+            unread = [self._value(form, _Damaged) for form in page.get("damaged", ())]
+            damaged += (BadRecord(bad.detail, bad.key) for bad in unread)
             marker = page.get("next")
             if marker is None:
-                return
+                return Listing(values, damaged)
 
     def _decoded(self, answer: Answer, kind: Any) -> Any:
         try:
@@ -95,6 +99,11 @@ class Server:
     def _no_server(self, answer: Answer) -> MdsvcError:
         got = f"{answer.status} with {answer.kind}"
         return MdsvcError(f"{self._name}: expected the operator's door of mdsvc, got {got}")
+
+
+class _Damaged(msgspec.Struct, frozen=True):
+    key: str
+    detail: str
 
 
 class _Problem(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ from mdsvc.errors import NotFound, Unavailable
 from mdsvc.instance import PlacedInstance, macs_on
 from mdsvc.store import Stale
 from mdsvc.store.feed import PAGE, Bell, ChangePage
+from mdsvc.store.listing import Listing
 from mdsvc.store.sql import feed, versions
 from mdsvc.store.sql.committing import Writer
 from mdsvc.store.sql.engines import Engines
@@ -145,16 +146,17 @@ class SqlStore(SqlReports):
 
     # ---- all of it ----
 
-    async def list_hosts(self, after: str | None, limit: int) -> Sequence[Host]:
+    async def list_hosts(self, after: str | None, limit: int) -> Listing[Host]:
         async with self._reading() as reading:
-            return [stored.value for stored in await reading.hosts_after(after, limit)]
+            hosts = await reading.hosts_after(after, limit)
+            return hosts.map(lambda stored: stored.value)
 
     async def list_instances(
         self, host: str | None, project_id: str | None, after: str | None, limit: int
-    ) -> Sequence[PlacedInstance]:
+    ) -> Listing[PlacedInstance]:
         async with self._reading() as reading:
             guests = await reading.instances_after(after, limit, host=host, project_id=project_id)
-            return [stored.value for stored in guests]
+            return guests.map(lambda stored: stored.value)
 
     async def ready(self) -> None:
         """What a write begins with, undone: so it is seen that one would come through."""

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from operator import itemgetter
-from typing import Any, NamedTuple, TypeVar
+from operator import attrgetter, itemgetter
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, or_, select
 
 from mdsvc.instance import PlacedInstance
 from mdsvc.store.changes import Stored
 from mdsvc.store.kept import Kept
+from mdsvc.store.listing import BadRecord, Listing
 from mdsvc.store.records import GUEST, HOST, unpack
 from mdsvc.store.sql.asyncio_engine import AsyncConnection
 from mdsvc.store.sql.tables import ADDRESSES, FLEET, HOSTS, INSTANCES, META
@@ -37,7 +38,9 @@ _SOME_HOSTS = _HOST_RECORDS.where(HOSTS.c.name.in_(_KEYS))
 
 _GUEST_KEYS = select(INSTANCES.c.uuid, INSTANCES.c.revision)
 _GUEST_KEYS_ON = _GUEST_KEYS.where(INSTANCES.c.host == _NAME)
-_GUEST_RECORDS = select(INSTANCES.c.uuid, INSTANCES.c.revision, INSTANCES.c.record)
+_GUEST_RECORDS = select(
+    INSTANCES.c.uuid, INSTANCES.c.revision, INSTANCES.c.record, INSTANCES.c.host
+)
 GUEST_OF_UUID = _GUEST_RECORDS.where(INSTANCES.c.uuid == _UUID)
 _SOME_GUESTS = _GUEST_RECORDS.where(INSTANCES.c.uuid.in_(_KEYS))
 
@@ -80,20 +83,24 @@ class SqlReading:
         rows = await self._rows(_HOST, a_name=name)
         return self._kept.hosts.read(*rows[0]) if rows else None
 
-    async def hosts(self) -> Sequence[Stored[Host]]:
+    async def hosts(self) -> Listing[Stored[Host]]:
         keys = await self._rows(_HOST_KEYS)
         self._kept.hosts.forget_others({key for key, _ in keys})
         return await self._listed(self._kept.hosts, keys, _SOME_HOSTS)
 
-    async def hosts_after(self, after: str | None, limit: int) -> Sequence[Stored[Host]]:
-        keys = await self._rows(_page(_HOST_KEYS, HOSTS.c.name), after=after or "", most=limit)
-        return await self._listed(self._kept.hosts, keys, _SOME_HOSTS)
+    async def hosts_after(self, after: str | None, limit: int) -> Listing[Stored[Host]]:
+        keys, page = _page(_HOST_KEYS, HOSTS.c.name), _Page[Host](limit)
+        while page.wants_more:
+            rows = await self._rows(keys, after=after or "", most=limit)
+            page.take(rows, await self._listed(self._kept.hosts, rows, _SOME_HOSTS))
+            after = page.last
+        return page.listing()
 
     async def instance(self, uuid: str) -> Stored[PlacedInstance] | None:
         rows = await self._rows(GUEST_OF_UUID, a_uuid=uuid)
         return self._kept.guests.read(*rows[0]) if rows else None
 
-    async def instances(self, host: str | None) -> Sequence[Stored[PlacedInstance]]:
+    async def instances(self, host: str | None) -> Listing[Stored[PlacedInstance]]:
         if host is None:
             keys = await self._rows(_GUEST_KEYS)
         else:
@@ -102,22 +109,23 @@ class SqlReading:
 
     async def instances_after(
         self, after: str | None, limit: int, *, host: str | None, project_id: str | None
-    ) -> Sequence[Stored[PlacedInstance]]:
-        """What an older program wrote is picked out of as many pages as it takes, by its record."""
+    ) -> Listing[Stored[PlacedInstance]]:
+        """What an older program wrote, and what can be read, is picked out of as many pages as it
+        takes.
+        """
         asked = {"host": host, "project_id": project_id}
         given = {field: value for field, value in asked.items() if value is not None}
         keys = _page(_GUEST_KEYS, INSTANCES.c.uuid)
         for field in given:
             keys = keys.where(_OF[field])
-        page: list[Stored[PlacedInstance]] = []
-        while len(page) < limit:
+        page = _Page[PlacedInstance](limit)
+        while page.wants_more:
             rows = await self._rows(keys, after=after or "", most=limit, **given)
             guests = await self._listed(self._kept.guests, rows, _SOME_GUESTS)
-            page += [each for each in guests if project_id in (None, each.value.project_id)]
-            if len(rows) < limit:
-                break
-            after = rows[-1].uuid
-        return page[:limit]
+            theirs = (each for each in guests if project_id in (None, each.value.project_id))
+            page.take(rows, Listing(theirs, guests.damaged))
+            after = page.last
+        return page.listing()
 
     async def owner(self, ip: str, network: str) -> str | None:
         rows = await self._rows(_OWNER, an_ip=ip, a_network=network)
@@ -130,17 +138,22 @@ class SqlReading:
 
     async def _listed(
         self, kept: Kept[T], keys: Iterable[tuple[str, int]], records: Any
-    ) -> list[Stored[T]]:
+    ) -> Listing[Stored[T]]:
         """The values of these revisions, by key; Python orders text as the bytes of its UTF-8."""
         ordered = sorted(keys, key=itemgetter(0))  # rows compare slowly
         values = {key: kept.get(key, revision) for key, revision in ordered}
+        damaged: list[BadRecord] = []
         for some in _batches([key for key, stored in values.items() if stored is None]):
             rows = await self._rows(records, keys=some)
             fresh = await asyncio.to_thread(_unpacked, kept, rows)
             for row, stored in zip(rows, fresh, strict=True):
+                if isinstance(stored, BadRecord):
+                    damaged.append(stored)
+                    continue
                 kept.keep_listed(row[0], stored, len(row[2]))
                 values[row[0]] = stored
-        return [stored for stored in values.values() if stored is not None]
+        readable = (stored for stored in values.values() if stored is not None)
+        return Listing(readable, sorted(damaged, key=attrgetter("key")))
 
     async def _rows(self, statement: Any, **values: Any) -> Sequence[Any]:
         return (await self._connection.execute(statement, values)).all()
@@ -151,8 +164,38 @@ def _page(keys: Select[Any], key: ColumnElement[str]) -> Select[Any]:
     return keys.where(key > bindparam("after")).order_by(key).limit(bindparam("most"))
 
 
-def _unpacked(kept: Kept[T], rows: Sequence[Any]) -> list[Stored[T]]:
-    return [Stored(revision, unpack(kept.kind, key, record)) for key, revision, record in rows]
+class _Page(Generic[T]):
+    """A page that is being filled, as not all rows that are read are of it."""
+
+    def __init__(self, limit: int) -> None:
+        self.wants_more = True
+        self.last: str | None = None
+        self._limit = limit
+        self._values: list[Stored[T]] = []
+        self._damaged: list[BadRecord] = []
+
+    def take(self, rows: Sequence[Any], listing: Listing[Stored[T]]) -> None:
+        """What some rows more have; fewer than were asked for are the last ones."""
+        self._values += listing
+        self._damaged += listing.damaged
+        self.last = rows[-1][0] if rows else None
+        self.wants_more = len(self._values) < self._limit == len(rows)
+
+    def listing(self) -> Listing[Stored[T]]:
+        return Listing(self._values[: self._limit], self._damaged)
+
+
+def _unpacked(kept: Kept[T], rows: Sequence[Any]) -> list[Stored[T] | BadRecord]:
+    return [_read(kept, *row) for row in rows]
+
+
+def _read(
+    kept: Kept[T], key: str, revision: int, record: bytes, host: str | None = None
+) -> Stored[T] | BadRecord:
+    try:
+        return Stored(revision, unpack(kept.kind, key, record))
+    except BadRecord as damaged:
+        return damaged.found(revision, host)
 
 
 def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -15,7 +15,8 @@ import msgspec
 from sqlalchemy import BindParameter, Table, bindparam, func, select, update
 
 from mdsvc.errors import BadInput
-from mdsvc.store.records import GUEST, HOST, BadRecord, Kind, form_of, pack, unpack
+from mdsvc.store.listing import BadRecord
+from mdsvc.store.records import GUEST, HOST, Kind, form_of, pack, unpack
 from mdsvc.store.sql import versions
 from mdsvc.store.sql.engines import Engines
 from mdsvc.store.sql.tables import HOSTS, INSTANCES

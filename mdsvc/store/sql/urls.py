@@ -103,9 +103,10 @@ def shown(url: str) -> str:
 
 
 def is_missing(url: str) -> bool:
-    """Is this the URL of a file that is not there yet?"""
+    """Is this the URL of a file that is not there yet, in a directory that is?"""
     parsed = parse(url)
+    path = Path(parsed.database)
     try:
-        return parsed.scheme == "sqlite" and not Path(parsed.database).exists()
+        return parsed.scheme == "sqlite" and path.parent.is_dir() and not path.exists()
     except OSError:  # nobody can tell, and opening it says why
         return False

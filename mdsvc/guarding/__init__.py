@@ -1,0 +1,103 @@
+"""What a guest must bring, and how much it may ask: the same for each of the guests' doors.
+
+Plain functions and values: ``tokens`` of a session, ``buckets`` of requests, and what the service
+may be called (``addressed``). Behind a proxy headers of the guest do not arrive.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import time
+
+from multidict import MultiMapping
+
+from mdsvc.errors import Forbidden, TooManyRequests
+from mdsvc.guarding.addressed import check_host
+from mdsvc.guarding.buckets import Buckets
+from mdsvc.guarding.tokens import LONGEST_TTL, Keys, Mode, check_token, token_of, ttl_of
+
+__all__ = ["TOKEN_PATH", "Buckets", "Guard", "Keys", "Mode", "is_token_path"]
+
+TOKEN_PATH = ("latest", "api", "token")
+
+WORKED_ON = 32
+"""Requests of one guest at a time, those that wait included."""
+
+WAITS, WAITS_BEHIND_PROXY = 16, 2
+"""Of one guest at a time. Each stands in the way of others behind a proxy."""
+
+_STRANGERS = "strangers"
+"""The bucket of all whom nobody knows; no guest has such a UUID."""
+
+
+def is_token_path(path: Sequence[str]) -> bool:
+    """Whether session tokens are had there."""
+    return tuple(path) == TOKEN_PATH
+
+
+@dataclass(frozen=True)
+class Guard:
+    """The rules of one door. ``names``: what it may be called beside addresses."""
+
+    proxied: bool
+    mode: Mode
+    keys: Keys
+    buckets: Buckets
+    names: frozenset[str] = frozenset()
+    clock: Callable[[], float] = time
+    working: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def waits(self) -> int:
+        """How many requests of one guest may wait at a time."""
+        return WAITS_BEHIND_PROXY if self.proxied else WAITS
+
+    def check_target(self, target: str, hosts: Sequence[str]) -> None:
+        """Of a direct request: its target as it was sent, and its ``Host`` headers, each of which
+        names the service (RFC 9112, 3.2.2). Raises BadInput and Forbidden. A proxy's own request
+        says nothing of what the guest has called it.
+        """
+        if self.proxied:
+            return
+        check_host(hosts, self.names)
+        if not target.startswith("/") and "://" in target:
+            check_host([target.partition("://")[2].partition("/")[0]], self.names)
+
+    def take(self, uuid: str | None) -> None:
+        """One request of a guest; of a stranger, without one. Raises TooManyRequests."""
+        seconds = self.buckets.take(uuid or _STRANGERS)
+        if seconds > 0:
+            raise TooManyRequests("too many requests", seconds)
+
+    @contextmanager
+    def at_work(self, uuid: str) -> Iterator[None]:
+        """Around the answering of a guest's request. Raises TooManyRequests."""
+        if self.working[uuid] >= WORKED_ON:
+            raise TooManyRequests("too many requests at a time", 1)
+        self.working[uuid] += 1
+        try:
+            yield
+        finally:
+            self.working[uuid] -= 1
+            if not self.working[uuid]:
+                del self.working[uuid]
+
+    def has_tokens(self, own: Mode | None = None) -> bool:
+        """Whether there are tokens for a guest; ``own`` is its mode where it has one."""
+        return (own or self.mode) != "off"
+
+    def check_token(self, headers: MultiMapping[str], uuid: str, own: Mode | None = None) -> None:
+        """Raises NoToken where a guest must bring one, or brings one that is none of its own."""
+        check_token(own or self.mode, self.keys, headers, uuid, int(self.clock()))
+
+    def issue(self, headers: MultiMapping[str], uuid: str) -> tuple[str, int]:
+        """A token for a guest, and for how many seconds it is good. Raises BadInput; Forbidden
+        where a direct request has been forwarded, by a proxy that somebody can use from outside.
+        """
+        if not self.proxied and "X-Forwarded-For" in headers:
+            raise Forbidden("tokens are given to nobody whose request was forwarded")
+        ttl = ttl_of(headers, LONGEST_TTL if self.proxied else None)
+        return token_of(self.keys, uuid, int(self.clock()) + ttl), ttl

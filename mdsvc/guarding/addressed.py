@@ -1,0 +1,43 @@
+"""What a guest may call the service (the ``Host`` header).
+
+A web page in a guest's browser can have its own name resolve to 169.254.169.254 (DNS rebinding),
+but it cannot hide the name. An address is no name, so every address will do: services are reached
+through forwarded ports too. Nor is a name without a dot one that a page on the internet can have.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Collection, Sequence
+
+from mdsvc.errors import BadInput, Forbidden
+
+_EXPECTED = "expected a Host header that names this service"
+
+_HOST = re.compile(
+    r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)(?:%[A-Za-z0-9._%-]+)?\]|(?P<name>[A-Za-z0-9._-]+))(?::[0-9]{0,5})?"
+)
+
+
+def check_host(hosts: Sequence[str], names: Collection[str]) -> None:
+    """``hosts`` are the headers: none is for HTTP/1.0, and no browser. Raises BadInput where there
+    are several, and Forbidden.
+    """
+    if not hosts:
+        return
+    if len(hosts) > 1:
+        raise BadInput("expected one Host header")
+    match = _HOST.fullmatch(hosts[0].strip())
+    called = (match["v6"] or match["name"]).rstrip(".").lower() if match else ""
+    is_local = bool(called) and "." not in called
+    if not (is_local or called in names or _is_address(called)):
+        raise Forbidden(f"{_EXPECTED}: its address, or one of guest_names")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
