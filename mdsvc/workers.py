@@ -85,7 +85,8 @@ def shared_figures() -> Iterator[None]:
     try:
         yield
     finally:
-        if os.getpid() == owner:  # not a worker, which leaves by here too
+        # Workers leave by here too, and do it for a parent that was killed.
+        if os.getpid() == owner or os.getppid() != owner:
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -81,6 +81,7 @@ async def store(tmp_path: Path) -> str:
 
 async def spawn(store: str, *args: str, **env: str) -> Process:
     flags = ("--operator", "127.0.0.1:0", "--workers", str(WORKERS), *args)
+    env = {"MDSVC_GUEST_RATE": "0", **env}  # the tests ask as one guest
     return await asyncio.create_subprocess_exec(
         *(str(MDSVC), "serve", "--store", store, *flags), stderr=PIPE, env=environment(**env)
     )
@@ -220,7 +221,7 @@ async def activated(store: str, sock: socket.socket) -> Process:
         *(*command, "--workers", str(WORKERS)),
         pass_fds=[sock.fileno()],
         stderr=PIPE,
-        env=environment(),
+        env=environment(MDSVC_GUEST_RATE="0"),
     )
 
 
