@@ -262,7 +262,8 @@ async def _namespaces(stack: AsyncExitStack, settings: Settings) -> Namespaces |
     from mdsvc.listening.namespace import Wanted  # few do, and it takes long to import
     from mdsvc.listening.namespaces import Namespaces
 
-    wanted = Wanted(settings.networks, settings.netns_prefix, settings.netns_add_addresses)
+    add_to, shared = settings.netns_add_addresses, settings.workers > 1
+    wanted = Wanted(settings.networks, settings.netns_prefix, add_to, shared)
     namespaces = Namespaces(wanted)
     await stack.enter_async_context(namespaces.followed())
     return namespaces

@@ -119,8 +119,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         if self.netns_prefix is not None and not re.fullmatch(_NAMESPACE, self.netns_prefix):
             expected = "expected how names in /run/netns begin, like ovnmeta-"
             raise ValueError(f"netns_prefix: {expected}, got {self.netns_prefix!r}")
-        if self.follows_namespaces and self.workers > 1:
-            raise ValueError("workers: expected 1, as one process follows the namespaces")
         if self.follows_namespaces and self.identity == "neutron":
             raise ValueError("identity: expected address, as netns or netns_prefix names networks")
 
