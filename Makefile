@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 # A file's tests stay together, so that what they share is started once.
 PYTEST := .venv/bin/pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 SLOW := api/test_schemathesis.py browser clients cloudinit nova libvirt vm guest/packaging guest/consumers packaging demo crash cli reference target/test_real.py \
-	metrics/test_monitoring.py setup/test_a_month_ahead.py test_server.py test_fill_and_drain.py stores/test_processes.py
+	metrics/test_monitoring.py setup/test_a_month_ahead.py test_server.py test_workers.py test_fill_and_drain.py stores/test_processes.py
 # Of the quick ones, those that are not quick enough to be run all the time.
 THOROUGH := audit books guest/measure guest/test_kill.py guest/test_planner.py guest/render/test_system.py networks \
 	http/test_old_names.py life/test_interrupted.py overlay/test_sequences.py stores/test_concurrency.py \
@@ -16,7 +16,7 @@ SERVERS := -m servers tests/stores
 # Of the tests in virtual machines, those that take too long for every change: make test-vm.
 LONG := $(foreach name,containers dataplane exempt fence killed kubernetes machine package \
 	watch,vm/test_$(name).py)
-BENCHES := commands serve fit streams store engines page overlay
+BENCHES := commands serve fit streams store engines page overlay waiting storm
 
 help: ## list these targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' Makefile | while IFS='|' read -r target does; do \

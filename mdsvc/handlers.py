@@ -16,7 +16,6 @@ from time import monotonic
 from typing import NamedTuple
 
 from aiohttp import hdrs, web
-from multidict import CIMultiDict, CIMultiDictProxy
 
 from mdsvc.documents import JSON, TEXT, Answer, Documents, Path, joined, text_type
 from mdsvc.errors import BadInput, Conflict, Forged, NotFound, TooManyRequests, Unidentified
@@ -26,6 +25,7 @@ from mdsvc.guarding.tokens import TTL_HEADERS
 from mdsvc.identity import Identity
 from mdsvc.instance import PlacedInstance
 from mdsvc.listening.connections import arrival_of, watched
+from mdsvc.listening.replies import Known, KnownHeader
 from mdsvc.metrics import Metrics
 from mdsvc.problems import RETRY_SECONDS, log_fault, statuses
 from mdsvc.reports import MOST_BYTES, Status, now_ms, read_status
@@ -73,7 +73,7 @@ class _Call(NamedTuple):
     methods: Mapping[str, _Handler]
 
 
-async def handle(guests: Guests, request: web.BaseRequest) -> web.Response:
+async def handle(guests: Guests, request: web.BaseRequest) -> web.StreamResponse:
     """Answer any request of a guest."""
     began = monotonic()
     response = await _respond(guests, request)
@@ -84,7 +84,7 @@ async def handle(guests: Guests, request: web.BaseRequest) -> web.Response:
     return response
 
 
-async def _respond(guests: Guests, request: web.BaseRequest) -> web.Response:
+async def _respond(guests: Guests, request: web.BaseRequest) -> web.StreamResponse:
     try:
         path, methods = _place(request.path)
         guests.guard.check_target(request.raw_path, request.headers.getall("Host", []))
@@ -127,7 +127,7 @@ def failed(request: web.BaseRequest, error: Exception, *, proxied: bool) -> web.
     return response
 
 
-async def _answer(call: _Call) -> web.Response:
+async def _answer(call: _Call) -> web.StreamResponse:
     """Who asks is known. A path that is not there is 404 with every method: clients that try for a
     token with ``PUT`` take that for "no tokens here", and stop at 400.
     """
@@ -162,16 +162,17 @@ def _not_allowed(guests: Guests, methods: Mapping[str, object]) -> web.Response:
 # ---- documents ----
 
 
-async def _document(call: _Call) -> web.Response:
+async def _document(call: _Call) -> web.StreamResponse:
     request, guests = call.request, call.guests
     answer = await _whole(call) if guests.vendordata else _find(call)
     waits = answer.content_type == JSON and _waits(request)
     if waits:
         answer = await _changed(call, answer)
-    headers = _headers_of(answer.content_type, answer.etag)
-    if not guests.proxied and headers[hdrs.ETAG][2:] in request.headers.get(hdrs.IF_NONE_MATCH, ""):
-        return web.Response(status=304, headers={**_NOT_KEPT, hdrs.ETAG: headers[hdrs.ETAG]})
-    return web.Response(body=answer.reply(guests.documents.entropy, waits), headers=headers)
+    known_tags = request.headers.get(hdrs.IF_NONE_MATCH)
+    if known_tags and not guests.proxied and f'"{answer.etag}"' in known_tags:
+        return web.Response(status=304, headers={**_NOT_KEPT, hdrs.ETAG: _tag(answer.etag)})
+    header = _header_of(answer.content_type, answer.etag)
+    return Known(header, answer.reply(guests.documents.entropy, waits))
 
 
 def _waits(request: web.BaseRequest) -> bool:
@@ -295,7 +296,7 @@ async def _invite(request: web.BaseRequest) -> None:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
-_Handler = Callable[[_Call], Awaitable[web.Response]]
+_Handler = Callable[[_Call], Awaitable[web.StreamResponse]]
 _DOCUMENT: Mapping[str, _Handler] = {"GET": _document, "HEAD": _document}
 _PASSWORD: Mapping[str, _Handler] = {
     "GET": _get_password,
@@ -340,10 +341,13 @@ _NOT_KEPT: Mapping[str, str] = {hdrs.CACHE_CONTROL: "no-store"}
 
 
 @lru_cache(maxsize=4096)
-def _headers_of(kind: str, etag: str) -> CIMultiDictProxy[str]:
-    """Of a document. The etag is weak: two replies of one may differ in what is new in each."""
-    headers: dict[str, str] = {hdrs.CONTENT_TYPE: kind, **_NOT_KEPT, hdrs.ETAG: f'W/"{etag}"'}
-    return CIMultiDictProxy(CIMultiDict(headers))
+def _header_of(kind: str, etag: str) -> KnownHeader:
+    return KnownHeader({hdrs.CONTENT_TYPE: kind, **_NOT_KEPT, hdrs.ETAG: _tag(etag)})
+
+
+def _tag(etag: str) -> str:
+    """Weak: two replies of one etag may differ in what is new in every reply."""
+    return f'W/"{etag}"'
 
 
 def _reply(body: bytes, kind: str, code: int, headers: Mapping[str, str]) -> web.Response:

@@ -9,7 +9,7 @@ import signal
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
@@ -71,13 +71,22 @@ _CLOUD_AT_ONCE = 32
 _log = logging.getLogger(__name__)
 
 
-async def serve(settings: Settings, ready: Callable[[list[str]], None]) -> None:
-    """Run until SIGTERM or SIGINT. ``ready`` is called with a line for each listener."""
+async def serve(
+    settings: Settings,
+    ready: Callable[[list[str]], None],
+    given: Mapping[str, Sequence[socket.socket]] | None = None,
+    orphaned: int | None = None,
+) -> None:
+    """Run until SIGTERM or SIGINT, or until ``orphaned`` is readable. ``ready`` is called with a
+    line for each listener.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    given = inherited()
+    if orphaned is not None:
+        loop.add_reader(orphaned, stop.set)
+    given = inherited() if given is None else given
     async with AsyncExitStack() as stack:
         if settings.upstream:
             lines = await stack.enter_async_context(overlay_listeners(settings, given))
@@ -88,9 +97,9 @@ async def serve(settings: Settings, ready: Callable[[list[str]], None]) -> None:
             stack.push_async_callback(store.close)
             lines = await stack.enter_async_context(listeners(settings, store, given))
         ready(lines)
-        _notify("READY=1")
+        notify("READY=1")
         await stop.wait()
-        _notify("STOPPING=1")
+        notify("STOPPING=1")
 
 
 @asynccontextmanager
@@ -103,21 +112,21 @@ async def listeners(
     """
     given = given or {}
     async with AsyncExitStack() as stack:
-        guests = given.get(GUEST) or _guest_sockets(stack, settings)
-        operators = given.get(OPERATOR) or [_listen(stack, parse_listen(settings.operator))]
+        guests = given[GUEST] if GUEST in given else guest_sockets(stack, settings)
+        operators = _operator_sockets(stack, settings, given)
         namespaces = await _namespaces(stack, settings)
         follower, waiting = Follower(store, settings.poll_seconds), Waiting()
         metrics = Metrics(Fleet(store))
         reloads: list[Reload] = []
         vendordata = await stack.enter_async_context(vendordata_targets(settings, reloads))
         if vendordata:
-            vendordata.renewed = waiting.wake
-            vendordata.count = metrics.vendordata_asked
+            vendordata.renewed, vendordata.count = waiting.wake, metrics.vendordata_asked
             follower.tell(vendordata)
         live = Live(reloads, vendordata, follower)
         door = guest_app(store, settings, waiting, metrics, live)
         follower.tell(waiting)  # the last, as who is woken asks the others
         await stack.enter_async_context(follower.running())
+        await stack.enter_async_context(metrics.told())
         runner = await _runner(stack, door)
         _ask_directly(settings, runner, guests)
         lines = [f"guests: {await _site(runner, sock)} ({settings.identity})" for sock in guests]
@@ -143,8 +152,8 @@ async def overlay_listeners(
         raise BadInput("upstream: expected identity = neutron, as its agent is who asks")
     given = given or {}
     async with AsyncExitStack() as stack:
-        guests = given.get(GUEST) or _guest_sockets(stack, settings)
-        operators = given.get(OPERATOR) or [_listen(stack, parse_listen(settings.operator))]
+        guests = given[GUEST] if GUEST in given else guest_sockets(stack, settings)
+        operators = _operator_sockets(stack, settings, given)
         metrics, waiting = Metrics(None), Waiting()
         addresses = [parse_upstream(text) for text in settings.upstream]
         upstreams = await stack.enter_async_context(Upstreams(addresses, metrics.upstream_asked))
@@ -174,7 +183,7 @@ async def target_listeners(
     """
     given = given or {}
     async with AsyncExitStack() as stack:
-        operators = given.get(OPERATOR) or [_listen(stack, parse_listen(settings.operator))]
+        operators = _operator_sockets(stack, settings, given)
         metrics, reloads = Metrics(None), list[Reload]()
         context = _tls(settings, reloads)
         _reload_on_sighup(stack, reloads)
@@ -223,15 +232,25 @@ async def _targets(
 async def _target(stack: AsyncExitStack, settings: Settings, beside: Beside) -> str:
     """Answer Nova; the line for it."""
     assert settings.vendordata is not None, "it is only called where this is set"
-    sock = _listen(stack, parse_listen(settings.vendordata))
+    sock = open_socket(stack, parse_listen(settings.vendordata))
     app = target_app(settings, beside.cloud, beside.store, beside.metrics, is_local=is_local(sock))
     where = await _site(await _runner(stack, app), sock, beside.context)
     return f"vendor data: {where} (layouts of the {settings.layouts_of})"
 
 
-def _guest_sockets(stack: AsyncExitStack, settings: Settings) -> list[socket.socket]:
+def _operator_sockets(
+    stack: AsyncExitStack, settings: Settings, given: Mapping[str, Sequence[socket.socket]]
+) -> Sequence[socket.socket]:
+    """None where another process answers operators."""
+    if OPERATOR in given:
+        return given[OPERATOR]
+    return [open_socket(stack, parse_listen(settings.operator))]
+
+
+def guest_sockets(stack: AsyncExitStack | ExitStack, settings: Settings) -> list[socket.socket]:
+    """Where guests ask, beside the namespaces of networks; closed with the stack."""
     return [
-        _listen(stack, parse_listen(text, mode=_GUEST_MODE), settings.guest_namespace)
+        open_socket(stack, parse_listen(text, mode=_GUEST_MODE), settings.guest_namespace)
         for text in settings.guest_listeners
     ]
 
@@ -243,7 +262,8 @@ async def _namespaces(stack: AsyncExitStack, settings: Settings) -> Namespaces |
     from mdsvc.listening.namespace import Wanted  # few do, and it takes long to import
     from mdsvc.listening.namespaces import Namespaces
 
-    wanted = Wanted(settings.networks, settings.netns_prefix, settings.netns_add_addresses)
+    add_to, shared = settings.netns_add_addresses, settings.workers > 1
+    wanted = Wanted(settings.networks, settings.netns_prefix, add_to, shared)
     namespaces = Namespaces(wanted)
     await stack.enter_async_context(namespaces.followed())
     return namespaces
@@ -311,8 +331,8 @@ def _reload_on_sighup(stack: AsyncExitStack, reloads: Sequence[Reload]) -> None:
     stack.callback(loop.remove_signal_handler, signal.SIGHUP)
 
 
-def _listen(
-    stack: AsyncExitStack, where: Listen | UnixListen, netns: str | None = None
+def open_socket(
+    stack: AsyncExitStack | ExitStack, where: Listen | UnixListen, netns: str | None = None
 ) -> socket.socket:
     sock = listen(where, netns)
     stack.callback(sock.close)  # also where it is never answered at, as another cannot be had
@@ -343,8 +363,8 @@ async def _site(runner: Runner, sock: socket.socket, context: ssl.SSLContext | N
     return f"{'https' if context else 'http'}://{Listen(address, port)}"
 
 
-def _notify(state: str) -> None:
-    """Tell systemd, where it asked to be told (sd_notify(3))."""
+def notify(state: str) -> None:
+    """Tell systemd, where it asked to be told (sdnotify(3))."""
     path = os.environ.get("NOTIFY_SOCKET")
     if path:
         address = "\0" + path[1:] if path.startswith("@") else path

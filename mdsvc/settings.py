@@ -66,6 +66,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     unknown_keys: UnknownKeys = "warn"
     wait_seconds: Annotated[int, msgspec.Meta(ge=0, le=25)] | None = None
     poll_seconds: Annotated[float, msgspec.Meta(ge=0.01, le=60)] = POLL_SECONDS
+    workers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
     cache_mb: Annotated[int, msgspec.Meta(ge=1, le=65536)] = 128
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Format = "text"

@@ -53,6 +53,7 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "wait_seconds": ("1", "2", "3"),
     "poll_seconds": ("1.5", "2.5", "3.5"),
     "cache_mb": ("1", "2", "3"),
+    "workers": ("2", "3", "4"),
     "log_level": ("debug", "error", "warning"),
     "log_format": ("json", "text", "json"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,7 @@ from mdsvc.terminal.console import examples, settings, store_option
 @click.option(
     "--version-list", type=click.Choice(["nova", "newest"]), help="What /openstack lists."
 )
+@click.option("--workers", metavar="N", type=int, help="How many processes answer guests.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="JSON: an object a line.")
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Settings in TOML.")
@@ -96,11 +98,11 @@ def command(config: Path | None, **flags: Any) -> None:
     Every setting can stand in the TOML file, as MDSVC_NAME in the environment, or here; the later
     wins. Defaults: guests on 127.0.0.1:8775, operators on 127.0.0.1:8776, identity by address.
     """
-    import asyncio
     import gc
+    from contextlib import ExitStack
 
-    from mdsvc import server
     from mdsvc.logs import configure, said
+    from mdsvc.workers import Failed, shared_figures
 
     for name in ("upstream", "vendordata_dynamic_targets"):
         flags[name] = ",".join(flags[name]) or None  # each may be several
@@ -113,4 +115,12 @@ def command(config: Path | None, **flags: Any) -> None:
         for line in (*lines, "ready"):
             click.echo(said(line, chosen.log_format), err=True)
 
-    asyncio.run(server.serve(chosen, ready))
+    with ExitStack() as stack:
+        if chosen.workers > 1:
+            stack.enter_context(shared_figures())
+        from mdsvc import processes  # imports prometheus-client
+
+        try:
+            processes.run(chosen, ready)
+        except Failed as error:
+            sys.exit(error.code)

@@ -21,12 +21,31 @@ _OVERHEAD = 500
 """Of keeping an answer, beside its body."""
 
 
+_AT_ONCE = 32 * 512
+"""Bytes of entropy that are asked for at a time; each is given once."""
+
+
+class Pooled:
+    """Entropy, asked for in large pieces."""
+
+    def __init__(self, entropy: Entropy) -> None:
+        self._entropy = entropy
+        self._pool = b""
+        self._used = 0
+
+    def __call__(self, size: int) -> bytes:
+        if self._used + size > len(self._pool):
+            self._pool, self._used = self._entropy(max(size, _AT_ONCE)), 0
+        self._used += size
+        return self._pool[self._used - size : self._used]
+
+
 class Documents:
     """Finds documents by their path, and keeps the rendered ones of the guests that asked last."""
 
-    def __init__(self, options: Options, entropy: Entropy = os.urandom, room: int = ROOM) -> None:
+    def __init__(self, options: Options, entropy: Entropy | None = None, room: int = ROOM) -> None:
         self.options = options
-        self.entropy = entropy
+        self.entropy = entropy or Pooled(os.urandom)
         self.size = 0
         self._room = room
         self._kept: dict[str, _Rendered] = {}

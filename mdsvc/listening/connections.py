@@ -107,11 +107,11 @@ class _Connection(web.RequestHandler):
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        assert isinstance(transport, asyncio.Transport), "TCP or a Unix socket"
-        self.peer = _peer(transport, self.door)
+        assert self.transport is not None, "it is made"
+        self.peer = _peer(self.transport, self.door)
         self.crowd.come(self.peer)
         if (self.door and not self.door.is_open) or self.crowd.is_too_large(self.peer):
-            transport.abort()
+            self.transport.abort()
 
     async def mac(self, ip: str) -> str | None:
         """The peer's, from at most a moment ago: the connection is one and the same."""

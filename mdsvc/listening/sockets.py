@@ -149,17 +149,19 @@ def near(sock: socket.socket, ttl: int) -> None:
 
 @contextmanager
 def removed_in_the_end(sock: socket.socket) -> Iterator[None]:
-    """Take a Unix socket's file along, unless another process has put its own there since."""
+    """Take a Unix socket's file along, unless another process has put its own there since. Whoever
+    was forked within the block leaves it.
+    """
     if sock.family != socket.AF_UNIX:
         yield
         return
     file = Path(sock.getsockname())
-    made = file.stat()
+    made, owner = file.stat(), os.getpid()
     try:
         yield
     finally:
         with suppress(OSError):
-            if os.path.samestat(file.stat(), made):
+            if os.getpid() == owner and os.path.samestat(file.stat(), made):
                 file.unlink()
 
 

@@ -6,7 +6,9 @@ Labels are of bounded sets: kinds of documents, known clients, rules, registered
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import Literal
 
 from prometheus_client import (
@@ -15,6 +17,7 @@ from prometheus_client import (
     Gauge,
     Histogram,
     disable_created_metrics,
+    multiprocess,
 )
 from prometheus_client.core import Metric
 from prometheus_client.exposition import generate_latest
@@ -34,6 +37,8 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 
 _STORE_SECONDS = 3
 
+_TOLD_SECONDS = 1
+
 _MOST_KEPT, _LONGEST_KEPT = 1000, 200
 """Kinds of requests whose counters are at hand, and the longest path of such a one."""
 
@@ -43,7 +48,8 @@ Outcome = Literal["fits", "does_not_fit", "invalid_request"]
 
 
 class Metrics:
-    """The figures of one process; a registry of its own, so that two do not meet in tests.
+    """The figures of one process; a registry of its own, so that two do not meet in tests. Where
+    workers share a folder of figures, those of all of them.
 
     Without a fleet it is a process in front of Nova, which counts what it asks there.
     """
@@ -51,7 +57,10 @@ class Metrics:
     def __init__(self, fleet: Fleet | None) -> None:
         self._fleet = fleet
         self._counters: dict[tuple[str, str, int], Counter] = {}
-        self._registry = registry = CollectorRegistry(auto_describe=False)
+        self._watched: list[tuple[Gauge, Callable[[], float]]] = []
+        self._is_shared = "PROMETHEUS_MULTIPROC_DIR" in os.environ
+        self._registry = CollectorRegistry(auto_describe=False)
+        registry = None if self._is_shared else self._registry
         self._requests = Counter(
             "mdsvc_requests",
             "Guests' requests that were answered.",
@@ -90,9 +99,12 @@ class Metrics:
         )
         if fleet:
             self._store_up = Gauge(
-                "mdsvc_store_up", "Whether the store answers: 1 or 0.", registry=registry
+                "mdsvc_store_up",
+                "Whether the store answers: 1 or 0.",
+                registry=registry,
+                multiprocess_mode="livemax",
             )
-            registry.register(_FleetCollector(fleet))
+            self._registry.register(_FleetCollector(fleet))
         else:
             self._upstream = Counter(
                 "mdsvc_upstream_requests",
@@ -107,8 +119,29 @@ class Metrics:
             )
 
     def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
-        """A gauge whose value is asked for when it is read."""
-        Gauge(name, text, registry=self._registry).set_function(value)
+        """A gauge whose value is asked for when it is read; of several processes, their sum."""
+        if not self._is_shared:
+            Gauge(name, text, registry=self._registry).set_function(value)
+        else:
+            gauge = Gauge(name, text, registry=None, multiprocess_mode="livesum")
+            self._watched.append((gauge, value))
+
+    @asynccontextmanager
+    async def told(self) -> AsyncIterator[None]:
+        """Within the block the other processes know of the gauges, as of a second ago."""
+
+        async def tell() -> None:
+            while True:
+                for gauge, value in self._watched:
+                    gauge.set(value())
+                await asyncio.sleep(_TOLD_SECONDS)
+
+        task = asyncio.create_task(tell()) if self._watched else None
+        try:
+            yield
+        finally:
+            if task:
+                task.cancel()
 
     def answered(self, path: str, user_agent: str, status: int, seconds: float) -> None:
         """A guest's request was answered."""
@@ -155,7 +188,14 @@ class Metrics:
         """All of it. Where the store does not answer, it says so, and nothing of the fleet."""
         if self._fleet:
             await self._look(self._fleet)
-        return await asyncio.to_thread(generate_latest, self._registry)
+        return await asyncio.to_thread(self._text)
+
+    def _text(self) -> bytes:
+        if not self._is_shared:
+            return generate_latest(self._registry)
+        everybody = CollectorRegistry(auto_describe=False)
+        multiprocess.MultiProcessCollector(everybody)  # type: ignore[no-untyped-call]  # it has no types
+        return generate_latest(everybody) + generate_latest(self._registry)
 
     async def _look(self, fleet: Fleet) -> None:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -52,11 +52,13 @@ def _addresses(namespace: str) -> list[str]:
 
 
 @contextmanager
-def _process(cloud: Cloud, *wrapper: str) -> Iterator[subprocess.Popen[str]]:
+def _process(
+    cloud: Cloud, *wrapper: str, more: Sequence[str] = ()
+) -> Iterator[subprocess.Popen[str]]:
     """The real one, once it is ready."""
     where = ("--store", "memory://", "--operator", "127.0.0.1:0")
     which = ("--netns-prefix", cloud.prefix, "--netns-add-addresses", "*")
-    command = [*wrapper, str(MDSVC), "serve", *where, *which]
+    command = [*wrapper, str(MDSVC), "serve", *where, *which, *more]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, env=environment(), stderr=pipe, text=True) as process:
         assert process.stderr
@@ -71,6 +73,20 @@ async def test_at_its_end_nothing_is_left(cloud: Cloud) -> None:
         assert f"{IPV4}/32" in _addresses(namespace)
         process.terminate()
         assert process.wait(20) == 0
+    assert _addresses(namespace) == before
+
+
+async def test_each_worker_follows_them_and_nothing_is_left(cloud: Cloud, tmp_path: Path) -> None:
+    """They have listeners of their own, at the same port."""
+    namespace = cloud.network("net-a", with_address=False)
+    guest = cloud.guest("net-a", "g", ONE, "10.0.0.5")
+    before = _addresses(namespace)
+    several = ("--workers", "3", "--store", f"sqlite:///{tmp_path}/store.db")
+    with _process(cloud, more=several) as process:
+        answers = {(await ask(guest, host)).status for host in (IPV4, IPV6) for _ in range(5)}
+        process.terminate()
+        assert process.wait(20) == 0
+    assert answers == {404}
     assert _addresses(namespace) == before
 
 

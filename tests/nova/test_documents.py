@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeAlias
 import pytest
 
 from mdsvc.cpuset import CpuSet
-from mdsvc.documents import JSON, TEXT, Documents
+from mdsvc.documents import BYTES, JSON, TEXT, Documents
 from mdsvc.forms import to_builtins
 from mdsvc.instance import KeyPair, PlacedInstance
 from mdsvc.versions import Options
@@ -211,6 +211,13 @@ def _of_addresses(_guest: PlacedInstance, _path: str, page: Page, _nova: Answers
     return page._replace(value={"links": [link], "networks": [network], "services": []})
 
 
+def _is_text(value: Any) -> bool:
+    try:
+        return not isinstance(value, bytes) or bool(value.decode()) or not value
+    except UnicodeDecodeError:
+        return False
+
+
 DEVIATIONS = (
     Deviation(
         "R22: network_data.json came with 2015-10-15; Nova serves it in every version",
@@ -282,6 +289,12 @@ DEVIATIONS = (
         ),
         _with_cpu,
         ("rich", "/latest/meta-data"),
+    ),
+    Deviation(
+        "Bytes that are no UTF-8 are said to be so; of Nova's word the agent makes a failure",
+        lambda guest, path, nova: nova is not None and not _is_text(nova.value),
+        lambda guest, path, page, nova: page._replace(type=BYTES),
+        ("rich", "/openstack/content/0000"),
     ),
     Deviation(
         "There it finds which they are",

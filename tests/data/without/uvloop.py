@@ -1,0 +1,3 @@
+"""On PYTHONPATH it stands for a machine where uvloop is not installed."""
+
+raise ImportError("there is no uvloop")
