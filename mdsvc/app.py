@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import NamedTuple
 
 from aiohttp import web
 
@@ -15,8 +16,6 @@ from mdsvc.access import Access
 from mdsvc.access.addressed import own_name
 from mdsvc.documents import Documents
 from mdsvc.documents import overlay as documents_overlay
-from mdsvc.errors import BadInput
-from mdsvc.forms import from_json
 from mdsvc.handlers import Guests
 from mdsvc.identity import Identity
 from mdsvc.identity.address import AddressIdentity
@@ -32,31 +31,66 @@ from mdsvc.store import GuestStore, Store
 from mdsvc.store.following import Follower
 from mdsvc.store.opening import open_store
 from mdsvc.store.recent import RecentReads
+from mdsvc.vendordata.answers import Vendordata
+from mdsvc.vendordata.asking import Asking
+from mdsvc.vendordata.files import secret_header, static_data
+from mdsvc.vendordata.targets import parse_targets
 from mdsvc.versions import Options
 from mdsvc.waiting import Waiting
 from mdsvc.web.door import Door
 from mdsvc.web.routes import add_page
 
 __all__ = [
+    "Live",
+    "Reload",
     "document_options",
     "guest_app",
     "open_store",
     "operator_app",
     "overlay_answers",
     "overlay_app",
+    "vendordata_targets",
 ]
 
 
+class Reload(NamedTuple):
+    """What can be read anew while the server runs. ``read`` raises BadInput, and changes nothing
+    then.
+    """
+
+    what: str
+    read: Callable[[], None]
+
+
+class Live(NamedTuple):
+    """What changes documents though no guest does: files that are read anew, and services."""
+
+    reloads: list[Reload]
+    vendordata: Vendordata | None = None
+
+
 def guest_app(
-    store: GuestStore, settings: Settings, waiting: Waiting, metrics: Metrics | None = None
+    store: GuestStore,
+    settings: Settings,
+    waiting: Waiting,
+    metrics: Metrics | None = None,
+    live: Live | None = None,
 ) -> web.Application:
     """What guests talk to: one handler for every path, as slashes are tolerated anywhere."""
     documents = Documents(document_options(settings))
+    live = live or Live([])
+    if settings.vendor_data:
+        live.reloads.append(Reload("vendor_data", lambda: _renew(documents, settings, waiting)))
+
+    def held() -> int:
+        return documents.held() + (live.vendordata.held() if live.vendordata else 0)
+
     if metrics:
         metrics.watch("mdsvc_waiting", "Requests that wait for a change.", waiting.__len__)
-        metrics.watch("mdsvc_cache_bytes", "Rendered documents that are kept.", documents.held)
+        metrics.watch("mdsvc_cache_bytes", "Rendered documents that are kept.", held)
     guests = Guests(
         metrics=metrics,
+        vendordata=live.vendordata,
         store=RecentReads(store),
         unkept=store,
         waiting=waiting,
@@ -68,6 +102,38 @@ def guest_app(
     app = web.Application()
     app.router.add_route("*", "/{path:(?s:.*)}", partial(handlers.handle, guests))
     return app
+
+
+def _renew(documents: Documents, settings: Settings, waiting: Waiting) -> None:
+    """Whoever waits for vendor data gets the new."""
+    documents.renew(document_options(settings))
+    waiting.reset()
+
+
+@asynccontextmanager
+async def vendordata_targets(
+    settings: Settings, reloads: list[Reload]
+) -> AsyncIterator[Vendordata | None]:
+    """The operator's own services for vendor data; None where there are none. Raises BadInput."""
+    targets = parse_targets(settings.vendordata_dynamic_targets)
+    if not targets:
+        yield None
+        return
+    secret = settings.vendordata_dynamic_token_file
+    headers = secret_header(secret) if secret else {}
+    async with Asking(headers, settings.vendordata_dynamic_ssl_certfile) as asking:
+        if secret:
+            read = partial(_renew_secret, asking, secret)
+            reloads.append(Reload("vendordata_dynamic_token_file", read))
+        vendordata = Vendordata(targets, asking, settings.vendordata_dynamic_seconds)
+        try:
+            yield vendordata
+        finally:
+            await vendordata.close()
+
+
+def _renew_secret(asking: Asking, file: Path) -> None:
+    asking.headers = secret_header(file)
 
 
 def overlay_app(
@@ -137,14 +203,5 @@ def document_options(settings: Settings) -> Options:
     return Options(
         dedicated_cpus_format=settings.dedicated_cpus_format,
         version_list=settings.version_list,
-        vendor_data=_vendor_data(settings.vendor_data) if settings.vendor_data else {},
+        vendor_data=static_data(settings.vendor_data) if settings.vendor_data else {},
     )
-
-
-def _vendor_data(path: Path) -> dict[str, Any]:
-    try:
-        return from_json(path.read_bytes(), dict[str, Any])
-    except OSError as error:
-        raise BadInput(f"vendor_data: {path}: {error.strerror}") from None
-    except BadInput as error:
-        raise BadInput(f"vendor_data: {path}: {error}") from None

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from mdsvc.documents import JSON, TEXT, Answer, Documents, Path
+from mdsvc.documents import JSON, TEXT, Answer, Documents, Path, joined
 from mdsvc.errors import BadInput, Conflict, NotFound
 from mdsvc.forms import to_builtins, to_json
 from mdsvc.identity import Identity
@@ -25,6 +25,7 @@ from mdsvc.metrics import Metrics
 from mdsvc.problems import RETRY_SECONDS, log_fault, statuses
 from mdsvc.reports import MOST_BYTES, Status, now_ms, read_status
 from mdsvc.store import GuestStore
+from mdsvc.vendordata.answers import Vendordata
 from mdsvc.versions import BY_NAME
 from mdsvc.waiting import Waiting
 
@@ -32,6 +33,8 @@ _MAX_PASSWORD = 1020
 """Bytes; four fields of 255, as Nova keeps it."""
 
 _BODY_SECONDS = 10
+
+_VENDOR_DATA = ("vendor_data2.json",)
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +54,7 @@ class Guests:
     longest_wait: int
     proxied: bool
     metrics: Metrics | None = None
+    vendordata: Vendordata | None = None
 
 
 class _Call(NamedTuple):
@@ -117,7 +121,7 @@ def _not_allowed(guests: Guests, methods: Mapping[str, object]) -> web.Response:
 
 
 async def _document(call: _Call) -> web.Response:
-    answer = _find(call)
+    answer = await _whole(call)
     waiting = call.request.query.get("wait_for_change", "") == "true"
     if waiting and answer.content_type == JSON:
         answer = await _changed(call, answer)
@@ -132,6 +136,15 @@ def _find(call: _Call) -> Answer:
     answer = call.guests.documents.find(call.guest, call.path)
     if answer is None:
         raise NotFound(f"there is no /{'/'.join(call.path)} for this instance")
+    return answer
+
+
+async def _whole(call: _Call) -> Answer:
+    """The document with what the operator's own services add to it."""
+    answer = _find(call)
+    vendordata = call.guests.vendordata
+    if vendordata and call.path[-1:] == _VENDOR_DATA:
+        return joined(answer, await vendordata.of(call.guest))
     return answer
 
 
@@ -151,7 +164,7 @@ async def _changed(call: _Call, answer: Answer) -> Answer:
             guest = await call.guests.unkept.get_instance(call.guest.uuid)
             if guest is None:
                 raise NotFound(f"instance {call.guest.uuid} is gone")
-            answer = _find(call._replace(guest=guest))
+            answer = await _whole(call._replace(guest=guest))
     return answer
 
 

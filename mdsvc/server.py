@@ -14,7 +14,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from aiohttp import web
 
 from mdsvc.api import storeless
-from mdsvc.app import guest_app, open_store, operator_app, overlay_answers, overlay_app
+from mdsvc.app import (
+    Live,
+    Reload,
+    guest_app,
+    open_store,
+    operator_app,
+    overlay_answers,
+    overlay_app,
+    vendordata_targets,
+)
 from mdsvc.errors import BadInput
 from mdsvc.listening.activation import GUEST, OPERATOR, inherited
 from mdsvc.listening.connections import Runner
@@ -27,6 +36,7 @@ from mdsvc.listening.sockets import (
     removed_in_the_end,
 )
 from mdsvc.listening.tls import Tls
+from mdsvc.logs import one_line
 from mdsvc.metrics import Metrics
 from mdsvc.metrics.fleet import Fleet
 from mdsvc.nova.addresses import parse_upstream
@@ -83,10 +93,18 @@ async def listeners(
         follower, waiting = Follower(store, settings.poll_seconds), Waiting()
         metrics = Metrics(Fleet(store))
         follower.tell(waiting)
+        reloads: list[Reload] = []
+        vendordata = await stack.enter_async_context(vendordata_targets(settings, reloads))
+        if vendordata:
+            vendordata.renewed = waiting.wake
+            vendordata.count = metrics.vendordata_asked
+            follower.tell(vendordata)
         await stack.enter_async_context(follower.running())
-        runner = await _runner(stack, guest_app(store, settings, waiting, metrics))
+        app = guest_app(store, settings, waiting, metrics, Live(reloads, vendordata))
+        runner = await _runner(stack, app)
         lines = [f"guests: {await _site(runner, sock)} ({settings.identity})" for sock in guests]
-        context = _tls(stack, settings)
+        context = _tls(settings, reloads)
+        _reload_on_sighup(stack, reloads)
         for sock in operators:
             if not is_local(sock):
                 await _check_guarded(settings, store, sock)
@@ -116,7 +134,9 @@ async def overlay_listeners(
         runner = await _runner(stack, app)
         where = f"in front of {', '.join(map(str, addresses))}"
         lines = [f"guests: {await _site(runner, sock)} ({where})" for sock in guests]
-        context = _tls(stack, settings)
+        reloads: list[Reload] = []
+        context = _tls(settings, reloads)
+        _reload_on_sighup(stack, reloads)
         for sock in operators:
             app = storeless.application(upstreams, metrics, is_local=is_local(sock))
             lines.append(f"operator: {await _site(await _runner(stack, app), sock, context)}")
@@ -141,28 +161,29 @@ async def _check_guarded(settings: Settings, store: Store, sock: socket.socket) 
         _log.warning("%s, and tokens reach it unencrypted: there is no tls_certificate", where)
 
 
-def _tls(stack: AsyncExitStack, settings: Settings) -> ssl.SSLContext | None:
+def _tls(settings: Settings, reloads: list[Reload]) -> ssl.SSLContext | None:
     """For the operator's listeners; None where they speak none."""
     if settings.tls_key and not settings.tls_certificate:
         raise BadInput("tls_certificate: expected a certificate, as there is a tls_key")
-    certificate = settings.tls_certificate
-    tls = Tls(certificate, settings.tls_key) if certificate else None
-    _reload_on_sighup(stack, tls)
-    return tls.context if tls else None
+    if not settings.tls_certificate:
+        return None
+    tls = Tls(settings.tls_certificate, settings.tls_key)
+    reloads.append(Reload("tls_certificate", tls.reload))
+    return tls.context
 
 
-def _reload_on_sighup(stack: AsyncExitStack, tls: Tls | None) -> None:
-    """Read the certificate anew; where there is none, SIGHUP ends nothing all the same."""
+def _reload_on_sighup(stack: AsyncExitStack, reloads: Sequence[Reload]) -> None:
+    """Read files anew; where there is none, SIGHUP ends nothing all the same."""
 
     def reload() -> None:
-        if tls is None:
-            _log.info("SIGHUP: there is no certificate to be read anew")
-            return
-        try:
-            tls.reload()
-            _log.info("SIGHUP: the certificate is read anew")
-        except BadInput as error:
-            _log.error("SIGHUP: %s; going on with the certificate that was there", error)
+        if not reloads:
+            _log.info("SIGHUP: there is no file to be read anew")
+        for what, read in reloads:
+            try:
+                read()
+                _log.info("SIGHUP: %s is read anew", what)
+            except BadInput as error:
+                _log.error("SIGHUP: %s; going on with what was there", one_line(str(error)))
 
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, reload)

@@ -18,6 +18,7 @@ from mdsvc.listening.sockets import parse_listen
 from mdsvc.nova.addresses import parse_upstream
 from mdsvc.policy.unknown_keys import UnknownKeys
 from mdsvc.store.feed import POLL_SECONDS
+from mdsvc.vendordata.targets import parse_targets
 from mdsvc.versions import CpusFormat
 
 
@@ -40,6 +41,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     dedicated_cpus_format: CpusFormat = "cpuset"
     version_list: VersionList = "nova"
     vendor_data: Path | None = None
+    vendordata_dynamic_targets: tuple[str, ...] = ()
+    vendordata_dynamic_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=9)] = 5
+    vendordata_dynamic_ssl_certfile: Path | None = None
+    vendordata_dynamic_token_file: Path | None = None
     unknown_keys: UnknownKeys = "warn"
     wait_seconds: Annotated[int, msgspec.Meta(ge=0, le=25)] | None = None
     poll_seconds: Annotated[float, msgspec.Meta(ge=0.01, le=60)] = POLL_SECONDS
@@ -51,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
                 parse_listen(text, field)
         for text in self.upstream:
             parse_upstream(text)
+        parse_targets(self.vendordata_dynamic_targets)
         if self.identity == "neutron" and not self.shared_secret:
             raise ValueError("shared_secret: expected a secret, as identity is neutron")
         if self.store_password is not None and self.store_password_file is not None:
@@ -69,6 +75,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             return self.wait_seconds
         return 0 if self.identity == "neutron" else 25
 
+
+_LISTS = ("guest", "operator_names", "shared_secret", "upstream", "vendordata_dynamic_targets")
+"""Settings of several values; in a text these are apart by commas."""
 
 ALL_SETTINGS = Settings.__struct_fields__
 
@@ -123,7 +132,7 @@ def _convert(values: Mapping[str, Any], sources: Mapping[str, str]) -> Settings:
     lists = {
         field: [part.strip() for part in value.split(",")] if isinstance(value, str) else value
         for field, value in values.items()
-        if field in ("guest", "operator_names", "shared_secret", "upstream")
+        if field in _LISTS
     }
     given = {**values, **lists}
     try:

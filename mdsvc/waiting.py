@@ -79,6 +79,11 @@ class Waiting:
             if not here and self._parked.get((kind, key)) is here:
                 del self._parked[kind, key]
 
+    def wake(self, uuid: str) -> None:
+        """What a guest is told has changed, though its record has not."""
+        for parked in self._parked.get(("instance", uuid), ()):
+            parked.wake()
+
     def changed(self, changes: Sequence[Change]) -> None:
         for change in changes:
             for parked in self._parked.get((change.kind, change.key), ()):

@@ -31,6 +31,10 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "dedicated_cpus_format": ("list", "cpuset", "list"),
     "version_list": ("newest", "nova", "newest"),
     "vendor_data": ("/a", "/b", "/c"),
+    "vendordata_dynamic_targets": ("a@http://a", "b@https://b", "c@http://c"),
+    "vendordata_dynamic_seconds": ("1.5", "2.5", "3.5"),
+    "vendordata_dynamic_ssl_certfile": ("/a", "/b", "/c"),
+    "vendordata_dynamic_token_file": ("/a", "/b", "/c"),
     "unknown_keys": ("error", "warn", "error"),
     "wait_seconds": ("1", "2", "3"),
     "poll_seconds": ("1.5", "2.5", "3.5"),
@@ -38,7 +42,7 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
 }
 """Of each setting three values: for the file, the environment and the flag."""
 
-LISTS = ("guest", "operator_names", "shared_secret", "upstream")
+LISTS = ("guest", "operator_names", "shared_secret", "upstream", "vendordata_dynamic_targets")
 
 
 def toml(tmp_path: Path, text: str | bytes) -> Path:

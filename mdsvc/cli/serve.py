@@ -43,7 +43,15 @@ from mdsvc.terminal.console import examples, settings, store_option
 )
 @click.option("--network", metavar="NAME", help="The network that the guest listener is on.")
 @click.option("--netns", metavar="NAME", help="Listen for guests in this network namespace.")
-@click.option("--vendor-data", metavar="FILE", help="Static vendor data, a JSON object.")
+@click.option(
+    "--vendor-data", metavar="FILE", help="Static vendor data, a JSON object; read at SIGHUP too."
+)
+@click.option(
+    "--vendordata-dynamic-targets",
+    multiple=True,
+    metavar="NAME@URL",
+    help="A service of yours that is asked for vendor data, as by Nova; repeatable.",
+)
 @click.option(
     "--version-list", type=click.Choice(["nova", "newest"]), help="What /openstack lists."
 )
@@ -61,7 +69,8 @@ def command(config: Path | None, **flags: Any) -> None:
     from mdsvc import server
     from mdsvc.logs import configure
 
-    flags["upstream"] = ",".join(flags["upstream"]) or None  # each may be several
+    for name in ("upstream", "vendordata_dynamic_targets"):
+        flags[name] = ",".join(flags[name]) or None  # each may be several
     chosen = settings(flags, config)
     configure(chosen.log_level)
     gc.set_threshold(700, 10, 10)  # Python's own: what runs for long tidies up as it goes

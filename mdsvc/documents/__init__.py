@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable, Mapping
 
 from mdsvc.documents import ec2, openstack, own
-from mdsvc.documents.answer import JSON, TEXT, Answer, Path
+from mdsvc.documents.answer import JSON, TEXT, Answer, Path, joined
 from mdsvc.forms import to_json
 from mdsvc.instance import PlacedInstance
 from mdsvc.versions import Entropy, Options
 
-__all__ = ["JSON", "TEXT", "Answer", "Documents", "Path"]
+__all__ = ["JSON", "TEXT", "Answer", "Documents", "Path", "joined"]
 
 
 ROOM = 64 * 2**20
@@ -43,6 +43,12 @@ class Documents:
         while self.size > self._room:
             self._drop(next(iter(self._kept)))
         return answer
+
+    def renew(self, options: Options) -> None:
+        """Render all anew from now on, with these."""
+        self.options = options
+        self._kept.clear()
+        self.size = 0
 
     def held(self) -> int:
         """Bytes of what is kept."""

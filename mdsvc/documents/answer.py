@@ -54,5 +54,14 @@ def json(value: Any, fresh: Mapping[str, Callable[[Entropy], Any]] | None = None
     return Answer(body, JSON, _etag(body), fresh or {})
 
 
+def joined(answer: Answer, members: Mapping[str, Any]) -> Answer:
+    """A JSON object with these members too, which its etag then covers."""
+    if not members:
+        return answer
+    separator = b"," if len(answer.body) > 2 else b""
+    body = answer.body[:-1] + separator + to_json(members)[1:]
+    return msgspec.structs.replace(answer, body=body, etag=_etag(body))
+
+
 def _etag(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()[:16]

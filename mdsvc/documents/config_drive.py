@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from mdsvc.documents import Documents, ec2
+from mdsvc.documents import Documents, ec2, joined
 from mdsvc.forms import to_json
 from mdsvc.instance import PlacedInstance
 
@@ -21,11 +21,23 @@ LABEL = "config-2"
 
 _EC2_VERSIONS = (ec2.VERSIONS[-1], "latest")
 _LEFT_OUT = "password"
+_VENDOR_DATA = "vendor_data2.json"
 
 
-def files(guest: PlacedInstance, documents: Documents) -> Mapping[str, bytes]:
-    """Paths below the drive's root, and the bytes that are served there, drawn once."""
-    return dict([*_openstack(guest, documents), *_ec2(guest), *_own(guest, documents)])
+def files(
+    guest: PlacedInstance, documents: Documents, vendordata: Mapping[str, Any] | None = None
+) -> Mapping[str, bytes]:
+    """Paths below the drive's root, and the bytes that are served there, drawn once.
+
+    ``vendordata`` is what the operator's own services add to ``vendor_data2.json``.
+    """
+    served = dict([*_openstack(guest, documents), *_ec2(guest), *_own(guest, documents)])
+    for path in served:
+        if vendordata and path.endswith(f"/{_VENDOR_DATA}"):
+            answer = documents.find(guest, tuple(path.split("/")))
+            assert answer is not None, "it was found a moment ago"
+            served[path] = joined(answer, vendordata).body
+    return served
 
 
 def _openstack(guest: PlacedInstance, documents: Documents) -> Iterator[tuple[str, bytes]]:

@@ -66,6 +66,12 @@ class Metrics:
             ("outcome", "rule"),
             registry=registry,
         )
+        self._vendordata = Counter(
+            "mdsvc_vendordata_requests",
+            "Requests to the operator's own services for vendor data, by what came of them.",
+            ("target", "outcome"),
+            registry=registry,
+        )
         if fleet:
             self._store_up = Gauge(
                 "mdsvc_store_up", "Whether the store answers: 1 or 0.", registry=registry
@@ -100,6 +106,10 @@ class Metrics:
     def upstream_asked(self, outcome: str) -> None:
         """An upstream was asked."""
         self._upstream.labels(outcome).inc()
+
+    def vendordata_asked(self, target: str, outcome: str) -> None:
+        """A target for vendor data was asked."""
+        self._vendordata.labels(target, outcome).inc()
 
     def last_good_served(self) -> None:
         """No upstream has answered, and what was kept had to do."""

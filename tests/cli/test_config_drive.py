@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from pathlib import Path
 
@@ -9,12 +10,17 @@ import pytest
 
 from tests.cli.command import Mdsvc
 from tests.cli.values import OTHER_UUID, UUID
+from tests.vendordata.target import FakeTarget
 
 DRIVE = ("instance", "config-drive")
 
 
 def layout(image: Path) -> str:
-    command = ("isoinfo", "-R", "-i", str(image), "-x", "/mdsvc/v1/layout")
+    return on(image, "/mdsvc/v1/layout")
+
+
+def on(image: Path, path: str) -> str:
+    command = ("isoinfo", "-R", "-i", str(image), "-x", path)
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
@@ -45,6 +51,21 @@ def test_settings_of_the_documents_are_those_of_the_server(
     monkeypatch.setenv("MDSVC_CONFIG", str(config))
     done = with_guest(*DRIVE, UUID, "-o", str(tmp_path / "x"))
     assert (done.code, done.err.startswith("mdsvc: vendor_data:")) == (2, True)
+
+
+async def test_vendor_data_of_services_is_on_it_as_it_is_served(
+    with_guest: Mdsvc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await FakeTarget().start()
+    monkeypatch.setenv("MDSVC_VENDORDATA_DYNAMIC_TARGETS", f"one@{one.url}/")
+    drive = tmp_path / "drive.iso"
+    done = await asyncio.to_thread(with_guest, *DRIVE, UUID, "-o", str(drive))
+    await one.stop()
+    assert done.code == 0
+    for version in ("2016-10-06", "latest"):
+        path = f"/openstack/{version}/vendor_data2.json"
+        assert on(drive, path) == '{"static":{},"one":{"said":"so"}}'
+    assert one.count == 1
 
 
 def test_what_cannot_be_written_is_named(with_guest: Mdsvc, tmp_path: Path) -> None:

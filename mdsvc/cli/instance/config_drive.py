@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mdsvc.cli.instance import UUID
 from mdsvc.cli.where import operator, where_options
 from mdsvc.terminal.console import examples, json_option, settings, show
+
+if TYPE_CHECKING:
+    from mdsvc.instance import PlacedInstance
 
 
 @click.command(
@@ -37,21 +42,37 @@ def command(uuid: str, output: Path) -> None:
     It is as the guest is now: `generation` in mdsvc/v1/layout on it says of which change. Make it
     anew before the guest starts again. The settings of the documents are those of `mdsvc serve`.
     """
-    from mdsvc.app import document_options
-    from mdsvc.documents import Documents, config_drive
+    from mdsvc.documents import config_drive
 
     to_stdout = str(output) == "-"
     if to_stdout and sys.stdout.isatty():
         raise click.UsageError("-o -: expected stdout to be a file or a pipe, not a terminal")
     guest = operator().get_instance(uuid)
-    documents = Documents(document_options(settings({})))
-    image = config_drive.image(config_drive.files(guest, documents))
+    image = config_drive.image(_files(guest))
     if to_stdout:
         sys.stdout.buffer.write(image)
         return
     _write(output, image)
     written = {"uuid": guest.uuid, "generation": guest.generation, "file": str(output)}
     show(written, f"{output}: generation {guest.generation} of {guest.uuid}")
+
+
+def _files(guest: PlacedInstance) -> Mapping[str, bytes]:
+    """As they are served with these settings; the operator's own services are asked as there."""
+    import asyncio
+
+    from mdsvc.app import document_options, vendordata_targets
+    from mdsvc.documents import Documents, config_drive
+
+    chosen = settings({})
+
+    async def files() -> Mapping[str, bytes]:
+        documents = Documents(document_options(chosen))
+        async with vendordata_targets(chosen, []) as vendordata:
+            parts = await vendordata.of(guest) if vendordata else {}
+        return config_drive.files(guest, documents, parts)
+
+    return asyncio.run(files())
 
 
 def _write(output: Path, image: bytes) -> None:
