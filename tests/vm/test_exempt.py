@@ -39,13 +39,15 @@ def polling(guest: Guest) -> int:
 
 
 def test_it_keeps_its_cpu_beside_pods(guest: Guest) -> None:
+    """It pins itself once there are cpusets: Linux 6.1 forgets affinities as they come."""
     guest.machine.put(KUBELET, SERVICE)
-    pid = polling(guest)
-    guest.run("systemctl start kubelet")
+    guest.run("systemctl daemon-reload && systemctl start kubelet")
     with guest.spawned(
         "exec systemd-run --quiet --scope --slice=kubepods-pod1.slice -p AllowedCPUs=0-3 sleep inf"
     ) as [pod]:
         until(lambda: "kubepods" in guest.read(f"/proc/{pod}/cgroup"))
+        pid = polling(guest)
+        until(lambda: guest.affinity(pid) == "1")
         assert guest.apply("1-3", EXEMPT)["mode"] == "kubernetes"
         assert (guest.problems, guest.displaced) == ([], {})
         assert (guest.affinity(pid), guest.affinity(1)) == ("1", "0")
@@ -54,6 +56,7 @@ def test_it_keeps_its_cpu_beside_pods(guest: Guest) -> None:
         assert (guest.affinity(pid), guest.problems) == ("1", [])
     assert 'reservedSystemCPUs: "0-1"' in guest.tool("render kubelet").stdout
     guest.tool("undo")
+    assert guest.affinity(pid) == "1"
     assert guest.code(f"taskset -cp 0-3 {pid}") == 0
     assert guest.affinity(pid) == "0-3"
 
