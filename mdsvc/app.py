@@ -109,7 +109,6 @@ def guest_app(
         metrics=metrics,
         vendordata=live.vendordata,
         store=recent or store,
-        unkept=store,
         waiting=waiting,
         identity=_identity(settings, metrics),
         documents=documents,

@@ -48,11 +48,10 @@ _log = logging.getLogger(__name__)
 class Guests:
     """What answering guests needs: one value, made where the program is put together.
 
-    ``store`` may give what was read a moment ago; ``unkept`` is the one behind it, which does not.
+    ``store`` may give what was read a moment ago, but forgets it before ``waiting`` wakes anybody.
     """
 
     store: GuestStore
-    unkept: GuestStore
     waiting: Waiting
     identity: Identity
     documents: Documents
@@ -211,7 +210,7 @@ async def _changed(call: _Call, answer: Answer) -> Answer:
         watched(call.request, parked.end),
     ):
         while answer.etag == last and await parked.woken(deadline):
-            guest = await call.guests.unkept.get_instance(call.guest.uuid)
+            guest = await call.guests.store.get_instance(call.guest.uuid)
             if guest is None:
                 raise NotFound(f"instance {call.guest.uuid} is gone")
             answer = await _whole(call._replace(guest=guest))

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from typing_extensions import override
 
 from mdsvc.instance import PlacedInstance
+from mdsvc.store.feed import Change
 from mdsvc.store.following import Follower
 from mdsvc.store.memory import MemoryStore
 from tests.http.conftest import Serve
@@ -137,24 +138,33 @@ async def test_who_waits_costs_the_store_nothing_until_something_changes(serve: 
     assert store.reads == before + 16
 
 
-class Unaware(Follower):
-    """Has not heard of anything yet."""
+class Late(Follower):
+    """Believes that it knows all, and hears of a change when the test says so."""
 
     @override
     def knows(self, since: float) -> bool:
         return True
 
+    def hear(self, *changes: Change) -> None:
+        for listener in self._listeners:
+            listener.changed(changes)
+
 
 async def test_what_changes_between_the_first_look_and_the_wait_is_not_missed(
     serve: Serve,
 ) -> None:
-    """The first look may be at what was read a moment ago."""
+    """The first look may be at what was read a moment ago: it is parked, and woken in time."""
     store = FakeStore(rich())
-    ask = await serve(store, Unaware(MemoryStore()))
+    late = Late(MemoryStore())
+    ask = await serve(store, late)
+    late.tell(store.waiting)  # the last, as in the server
     last = await etag(ask, LATEST)
-    store.put(replace(rich(), name="renamed", generation=4))
+    store.guests[rich().uuid] = replace(rich(), name="renamed", generation=4)
     assert await etag(ask, LATEST) == last, "the test is about what is kept"
-    reply = await at_once(ask(waiting(LATEST, last_etag=last)))
+    held = asyncio.create_task(ask(waiting(LATEST, last_etag=last)))
+    await until(lambda: len(store.waiting) == 1)
+    late.hear(Change(1, "instance", rich().uuid, 4))
+    reply = await at_once(held)
     assert reply.json["name"] == "renamed"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,8 +46,14 @@ def started(libvirtd: Libvirtd, guest: PlacedInstance, text: str, file: Path) ->
 
 
 def process(uuid: str) -> Path:
-    (found,) = (each for each in Path("/proc").glob("[0-9]*") if is_qemu(each, uuid))
-    return found
+    """Its QEMU; while libvirtd starts something, a fork of itself may look like it."""
+    deadline = time.monotonic() + 10
+    while True:
+        found = [each for each in Path("/proc").glob("[0-9]*") if is_qemu(each, uuid)]
+        if len(found) == 1:
+            return found[0]
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
 
 
 def is_qemu(of: Path, uuid: str) -> bool:

@@ -207,13 +207,23 @@ async def test_who_writes_hurries_those_who_follow_and_nobody_else(open_store: O
     async with store.hurried(lambda: rung.append("first")):
         async with store.hurried(lambda: rung.append("second")):
             await fill(store, host())
-            assert rung == ["first", "second"]
+            assert rung[:2] == ["first", "second"], "the database may say it once more"
+        before = await quiet(rung)
         with pytest.raises(Stale):
             await fill(store, guest(1, on="nowhere"))
         await run(store, lambda tx: tx.get_host("h1"))
-        assert rung == ["first", "second"], "nothing was written"
+        assert await quiet(rung) == before, "nothing was written"
     await fill(store, guest(1))
-    assert rung == ["first", "second"]
+    assert await quiet(rung) == before
+
+
+async def quiet(rung: list[str]) -> int:
+    """How often it has rung, once it does no more."""
+    count = -1
+    while count < len(rung):
+        count = len(rung)
+        await asyncio.sleep(0.3)
+    return count
 
 
 # ---- while others write ----
