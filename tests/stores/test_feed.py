@@ -207,7 +207,7 @@ async def test_who_writes_hurries_those_who_follow_and_nobody_else(open_store: O
     async with store.hurried(lambda: rung.append("first")):
         async with store.hurried(lambda: rung.append("second")):
             await fill(store, host())
-            assert rung[:2] == ["first", "second"], "the database may say it once more"
+            assert set(rung) == {"first", "second"}  # the database may say it once more
         before = await quiet(rung)
         with pytest.raises(Stale):
             await fill(store, guest(1, on="nowhere"))
