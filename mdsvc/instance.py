@@ -81,7 +81,9 @@ class Address(Form, frozen=True):
         try:
             ip = canonical_ip(self.ip)
         except ValueError:
-            raise ValueError(f"ip: expected an IPv4 or IPv6 address, got {self.ip!r}") from None
+            raise ValueError(
+                f"ip: expected an IPv4 or IPv6 address, got {self.ip[:60]!r}"
+            ) from None
         msgspec.structs.force_setattr(self, "ip", ip)
         msgspec.structs.force_setattr(self, "mac", self.mac and self.mac.lower())
 
@@ -165,7 +167,7 @@ class Instance(Form, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         uuid = canonical_uuid(self.uuid)
         if not _UUID.fullmatch(uuid):
-            raise ValueError(f"uuid: expected a UUID like {_EXAMPLE_UUID}, got {self.uuid!r}")
+            raise ValueError(f"uuid: expected a UUID like {_EXAMPLE_UUID}, got {self.uuid[:60]!r}")
         for field, value in self._filled_in(uuid).items():
             msgspec.structs.force_setattr(self, field, value)
         if self.user_data is not None and len(content_bytes(self.user_data)) > _MAX_USER_DATA:

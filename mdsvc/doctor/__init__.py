@@ -39,7 +39,7 @@ def client_named(name: str) -> Client:
         if client.name == name:
             return client
     known = ", ".join(client.name for client in CLIENTS)
-    raise BadInput(f"--client: expected one of {known}, got {name!r}")
+    raise BadInput(f"--client: expected one of {known}, got {name[:60]!r}")
 
 
 async def examine(

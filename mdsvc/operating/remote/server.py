@@ -154,4 +154,4 @@ def segment(name: str) -> str:
     try:
         return quote(name, safe="").replace(".", "%2E")
     except UnicodeEncodeError:
-        raise BadInput(f"expected text in UTF-8, got {name!r}") from None
+        raise BadInput(f"expected text in UTF-8, got {name[:60]!r}") from None

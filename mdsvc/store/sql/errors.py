@@ -50,7 +50,7 @@ def translated() -> Iterator[None]:
     except OSError as error:  # a TimeoutError is one
         raise ConnectionLost(f"the store does not answer: {_reason(error)}") from error
     except UnicodeEncodeError as error:
-        raise BadInput(f"expected text in UTF-8, got {error.object!r}") from None
+        raise BadInput(f"expected text in UTF-8, got {error.object[:60]!r}") from None
 
 
 def _translated(error: DBAPIError) -> Stale | MdsvcError:
