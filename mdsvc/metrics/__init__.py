@@ -85,6 +85,11 @@ class Metrics:
             ("reason",),
             registry=registry,
         )
+        self._user_data_refused = Counter(
+            "mdsvc_user_data_refused",
+            "Requests for the user data of guests that have booted, which were refused.",
+            registry=registry,
+        )
         self._vendordata = Counter(
             "mdsvc_vendordata_requests",
             "Requests to the operator's own services for vendor data, by what came of them.",
@@ -163,6 +168,10 @@ class Metrics:
     def peer_refused(self, reason: str) -> None:
         """Who asked was not believed."""
         self._refused.labels(reason).inc()
+
+    def user_data_refused(self) -> None:
+        """A guest that has booted has asked for its user data."""
+        self._user_data_refused.inc()
 
     def fitted(self, outcome: Outcome, rule: str = "") -> None:
         """A place was looked for."""
