@@ -22,6 +22,13 @@ def text(system: System, path: str) -> str:
         return ""
 
 
+def printable(name: str) -> str:
+    """A name that anybody may have chosen, for messages."""
+    if name.isprintable():
+        return name
+    return "".join(letter if letter.isprintable() else "?" for letter in name)
+
+
 def cpu_list(system: System, path: str) -> CpuSet:
     """A list file's CPUs; none where the file is missing, or says ``(null)`` as nohz_full may."""
     try:
@@ -54,6 +61,7 @@ class Stat(NamedTuple):
 
     tid: int
     name: str
+    """What the task calls itself, with ``?`` for what would upset a terminal or a log."""
     state: str
     parent: int
     flags: int
@@ -79,7 +87,7 @@ def stat(text: str) -> Stat:
     fields = rest.split(" ")  # from field 3 on
     return Stat(
         tid=int(tid),
-        name=name,
+        name=printable(name),
         state=fields[0],
         parent=int(fields[1]),
         flags=int(fields[6]),

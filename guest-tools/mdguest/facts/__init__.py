@@ -18,9 +18,6 @@ POOL = "dedicated.slice"
 RAW_POOL = "dedicated"
 """The pool's cgroup in a guest without systemd."""
 
-UNITS = (".slice", ".scope", ".service", ".mount", ".socket", ".swap")
-"""The kinds of systemd units that have a cgroup."""
-
 
 class Knob(NamedTuple):
     """One thing that can be set: its kind, a row of ``knobs.KINDS``, and which one."""
