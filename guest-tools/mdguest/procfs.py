@@ -111,9 +111,9 @@ def environment(system: System, process: int) -> dict[str, str]:
     return {name: value for name, equals, value in pairs if equals}
 
 
-def arguments(system: System, process: int) -> str:
-    """A process's command line, words with spaces between them; empty where it has ended."""
-    return text(system, f"/proc/{process}/cmdline").replace("\0", " ")
+def arguments(system: System, process: int) -> list[str]:
+    """The words of a process's command line; none where it has ended."""
+    return text(system, f"/proc/{process}/cmdline").rstrip("\0").split("\0")
 
 
 def is_populated(system: System, group: str) -> bool:

@@ -18,19 +18,27 @@ UNITS = (".slice", ".scope", ".service", ".mount", ".socket", ".swap")
 
 _MANAGER = "user@*.service"
 
-_CONTAINER = "start the container with --cgroup-parent={home}"
-_SECTION = "systemctl edit {name}: [{section}] Slice={home}"
+_CONTAINERS = (
+    *("docker-*.scope", "libpod-*.scope", "nerdctl-*.scope", "cri-containerd-*.scope"),
+    *("crio-*.scope", "/docker/*", "/libpod*"),
+)
+_NSPAWN, _LXC = "machine-*.scope", "/lxc*"
+_OTHERS = (*_CONTAINERS, _NSPAWN, _LXC, "systemd-nspawn@*.service")
+"""What has files of its own."""
+
 _WAYS = (
-    (("docker-*.scope", "libpod-*.scope", "nerdctl-*.scope"), _CONTAINER),
-    (("cri-containerd-*.scope", "crio-*.scope", "/docker/*", "/libpod*"), _CONTAINER),
+    (_CONTAINERS, "start the container with --cgroup-parent={home}"),
     (
         ("machine-qemu*.scope", "machine-lxc*.scope"),
         "virsh edit DOMAIN: <resource><partition>/{stem}</partition></resource>",
     ),
-    (("machine-*.scope",), "start it with systemd-nspawn --slice={home}"),
-    (("/lxc*",), "lxc.cgroup.dir = {home}/NAME in the container's configuration"),
+    ((_NSPAWN,), "start it with systemd-nspawn --slice={home}"),
+    ((_LXC,), "lxc.cgroup.dir = {home}/NAME in the container's configuration"),
     (("init.scope",), "take CPUAffinity= out of /etc/systemd/system.conf"),
-    (("*.service", "*.socket", "*.mount", "*.swap"), _SECTION),
+    (
+        ("*.service", "*.socket", "*.mount", "*.swap"),
+        "systemctl edit {name}: [{section}] Slice={home}",
+    ),
 )
 """By the names of units, or of cgroups that are none: what puts their programs into a slice."""
 
@@ -53,6 +61,10 @@ class Place(NamedTuple):
     def is_its_units(self) -> bool:
         """Whether it is the cgroup of that unit itself."""
         return self.path.rpartition("/")[2] == self.name
+
+    @property
+    def is_container(self) -> bool:
+        return _is_one_of(self.name, _OTHERS)
 
     def names(self) -> list[str]:
         """All that it can be called by: itself, and what it is in."""
