@@ -1,9 +1,9 @@
 """What a kubelet's CPU manager remembers, and which CPUs the kubelet is told to reserve.
 
-A kubelet that is a process of its own says by its flags where its files are: one that it is not told
-of it does not read. K3s, MicroK8s and MicroShift have theirs inside, and keep its files where each
-of them does. A flag counts before the drop-ins, a later drop-in before an earlier one, and all of
-them before the main file (Kubernetes, reference/config-api, kubelet-config-file).
+A kubelet that is a process of its own says by its flags where its files are: it reads no others.
+K3s, MicroK8s and MicroShift have theirs inside, and keep its files where each of them does. A flag
+counts before the drop-ins, a later drop-in before an earlier one, and all of them before the main
+file (Kubernetes, tasks/administer-cluster/kubelet-config-file).
 """
 
 from __future__ import annotations
