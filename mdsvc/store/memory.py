@@ -168,7 +168,7 @@ class MemoryStore:
     async def set_password(self, uuid: str, password: bytes) -> bool:
         """Raises NotFound."""
         if uuid not in self._tables.instances:
-            raise NotFound(f"instance {uuid}: no such instance is stored")
+            raise NotFound.instance(uuid)
         if uuid in self._tables.passwords:
             return False
         passwords = {**self._tables.passwords, uuid: password}
@@ -181,7 +181,7 @@ class MemoryStore:
     async def set_report(self, uuid: str, status: Status, at: int) -> None:
         """Raises NotFound."""
         if uuid not in self._tables.instances:
-            raise NotFound(f"instance {uuid}: no such instance is stored")
+            raise NotFound.instance(uuid)
         before = self._tables.reports.get(uuid)
         if before is None or not before.makes_superfluous(status, at):
             reports = {**self._tables.reports, uuid: replaced(before, status, at)}
@@ -193,7 +193,7 @@ class MemoryStore:
     async def set_user_data_lock(self, uuid: str, before: Lock | None, after: Lock) -> None:
         """Raises NotFound and Stale."""
         if uuid not in self._tables.instances:
-            raise NotFound(f"instance {uuid}: no such instance is stored")
+            raise NotFound.instance(uuid)
         if self._tables.locks.get(uuid) != before:
             raise Stale(f"the lock of the user data of {uuid} has changed")
         locks = {**self._tables.locks, uuid: after}

@@ -62,7 +62,7 @@ async def _replace(
             raise Stale(f"the lock of the user data of {uuid} has changed")
         return
     if not (await connection.execute(_GUEST, {"a_key": uuid})).all():
-        raise NotFound(f"instance {uuid}: no such instance is stored")
+        raise NotFound.instance(uuid)
     await connection.execute(_ADD, {"uuid": uuid, **_row(after)})
 
 
