@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import resource
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -22,6 +21,7 @@ from typing import Any, Protocol
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from mdsvc.listening.files import SPARE_FILES, file_limit
 from mdsvc.override import override
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -59,7 +59,7 @@ class Crowd:
     def __init__(self) -> None:
         self.most_of_a_peer = 0
         self._peers: Counter[str | None] = Counter()
-        self._most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE_FILES
+        self._most = file_limit() - SPARE_FILES
 
     def come(self, peer: str | None) -> None:
         self._peers[peer] += 1
@@ -76,10 +76,6 @@ class Crowd:
         if self._peers.total() > self._most:
             return True
         return bool(peer and self.most_of_a_peer and self._peers[peer] > self.most_of_a_peer)
-
-
-_SPARE_FILES = 64
-"""File descriptors that connections leave to the store, the log and the operator."""
 
 
 def _peer(transport: asyncio.Transport, door: Door | None) -> str | None:
