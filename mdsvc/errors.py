@@ -181,6 +181,16 @@ class NotFound(MdsvcError):
 
     code = "not_found"
 
+    @classmethod
+    def host(cls, name: str) -> NotFound:
+        """No host has that name."""
+        return cls(f"host {name}: no such host is registered")
+
+    @classmethod
+    def instance(cls, uuid: str) -> NotFound:
+        """No guest has that UUID."""
+        return cls(f"instance {uuid}: no such instance is stored")
+
 
 class Unidentified(MdsvcError):
     """The request does not say properly who is asking."""

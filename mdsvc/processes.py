@@ -12,7 +12,6 @@ from msgspec.structs import replace
 
 from mdsvc import server, workers
 from mdsvc.listening.activation import GUEST, OPERATOR, inherited
-from mdsvc.listening.files import raise_file_limit
 from mdsvc.settings import Settings
 
 
@@ -21,7 +20,6 @@ def run(settings: Settings, ready: Callable[[list[str]], None]) -> None:
     ``ready`` is called once, with a line for each listener. Raises MdsvcError, and Failed where a
     worker has said why.
     """
-    raise_file_limit()
     if settings.workers == 1 or settings.is_target_alone:
         _run(server.serve(settings, ready))
         return

@@ -28,8 +28,9 @@ from mdsvc.app import (
 )
 from mdsvc.errors import BadInput
 from mdsvc.listening.activation import GUEST, OPERATOR, inherited
-from mdsvc.listening.connections import Handler, Runner
+from mdsvc.listening.connections import BACKLOG, Handler, Runner
 from mdsvc.listening.doors import answering
+from mdsvc.listening.files import none_left, raise_limit
 from mdsvc.listening.sockets import (
     Listen,
     UnixListen,
@@ -86,6 +87,8 @@ async def serve(
         loop.add_signal_handler(name, stop.set)
     if orphaned is not None:
         loop.add_reader(orphaned, stop.set)
+    loop.set_exception_handler(none_left)
+    raise_limit()
     given = inherited() if given is None else given
     async with AsyncExitStack() as stack:
         if settings.upstream:
@@ -363,7 +366,7 @@ async def _runner(stack: AsyncExitStack, door: web.Application | Handler) -> Run
 
 async def _site(runner: Runner, sock: socket.socket, context: ssl.SSLContext | None = None) -> str:
     """Answer there; where that is, as a URL or ``unix:/PATH``."""
-    await web.SockSite(runner, sock, ssl_context=context).start()
+    await web.SockSite(runner, sock, ssl_context=context, backlog=BACKLOG).start()
     if sock.family == socket.AF_UNIX:
         return str(UnixListen(sock.getsockname()))
     address, port = sock.getsockname()[:2]

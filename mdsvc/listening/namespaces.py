@@ -22,7 +22,7 @@ from time import monotonic, sleep
 from typing import Any, NamedTuple
 
 from mdsvc.errors import BadInput, Unavailable, Unresolved
-from mdsvc.listening.files import SPARE_FILES, raise_file_limit
+from mdsvc.listening.files import most_files, raise_limit
 from mdsvc.listening.namespace import IPV4, IPV6, Listener, Namespace, Wanted
 from mdsvc.listening.neighbours import mac_of
 from mdsvc.override import override
@@ -35,6 +35,9 @@ _LOOK_SECONDS = 1.0
 
 _SOONEST_SECONDS = 0.02
 """How soon after a look to look again; a namespace's file is there before the namespace is."""
+
+_SHARE = 0.75
+"""Of the open files, that namespaces may take: the others are guests' connections, and the rest."""
 
 _RESOLVE_SECONDS = 1.0
 _AGAIN_SECONDS = 0.05
@@ -63,7 +66,7 @@ class Namespaces:
     def __init__(self, wanted: Wanted, directory: Path = DIRECTORY) -> None:
         """Raises BadInput where this process may not do it."""
         check_allowed(wanted)
-        self._most_files = raise_file_limit()
+        raise_limit()
         self._wanted = wanted
         self._directory = directory
         self._namespaces: dict[str, Namespace] = {}
@@ -230,7 +233,7 @@ class Namespaces:
         except OSError as error:
             self._complain(name, error)
             return
-        if namespace.netlink.fileno() > self._most_files - SPARE_FILES:
+        if namespace.netlink.fileno() > _SHARE * most_files():
             namespace.close(self._closed)
             self._complain(name, OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
             return

@@ -165,7 +165,7 @@ class MemoryStore:
     async def set_password(self, uuid: str, password: bytes) -> bool:
         """Raises NotFound."""
         if uuid not in self._tables.instances:
-            raise NotFound(f"instance {uuid}: no such instance is stored")
+            raise NotFound.instance(uuid)
         if uuid in self._tables.passwords:
             return False
         passwords = {**self._tables.passwords, uuid: password}
@@ -178,7 +178,7 @@ class MemoryStore:
     async def set_report(self, uuid: str, status: Status, at: int) -> None:
         """Raises NotFound."""
         if uuid not in self._tables.instances:
-            raise NotFound(f"instance {uuid}: no such instance is stored")
+            raise NotFound.instance(uuid)
         before = self._tables.reports.get(uuid)
         if before is None or not before.makes_superfluous(status, at):
             reports = {**self._tables.reports, uuid: replaced(before, status, at)}

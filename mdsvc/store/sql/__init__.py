@@ -90,7 +90,7 @@ class SqlStore(SqlReports):
         except (Stale, ConnectionLost) as error:
             stored = await self.password(uuid)
             if stored is None and await self.get_instance(uuid) is None:
-                raise NotFound(f"instance {uuid}: no such instance is stored") from None
+                raise NotFound.instance(uuid) from None
             if stored is None:
                 raise Unavailable(f"the store is busy: {error}") from error
             return isinstance(error, ConnectionLost) and stored == password
