@@ -38,7 +38,7 @@ Only one CPU is dedicated: polling and all else share it. A second one would end
 
 HIGH = f"""
 dpdk-lcore-mask is left out: Open vSwitch before 3.7 hands it to DPDK as it is, which takes no CPU
-from {MAX_LCORE} on, and does not start. Without it DPDK's main thread is on the CPU of CPUAffinity=.
+from {MAX_LCORE} on, and does not start. Without it DPDK's main thread goes by CPUAffinity=.
 """
 
 LCORES = "dpdk-lcore-mask"
