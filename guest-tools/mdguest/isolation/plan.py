@@ -133,8 +133,8 @@ def _check_neighbours(scene: Scene) -> None:
         ours = scene.facts.is_ours(group) or is_exempt(scene, group.below)
         if group.is_partition and theirs and not ours:
             raise Refused(
-                f"CPU {theirs} cannot be isolated: it is in {group.below[1:]}, a cpuset partition of "
-                f"its own ({group.partition}); make that a member, or give it other CPUs, first"
+                f"CPU {theirs} cannot be isolated: it is in {group.below[1:]}, a cpuset partition "
+                f"of its own ({group.partition}); make that a member, or give it other CPUs, first"
             )
 
 
