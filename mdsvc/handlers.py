@@ -171,11 +171,16 @@ async def _document(call: _Call) -> web.StreamResponse:
     waits = answer.content_type == JSON and _waits(request)
     if waits:
         answer = await _changed(call, answer)
-    known_tags = request.headers.get(hdrs.IF_NONE_MATCH)
-    if known_tags and not guests.proxied and f'"{answer.etag}"' in known_tags:
+    if not guests.proxied and _is_known(request, answer.etag):
         return web.Response(status=304, headers={**_NOT_KEPT, hdrs.ETAG: _tag(answer.etag)})
     header = _header_of(answer.content_type, answer.etag)
     return Known(header, answer.reply(guests.documents.entropy, waits))
+
+
+def _is_known(request: web.BaseRequest, etag: str) -> bool:
+    """Whether ``If-None-Match`` names it, compared weakly (RFC 9110, 13.1.2)."""
+    known_tags = request.headers.getall(hdrs.IF_NONE_MATCH, ())
+    return any(f'"{etag}"' in tags or tags.strip() == "*" for tags in known_tags)
 
 
 def _waits(request: web.BaseRequest) -> bool:
@@ -205,10 +210,11 @@ async def _changed(call: _Call, answer: Answer) -> Answer:
     """
     last = call.request.query.get("last_etag", answer.etag).removeprefix("W/").strip('"')
     seconds = requested_wait(call.request, call.guests.longest_wait)
+    if answer.etag != last or not seconds:
+        return answer
     deadline = asyncio.get_running_loop().time() + seconds
-    if seconds:
-        guests = call.guests
-        guests.guard.check_waits(guests.waiting.count("instance", call.guest.uuid))
+    guests = call.guests
+    guests.guard.check_waits(guests.waiting.count("instance", call.guest.uuid))
     with (
         call.guests.waiting.on("instance", call.guest.uuid) as parked,
         watched(call.request, parked.end),

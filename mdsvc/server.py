@@ -93,7 +93,7 @@ async def serve(
     async with AsyncExitStack() as stack:
         if settings.upstream:
             lines = await stack.enter_async_context(overlay_listeners(settings, given))
-        elif settings.vendordata and settings.layouts_of == "cloud":
+        elif settings.is_target_alone:
             lines = await stack.enter_async_context(target_listeners(settings, given))
         else:
             store = await open_store(settings.store)
@@ -116,7 +116,7 @@ async def listeners(
     given = given or {}
     async with AsyncExitStack() as stack:
         guests = given[GUEST] if GUEST in given else guest_sockets(stack, settings)
-        operators = _operator_sockets(stack, settings, given)
+        operators = operator_sockets(stack, settings, given)
         namespaces = await _namespaces(stack, settings)
         follower, waiting = Follower(store, settings.poll_seconds), Waiting()
         metrics = Metrics(Fleet(store))
@@ -157,7 +157,7 @@ async def overlay_listeners(
     given = given or {}
     async with AsyncExitStack() as stack:
         guests = given[GUEST] if GUEST in given else guest_sockets(stack, settings)
-        operators = _operator_sockets(stack, settings, given)
+        operators = operator_sockets(stack, settings, given)
         metrics, waiting = Metrics(None), Waiting()
         addresses = [parse_upstream(text) for text in settings.upstream]
         upstreams = await stack.enter_async_context(Upstreams(addresses, metrics.upstream_asked))
@@ -188,7 +188,7 @@ async def target_listeners(
     """
     given = given or {}
     async with AsyncExitStack() as stack:
-        operators = _operator_sockets(stack, settings, given)
+        operators = operator_sockets(stack, settings, given)
         metrics, reloads = Metrics(None), list[Reload]()
         context = _tls(settings, reloads)
         _reload_on_sighup(stack, reloads)
@@ -237,27 +237,27 @@ async def _targets(
 async def _target(stack: AsyncExitStack, settings: Settings, beside: Beside) -> str:
     """Answer Nova; the line for it."""
     assert settings.vendordata is not None, "it is only called where this is set"
-    sock = open_socket(stack, parse_listen(settings.vendordata))
+    sock = open_socket(stack, "vendordata", parse_listen(settings.vendordata))
     app = target_app(settings, beside.cloud, beside.store, beside.metrics, is_local=is_local(sock))
     where = await _site(await _runner(stack, app), sock, beside.context)
     return f"vendor data: {where} (layouts of the {settings.layouts_of})"
 
 
-def _operator_sockets(
-    stack: AsyncExitStack, settings: Settings, given: Mapping[str, Sequence[socket.socket]]
+def operator_sockets(
+    stack: AsyncExitStack | ExitStack,
+    settings: Settings,
+    given: Mapping[str, Sequence[socket.socket]],
 ) -> Sequence[socket.socket]:
     """None where another process answers operators."""
     if OPERATOR in given:
         return given[OPERATOR]
-    return [open_socket(stack, parse_listen(settings.operator))]
+    return [open_socket(stack, "operator", parse_listen(settings.operator))]
 
 
 def guest_sockets(stack: AsyncExitStack | ExitStack, settings: Settings) -> list[socket.socket]:
     """Where guests ask, beside the namespaces of networks; closed with the stack."""
-    return [
-        open_socket(stack, parse_listen(text, mode=_GUEST_MODE), settings.guest_namespace)
-        for text in settings.guest_listeners
-    ]
+    listeners = [parse_listen(text, mode=_GUEST_MODE) for text in settings.guest_listeners]
+    return [open_socket(stack, "guest", where, settings.guest_namespace) for where in listeners]
 
 
 async def _namespaces(stack: AsyncExitStack, settings: Settings) -> Namespaces | None:
@@ -337,9 +337,16 @@ def _reload_on_sighup(stack: AsyncExitStack, reloads: Sequence[Reload]) -> None:
 
 
 def open_socket(
-    stack: AsyncExitStack | ExitStack, where: Listen | UnixListen, netns: str | None = None
+    stack: AsyncExitStack | ExitStack,
+    setting: str,
+    where: Listen | UnixListen,
+    netns: str | None = None,
 ) -> socket.socket:
-    sock = listen(where, netns)
+    """Listen where the setting says, as long as the stack. Raises BadInput."""
+    try:
+        sock = listen(where, netns)
+    except BadInput as error:
+        raise BadInput(f"{setting}: {error}") from None
     stack.callback(sock.close)  # also where it is never answered at, as another cannot be had
     stack.enter_context(removed_in_the_end(sock))
     return sock
