@@ -21,7 +21,7 @@ from mdsvc.control import user_data
 from mdsvc.documents import JSON, TEXT, Answer, Documents, Path, joined, text_type
 from mdsvc.errors import BadInput, Conflict, Forged, NotFound, TooManyRequests, Unidentified
 from mdsvc.forms import to_builtins, to_json
-from mdsvc.guarding import Guard, is_token_path
+from mdsvc.guarding import Guard, is_token_path, refusal_of
 from mdsvc.guarding.tokens import TTL_HEADERS
 from mdsvc.identity import Identity
 from mdsvc.instance import PlacedInstance
@@ -95,7 +95,7 @@ async def _respond(guests: Guests, request: web.BaseRequest) -> web.StreamRespon
         with guests.guard.at_work(guest.uuid):
             return await _answer(_Call(guests, guest, request, path, methods))
     except Exception as error:  # noqa: BLE001  # nothing falls through, and nothing is hidden
-        return failed(request, error, proxied=guests.proxied)
+        return failed(request, error, guests.metrics, proxied=guests.proxied)
 
 
 async def _who(guests: Guests, request: web.BaseRequest) -> PlacedInstance:
@@ -112,8 +112,12 @@ _BEHIND_PROXY = {401: 403, 429: 503}
 """Statuses that Neutron's agent takes for its own failure, and what is said instead."""
 
 
-def failed(request: web.BaseRequest, error: Exception, *, proxied: bool) -> web.Response:
+def failed(
+    request: web.BaseRequest, error: Exception, metrics: Metrics | None, *, proxied: bool
+) -> web.Response:
     """What is wrong on this side is for the log alone; the guest is to come again."""
+    if metrics and (reason := refusal_of(error)):
+        metrics.refused(reason)
     status = statuses(error).guest
     if proxied:
         status = _BEHIND_PROXY.get(status, status)
@@ -212,8 +216,8 @@ async def _changed(call: _Call, answer: Answer) -> Answer:
     if answer.etag != last or not seconds:
         return answer
     deadline = asyncio.get_running_loop().time() + seconds
-    if call.guests.waiting.count("instance", call.guest.uuid) >= call.guests.guard.waits:
-        raise TooManyRequests("too many requests wait for a change", 1)
+    guests = call.guests
+    guests.guard.check_waits(guests.waiting.count("instance", call.guest.uuid))
     with (
         call.guests.waiting.on("instance", call.guest.uuid) as parked,
         watched(call.request, parked.end),
@@ -247,15 +251,10 @@ async def _user_data(call: _Call) -> web.StreamResponse:
     seconds = call.guests.user_data_seconds
     if seconds is not None:
         _find(call)
-        try:
-            if call.request.method == "HEAD":  # which reads nothing
-                await user_data.check_open(call.guests.store, call.guest.uuid)
-            else:
-                await user_data.read(call.guests.store, call.guest.uuid, seconds)
-        except user_data.Closed:
-            if call.guests.metrics:
-                call.guests.metrics.user_data_refused()
-            raise
+        if call.request.method == "HEAD":  # which reads nothing
+            await user_data.check_open(call.guests.store, call.guest.uuid)
+        else:
+            await user_data.read(call.guests.store, call.guest.uuid, seconds)
     return await _document(call)
 
 

@@ -131,6 +131,7 @@ async def listeners(
         await stack.enter_async_context(follower.running())
         await stack.enter_async_context(metrics.told())
         runner = await _runner(stack, door)
+        runner.crowd.refused = metrics.refused
         _ask_directly(settings, runner, guests)
         lines = [f"guests: {await _site(runner, sock)} ({settings.identity})" for sock in guests]
         lines += await _at_doors(stack, namespaces, runner, metrics)
@@ -164,6 +165,7 @@ async def overlay_listeners(
         stack.push_async_callback(answers.close)
         app = overlay_app(settings, upstreams, answers, waiting, metrics)
         runner = await _runner(stack, app)
+        runner.crowd.refused = metrics.refused
         where = f"in front of {', '.join(map(str, addresses))}"
         lines = [f"guests: {await _site(runner, sock)} ({where})" for sock in guests]
         reloads: list[Reload] = []

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from mdsvc import locking
 from mdsvc.control.instances import get_instance
-from mdsvc.errors import Forbidden, Unavailable
+from mdsvc.errors import Closed, Unavailable
 from mdsvc.instance import PlacedInstance
 from mdsvc.locking import Lock, UserDataLock, lock_of
 from mdsvc.reports import now_ms
@@ -15,10 +15,6 @@ from mdsvc.store import GuestStore, Stale, Store
 
 _TRIES = 3
 """Of a change: somebody else may change the same lock, or the connection be gone."""
-
-
-class Closed(Forbidden):
-    """A guest has booted, and asks for its user data all the same."""
 
 
 async def check_open(store: GuestStore, uuid: str) -> None:

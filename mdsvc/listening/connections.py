@@ -61,6 +61,7 @@ class Crowd:
 
     def __init__(self) -> None:
         self.most_of_a_peer = 0
+        self.refused: Callable[[str], None] = lambda _: None
         self._peers: Counter[str | None] = Counter()
 
     def come(self, peer: str | None) -> None:
@@ -71,13 +72,17 @@ class Crowd:
         if not self._peers[peer]:
             del self._peers[peer]
 
-    def is_too_large(self, peer: str | None, file: int) -> bool:
-        """Whether the connection of that peer by that file is too many, itself counted. Peers
-        without an address are not told apart.
+    def takes(self, peer: str | None, file: int) -> bool:
+        """Whether there is room for the connection of that peer by that file; ``refused`` is told
+        which limit it is over. Peers without an address are not told apart.
         """
         if not leaves(file):
+            self.refused("files")
+        elif peer and self.most_of_a_peer and self._peers[peer] > self.most_of_a_peer:
+            self.refused("connections")
+        else:
             return True
-        return bool(peer and self.most_of_a_peer and self._peers[peer] > self.most_of_a_peer)
+        return False
 
 
 def _peer(transport: asyncio.Transport, door: Door | None) -> str | None:
@@ -109,7 +114,7 @@ class _Connection(web.RequestHandler):
         self.peer = _peer(self.transport, self.door)
         self.crowd.come(self.peer)
         file = self.transport.get_extra_info("socket").fileno()
-        if (self.door and not self.door.is_open) or self.crowd.is_too_large(self.peer, file):
+        if (self.door and not self.door.is_open) or not self.crowd.takes(self.peer, file):
             self.transport.abort()
 
     async def mac(self, ip: str) -> str | None:

@@ -13,7 +13,7 @@ from mdsvc.control import user_data
 from mdsvc.control.hosts import add_host
 from mdsvc.control.instances import create_instance, delete_instance
 from mdsvc.control.resizing import rebuild_instance
-from mdsvc.control.user_data import Closed
+from mdsvc.errors import Closed
 from mdsvc.store.memory import MemoryStore
 from tests.life.test_reports import described
 from tests.stores.values import host, uuid

@@ -183,10 +183,10 @@ async def test_who_is_refused_its_user_data_is_counted(story: Story) -> None:
     await story.ask("POST", "/v1/hosts", host())
     here = guest(addresses=HERE, user_data="secret")
     await story.ask("POST", "/v1/instances", here)
-    refused = "mdsvc_user_data_refused_total"
+    refused = "mdsvc_refused_total"
     await story.guest("/latest/user-data")
-    assert await story.value(refused) == 0
+    assert await story.value(refused, reason="user_data") == 0
     await story.ask("PUT", f"/v1/instances/{UUID}/lock")
     for path in ("/latest/user-data", "/openstack/latest/user_data", "/openstack"):
         await story.guest(path)
-    assert await story.value(refused) == 2
+    assert await story.value(refused, reason="user_data") == 2

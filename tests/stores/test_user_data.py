@@ -10,8 +10,7 @@ from mdsvc.control import user_data
 from mdsvc.control.instances import change_instance, create_instance, delete_instance
 from mdsvc.control.moves import migrate_instance
 from mdsvc.control.resizing import rebuild_instance, resize_instance
-from mdsvc.control.user_data import Closed
-from mdsvc.errors import NotFound, Unavailable
+from mdsvc.errors import Closed, NotFound, Unavailable
 from mdsvc.instance import Instance
 from mdsvc.locking import OPENED, Lock
 from mdsvc.policy.flavor import Flavor
