@@ -206,7 +206,7 @@ class Facts:
         """The CPUs that are online and in no partition of somebody else's."""
         return self.online - union(
             group.effective or EMPTY
-            for group in self.groups
+            for group in (*self.groups, *self.nested)
             if group.is_partition and not self.is_ours(group)
         )
 
