@@ -37,6 +37,7 @@ class Libvirtd:
 
     def __init__(self, directory: Path) -> None:
         self.spool = directory / "spool"
+        self.status = directory / "run/libvirt/qemu"
         self._socket = directory / "run/libvirt/libvirt-sock"
 
     @property
