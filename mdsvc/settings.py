@@ -73,7 +73,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     def __post_init__(self) -> None:
         listeners = {
-            "guest": self.guest_listeners,
+            "guest": self.guest or (),
             "operator": (self.operator,),
             "vendordata": (self.vendordata,) if self.vendordata is not None else (),
         }
@@ -103,6 +103,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     def layouts_of(self) -> Literal["store", "cloud"]:
         """Who knows where the guests' CPUs are of which the vendor data's target tells."""
         return self.vendordata_layouts or ("cloud" if self.cloud else "store")
+
+    @property
+    def is_target_alone(self) -> bool:
+        """Whether nobody but Nova is answered, for its vendor data: no guests, and no store."""
+        return bool(self.vendordata) and not self.upstream and self.layouts_of == "cloud"
 
     def _check_namespaces(self) -> None:
         named = [text.partition("=")[0] for text in self.netns]
@@ -135,8 +140,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     @property
     def guest_listeners(self) -> tuple[str, ...]:
         """Where guests ask beside namespaces of networks; where there are such, nowhere unless it
-        is set.
+        is set. Nowhere where nobody but Nova is answered.
         """
+        if self.is_target_alone:
+            return ()
         if self.guest is not None:
             return self.guest
         return () if self.follows_namespaces else ("127.0.0.1:8775",)

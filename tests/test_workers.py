@@ -259,3 +259,27 @@ async def test_all_hear_of_a_hangup(store: str, tmp_path: Path) -> None:
             await Wire(server.guests)("/openstack/latest/vendor_data.json") for _ in range(30)
         ]
         assert {reply.body for reply in replies} == {b'{"a":2}'}
+
+
+async def test_every_worker_answers_nova_and_where_it_is_alone_there_are_no_guests_and_no_store(
+    tmp_path: Path,
+) -> None:
+    """Else Nova would be refused while one of them is started again."""
+    clouds = tmp_path / "clouds.yaml"
+    auth = "{auth_url: 'http://127.0.0.1:1', username: u, password: p, project_name: s}"
+    clouds.write_text(f"clouds: {{c: {{auth: {auth}}}}}")
+    flags = ("--vendordata", "127.0.0.1:0", "--cloud", "c")
+    url = f"sqlite:///{tmp_path}/store.db"
+    async with serving(url, *flags, OS_CLIENT_CONFIG_FILE=str(clouds)) as server:
+        assert [line.split(":")[1].strip() for line in server.log[:2]] == [
+            "vendor data",
+            "operator",
+        ]
+        for alone in server.workers:
+            others = {*server.workers} - {alone}
+            for pid in others:
+                os.kill(pid, signal.SIGSTOP)
+            assert (await Wire(server.guests)("/healthz")).status == 200
+            for pid in others:
+                os.kill(pid, signal.SIGCONT)
+    assert not (tmp_path / "store.db").exists()
