@@ -115,6 +115,7 @@ def guest_app(
         longest_wait=settings.longest_wait,
         proxied=settings.identity == "neutron",
         guard=guard_of(settings, live.reloads),
+        user_data_seconds=settings.user_data_close,
     )
     return partial(handlers.handle, guests)
 
@@ -276,7 +277,7 @@ def _identity(settings: Settings, metrics: Metrics | None) -> Identity:
         return NeutronIdentity(settings.shared_secret)
     if metrics is None:
         return AddressIdentity(settings.network)
-    return AddressIdentity(settings.network, metrics.peer_refused)
+    return AddressIdentity(settings.network, metrics.refused)
 
 
 def document_options(settings: Settings) -> Options:

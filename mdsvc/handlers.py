@@ -17,10 +17,11 @@ from typing import NamedTuple
 
 from aiohttp import hdrs, web
 
+from mdsvc.control import user_data
 from mdsvc.documents import JSON, TEXT, Answer, Documents, Path, joined, text_type
 from mdsvc.errors import BadInput, Conflict, Forged, NotFound, TooManyRequests, Unidentified
 from mdsvc.forms import to_builtins, to_json
-from mdsvc.guarding import Guard, is_token_path
+from mdsvc.guarding import Guard, is_token_path, refusal_of
 from mdsvc.guarding.tokens import TTL_HEADERS
 from mdsvc.identity import Identity
 from mdsvc.instance import PlacedInstance
@@ -49,6 +50,7 @@ class Guests:
     """What answering guests needs: one value, made where the program is put together.
 
     ``store`` may give what was read a moment ago, but forgets it before ``waiting`` wakes anybody.
+    ``user_data_seconds``: user data close so long after they were read; None where they never do.
     """
 
     store: GuestStore
@@ -60,6 +62,7 @@ class Guests:
     guard: Guard
     metrics: Metrics | None = None
     vendordata: Vendordata | None = None
+    user_data_seconds: int | None = None
 
 
 class _Call(NamedTuple):
@@ -92,7 +95,7 @@ async def _respond(guests: Guests, request: web.BaseRequest) -> web.StreamRespon
         with guests.guard.at_work(guest.uuid):
             return await _answer(_Call(guests, guest, request, path, methods))
     except Exception as error:  # noqa: BLE001  # nothing falls through, and nothing is hidden
-        return failed(request, error, proxied=guests.proxied)
+        return failed(request, error, guests.metrics, proxied=guests.proxied)
 
 
 async def _who(guests: Guests, request: web.BaseRequest) -> PlacedInstance:
@@ -109,8 +112,12 @@ _BEHIND_PROXY = {401: 403, 429: 503}
 """Statuses that Neutron's agent takes for its own failure, and what is said instead."""
 
 
-def failed(request: web.BaseRequest, error: Exception, *, proxied: bool) -> web.Response:
+def failed(
+    request: web.BaseRequest, error: Exception, metrics: Metrics | None, *, proxied: bool
+) -> web.Response:
     """What is wrong on this side is for the log alone; the guest is to come again."""
+    if metrics and (reason := refusal_of(error)):
+        metrics.refused(reason)
     status = statuses(error).guest
     if proxied:
         status = _BEHIND_PROXY.get(status, status)
@@ -167,11 +174,16 @@ async def _document(call: _Call) -> web.StreamResponse:
     waits = answer.content_type == JSON and _waits(request)
     if waits:
         answer = await _changed(call, answer)
-    known_tags = request.headers.get(hdrs.IF_NONE_MATCH)
-    if known_tags and not guests.proxied and f'"{answer.etag}"' in known_tags:
+    if not guests.proxied and _is_known(request, answer.etag):
         return web.Response(status=304, headers={**_NOT_KEPT, hdrs.ETAG: _tag(answer.etag)})
     header = _header_of(answer.content_type, answer.etag)
     return Known(header, answer.reply(guests.documents.entropy, waits))
+
+
+def _is_known(request: web.BaseRequest, etag: str) -> bool:
+    """Whether ``If-None-Match`` names it, compared weakly (RFC 9110, 13.1.2)."""
+    known_tags = request.headers.getall(hdrs.IF_NONE_MATCH, ())
+    return any(f'"{etag}"' in tags or tags.strip() == "*" for tags in known_tags)
 
 
 def _waits(request: web.BaseRequest) -> bool:
@@ -201,10 +213,11 @@ async def _changed(call: _Call, answer: Answer) -> Answer:
     """
     last = call.request.query.get("last_etag", answer.etag).removeprefix("W/").strip('"')
     seconds = requested_wait(call.request, call.guests.longest_wait)
+    if answer.etag != last or not seconds:
+        return answer
     deadline = asyncio.get_running_loop().time() + seconds
-    waits = call.guests.waiting.count("instance", call.guest.uuid)
-    if seconds and waits >= call.guests.guard.waits:
-        raise TooManyRequests("too many requests wait for a change", 1)
+    guests = call.guests
+    guests.guard.check_waits(guests.waiting.count("instance", call.guest.uuid))
     with (
         call.guests.waiting.on("instance", call.guest.uuid) as parked,
         watched(call.request, parked.end),
@@ -223,6 +236,26 @@ def requested_wait(request: web.BaseRequest, longest: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise BadInput("timeout_sec: expected a whole number of seconds")
     return min(int(text), longest)
+
+
+# ---- user data ----
+
+
+def _is_user_data(path: Path) -> bool:
+    """Of each version, in both trees."""
+    return path[1:] == ("user-data",) or (path[:1], path[2:]) == (("openstack",), ("user_data",))
+
+
+async def _user_data(call: _Call) -> web.StreamResponse:
+    """Those of a guest that has none can be asked for as long as it likes."""
+    seconds = call.guests.user_data_seconds
+    if seconds is not None:
+        _find(call)
+        if call.request.method == "HEAD":  # which reads nothing
+            await user_data.check_open(call.guests.store, call.guest.uuid)
+        else:
+            await user_data.read(call.guests.store, call.guest.uuid, seconds)
+    return await _document(call)
 
 
 # ---- the password ----
@@ -261,8 +294,11 @@ async def _get_status(call: _Call) -> web.Response:
 
 
 async def _post_status(call: _Call) -> web.Response:
-    body = await _bounded_body(call.request, "status", MOST_BYTES)
-    await call.guests.store.set_report(call.guest.uuid, read_status(body), now_ms())
+    status = read_status(await _bounded_body(call.request, "status", MOST_BYTES))
+    store, uuid = call.guests.store, call.guest.uuid
+    await store.set_report(uuid, status, now_ms())
+    if call.guests.user_data_seconds is not None and status.state is not None:
+        await user_data.close_after_report(store, uuid)
     return _text(b"")
 
 
@@ -297,6 +333,7 @@ async def _invite(request: web.BaseRequest) -> None:
 
 _Handler = Callable[[_Call], Awaitable[web.StreamResponse]]
 _DOCUMENT: Mapping[str, _Handler] = {"GET": _document, "HEAD": _document}
+_USER_DATA: Mapping[str, _Handler] = {"GET": _user_data, "HEAD": _user_data}
 _PASSWORD: Mapping[str, _Handler] = {
     "GET": _get_password,
     "HEAD": _get_password,
@@ -325,6 +362,8 @@ def _kept_place(text: str) -> _Place:
     path = tuple(filter(None, text.split("/")))
     if path == _STATUS_PATH:
         return _Place(path, _STATUS)
+    if _is_user_data(path):
+        return _Place(path, _USER_DATA)
     return _Place(path, _PASSWORD if _is_password(path) else _DOCUMENT)
 
 
