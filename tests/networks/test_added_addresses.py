@@ -61,9 +61,12 @@ def _process(
     command = [*wrapper, str(MDSVC), "serve", *where, *which, *more]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, env=environment(), stderr=pipe, text=True) as process:
-        assert process.stderr
-        assert any(line == "mdsvc: ready\n" for line in process.stderr)
-        yield process
+        try:
+            assert process.stderr
+            assert any(line == "mdsvc: ready\n" for line in process.stderr)
+            yield process
+        finally:
+            process.kill()  # whatever a test has found: nobody is to wait for it
 
 
 async def test_at_its_end_nothing_is_left(cloud: Cloud) -> None:
@@ -128,7 +131,7 @@ async def test_where_there_are_too_many_those_that_are_there_are_answered(cloud:
     cloud.network("a")
     guest = cloud.guest("a", "g", ONE, "10.0.0.5")
     with _process(cloud, "prlimit", "--nofile=100") as process:
-        for number in range(20):
+        for number in range(60):
             batch("", f"netns add {cloud.prefix}n{number}")
         assert process.stderr
         told = next(line for line in process.stderr if "ERROR" in line)
@@ -136,7 +139,7 @@ async def test_where_there_are_too_many_those_that_are_there_are_answered(cloud:
         assert (await ask(guest)).text == "no guest has the address 10.0.0.5"
         process.terminate()
         rest = [line for line in process.stderr if "ERROR" in line]
-    assert len(rest) == len({line.partition("namespace ")[2] for line in rest}) < 20
+    assert len(rest) == len({line.partition("namespace ")[2] for line in rest}) < 60
 
 
 def test_who_may_not_gets_one_line() -> None:
