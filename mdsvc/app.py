@@ -115,6 +115,7 @@ def guest_app(
         longest_wait=settings.longest_wait,
         proxied=settings.identity == "neutron",
         guard=guard_of(settings, live.reloads),
+        user_data_seconds=settings.user_data_close,
     )
     return partial(handlers.handle, guests)
 
