@@ -105,9 +105,7 @@ async def test_an_address_that_is_another_guests_now_is_so_at_once(
     await answered(guest, "next.novalocal")
 
 
-async def test_who_waits_is_looked_at_again_before_it_is_told(
-    cloud: Cloud, listen: Listen
-) -> None:
+async def test_who_waits_is_looked_at_again_before_it_is_told(cloud: Cloud, listen: Listen) -> None:
     """It has another MAC address now than the guest is to have."""
     store = MemoryStore()
     async with store.transaction() as tx:
