@@ -295,9 +295,10 @@ async def _at_doors(
     """Answer in namespaces, if there are to be any; the line for them."""
     if namespaces is None:
         return []
-    metrics.watch("mdsvc_namespaces", "Networks' namespaces.", namespaces.count)
+    text = "Networks' namespaces."
+    metrics.watch("mdsvc_namespaces", text, namespaces.count, is_of_each=False)
     text = "Those of them in which not all can be listened on."
-    metrics.watch("mdsvc_namespaces_failing", text, namespaces.failing)
+    metrics.watch("mdsvc_namespaces_failing", text, namespaces.failing, is_of_each=False)
     await stack.enter_async_context(answering(namespaces, runner))
     return [f"guests: {namespaces} (address)"]
 
