@@ -18,6 +18,7 @@ from mdsvc.api import storeless
 from mdsvc.app import (
     Live,
     Reload,
+    figures_of,
     guest_app,
     open_store,
     operator_app,
@@ -43,7 +44,6 @@ from mdsvc.listening.sockets import (
 from mdsvc.listening.tls import Tls
 from mdsvc.logs import one_line
 from mdsvc.metrics import Metrics
-from mdsvc.metrics.fleet import Fleet
 from mdsvc.nova.addresses import parse_upstream
 from mdsvc.nova.clouds import cloud
 from mdsvc.nova.keystone import CloudSession
@@ -119,7 +119,7 @@ async def listeners(
         operators = operator_sockets(stack, settings, given)
         namespaces = await _namespaces(stack, settings)
         follower, waiting = Follower(store, settings.poll_seconds), Waiting()
-        metrics = Metrics(Fleet(store))
+        metrics, drifting = figures = figures_of(store)
         reloads: list[Reload] = []
         vendordata = await stack.enter_async_context(vendordata_targets(settings, reloads))
         if vendordata:
@@ -130,6 +130,7 @@ async def listeners(
         follower.tell(waiting)  # the last, as who is woken asks the others
         await stack.enter_async_context(follower.running())
         await stack.enter_async_context(metrics.told())
+        await stack.enter_async_context(drifting.warm(operators))
         runner = await _runner(stack, door)
         runner.crowd.refused = metrics.refused
         _ask_directly(settings, runner, guests)
@@ -140,7 +141,7 @@ async def listeners(
         for sock in operators:
             if not is_local(sock):
                 await _check_guarded(settings, store, sock)
-            app = operator_app(store, settings, follower, metrics, is_local=is_local(sock))
+            app = operator_app(store, settings, follower, figures, is_local=is_local(sock))
             lines.append(f"operator: {await _site(await _runner(stack, app), sock, context)}")
         lines += await _targets(stack, settings, store, metrics, context)
         stack.callback(waiting.close)
