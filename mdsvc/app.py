@@ -276,7 +276,7 @@ def _identity(settings: Settings, metrics: Metrics | None) -> Identity:
         return NeutronIdentity(settings.shared_secret)
     if metrics is None:
         return AddressIdentity(settings.network)
-    return AddressIdentity(settings.network, metrics.peer_refused)
+    return AddressIdentity(settings.network, metrics.refused)
 
 
 def document_options(settings: Settings) -> Options:

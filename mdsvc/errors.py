@@ -138,14 +138,21 @@ class Unresolved(Unavailable):
     """The kernel does not know a peer's neighbour entry, or not any more; it may in a moment."""
 
 
+Limit = Literal["rate", "strangers", "at_once", "waits"]
+"""Of what too much is asked: requests of a guest, or of all strangers together; those of a guest
+that are worked on at a time; those of one that wait for a change.
+"""
+
+
 class TooManyRequests(MdsvcError):
     """More than one guest may ask; it may again after so many ``seconds``."""
 
     code = "unavailable"
 
-    def __init__(self, message: str, seconds: float) -> None:
+    def __init__(self, message: str, seconds: float, limit: Limit) -> None:
         super().__init__(message)
         self.seconds = seconds
+        self.limit = limit
 
 
 class MethodNotAllowed(MdsvcError):
@@ -210,3 +217,11 @@ class Forbidden(MdsvcError):
 
 class Forged(Forbidden):
     """The request's signature is not the right one."""
+
+
+class WrongName(Forbidden):
+    """The request calls the service by a name that is not its own."""
+
+
+class Forwarded(Forbidden):
+    """The request came through a proxy, and asks for what is only for the guest itself."""

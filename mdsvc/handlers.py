@@ -20,7 +20,7 @@ from aiohttp import hdrs, web
 from mdsvc.documents import JSON, TEXT, Answer, Documents, Path, joined, text_type
 from mdsvc.errors import BadInput, Conflict, Forged, NotFound, TooManyRequests, Unidentified
 from mdsvc.forms import to_builtins, to_json
-from mdsvc.guarding import Guard, is_token_path
+from mdsvc.guarding import Guard, is_token_path, refusal_of
 from mdsvc.guarding.tokens import TTL_HEADERS
 from mdsvc.identity import Identity
 from mdsvc.instance import PlacedInstance
@@ -92,7 +92,7 @@ async def _respond(guests: Guests, request: web.BaseRequest) -> web.StreamRespon
         with guests.guard.at_work(guest.uuid):
             return await _answer(_Call(guests, guest, request, path, methods))
     except Exception as error:  # noqa: BLE001  # nothing falls through, and nothing is hidden
-        return failed(request, error, proxied=guests.proxied)
+        return failed(request, error, guests.metrics, proxied=guests.proxied)
 
 
 async def _who(guests: Guests, request: web.BaseRequest) -> PlacedInstance:
@@ -109,8 +109,12 @@ _BEHIND_PROXY = {401: 403, 429: 503}
 """Statuses that Neutron's agent takes for its own failure, and what is said instead."""
 
 
-def failed(request: web.BaseRequest, error: Exception, *, proxied: bool) -> web.Response:
+def failed(
+    request: web.BaseRequest, error: Exception, metrics: Metrics | None, *, proxied: bool
+) -> web.Response:
     """What is wrong on this side is for the log alone; the guest is to come again."""
+    if metrics and (reason := refusal_of(error)):
+        metrics.refused(reason)
     status = statuses(error).guest
     if proxied:
         status = _BEHIND_PROXY.get(status, status)
@@ -167,11 +171,16 @@ async def _document(call: _Call) -> web.StreamResponse:
     waits = answer.content_type == JSON and _waits(request)
     if waits:
         answer = await _changed(call, answer)
-    known_tags = request.headers.get(hdrs.IF_NONE_MATCH)
-    if known_tags and not guests.proxied and f'"{answer.etag}"' in known_tags:
+    if not guests.proxied and _is_known(request, answer.etag):
         return web.Response(status=304, headers={**_NOT_KEPT, hdrs.ETAG: _tag(answer.etag)})
     header = _header_of(answer.content_type, answer.etag)
     return Known(header, answer.reply(guests.documents.entropy, waits))
+
+
+def _is_known(request: web.BaseRequest, etag: str) -> bool:
+    """Whether ``If-None-Match`` names it, compared weakly (RFC 9110, 13.1.2)."""
+    known_tags = request.headers.getall(hdrs.IF_NONE_MATCH, ())
+    return any(f'"{etag}"' in tags or tags.strip() == "*" for tags in known_tags)
 
 
 def _waits(request: web.BaseRequest) -> bool:
@@ -201,10 +210,11 @@ async def _changed(call: _Call, answer: Answer) -> Answer:
     """
     last = call.request.query.get("last_etag", answer.etag).removeprefix("W/").strip('"')
     seconds = requested_wait(call.request, call.guests.longest_wait)
+    if answer.etag != last or not seconds:
+        return answer
     deadline = asyncio.get_running_loop().time() + seconds
-    waits = call.guests.waiting.count("instance", call.guest.uuid)
-    if seconds and waits >= call.guests.guard.waits:
-        raise TooManyRequests("too many requests wait for a change", 1)
+    guests = call.guests
+    guests.guard.check_waits(guests.waiting.count("instance", call.guest.uuid))
     with (
         call.guests.waiting.on("instance", call.guest.uuid) as parked,
         watched(call.request, parked.end),

@@ -86,12 +86,29 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         parse_targets(self.vendordata_dynamic_targets)
         if self.identity == "neutron" and not self.shared_secret:
             raise ValueError("shared_secret: expected a secret, as identity is neutron")
-        if self.store_password is not None and self.store_password_file is not None:
-            raise ValueError("store_password: expected it here or in store_password_file, not both")
         for field in ("shared_secret", "vendordata_secret"):
             if "" in getattr(self, field):
                 raise ValueError(f"{field}: expected no empty secret")
         self._check_vendordata()
+        self._check_store()
+
+    def _check_store(self) -> None:
+        if self.store_password is not None and self.store_password_file is not None:
+            raise ValueError("store_password: expected it here or in store_password_file, not both")
+        if self.workers > 1 and self.store == "memory://" and self.needs_store:
+            raise ValueError("workers: expected 1, as memory:// is each process's own")
+
+    @property
+    def needs_store(self) -> bool:
+        """Whether guests or operators are answered from the store: not in front of Nova, and not
+        where only Nova asks for vendor data.
+        """
+        return not (self.upstream or self.is_target_alone)
+
+    @property
+    def is_target_alone(self) -> bool:
+        """Whether only Nova asks here, for vendor data, and no guest."""
+        return bool(self.vendordata) and not self.upstream and self.layouts_of == "cloud"
 
     def _check_vendordata(self) -> None:
         if self.vendordata_layouts == "cloud" and not self.cloud:

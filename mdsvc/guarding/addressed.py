@@ -11,7 +11,7 @@ import ipaddress
 import re
 from collections.abc import Collection, Sequence
 
-from mdsvc.errors import BadInput, Forbidden
+from mdsvc.errors import BadInput, WrongName
 
 _EXPECTED = "expected a Host header that names this service"
 
@@ -22,7 +22,7 @@ _HOST = re.compile(
 
 def check_host(hosts: Sequence[str], names: Collection[str]) -> None:
     """``hosts`` are the headers: none is for HTTP/1.0, and no browser. Raises BadInput where there
-    are several, and Forbidden.
+    are several, and WrongName.
     """
     if not hosts:
         return
@@ -32,7 +32,7 @@ def check_host(hosts: Sequence[str], names: Collection[str]) -> None:
     called = (match["v6"] or match["name"]).rstrip(".").lower() if match else ""
     is_local = bool(called) and "." not in called
     if not (is_local or called in names or _is_address(called)):
-        raise Forbidden(f"{_EXPECTED}: its address, or one of guest_names")
+        raise WrongName(f"{_EXPECTED}: its address, or one of guest_names")
 
 
 def _is_address(text: str) -> bool:

@@ -25,7 +25,7 @@ from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from mdsvc.metrics.fleet import Fleet
-from mdsvc.metrics.labels import MOST_KNOWN, client_of, document_of
+from mdsvc.metrics.labels import MOST_KNOWN, REFUSALS, client_of, document_of
 from mdsvc.metrics.series import Of, counters
 
 __all__ = ["KIND", "Metrics"]
@@ -63,6 +63,8 @@ class Metrics:
         self._registry = CollectorRegistry(auto_describe=False)
         registry = None if self._is_shared else self._registry
         self._counts = counters(Of.STORE if fleet else Of.OVERLAY, registry)
+        for reason in REFUSALS:
+            self._counts["mdsvc_refused"].labels(reason)  # so that the first one is an increase
         self._seconds = Histogram(
             "mdsvc_request_seconds",
             "How long guests' requests took, waiting for a change included.",
@@ -122,9 +124,9 @@ class Metrics:
                 self._alike[key] = counter
         return counter
 
-    def peer_refused(self, reason: str) -> None:
-        """Who asked was not believed."""
-        self._counts["mdsvc_peers_refused"].labels(reason).inc()
+    def refused(self, reason: str) -> None:
+        """A guest's request, or its connection, was refused for that one of ``REFUSALS``."""
+        self._counts["mdsvc_refused"].labels(reason).inc()
 
     def fitted(self, outcome: Outcome, rule: str = "") -> None:
         """A place was looked for."""

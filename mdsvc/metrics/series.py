@@ -33,9 +33,7 @@ COUNTERS = {
         "Placements asked for and what-if questions; rule is the nearest that failed.",
         ("outcome", "rule"),
     ),
-    "mdsvc_peers_refused": Row(
-        "Requests from a guest's address that are not the guest's, by what told so.", ("reason",)
-    ),
+    "mdsvc_refused": Row("What guests asked and were not given, by why.", ("reason",)),
     "mdsvc_vendordata_requests": Row(
         "Requests to the operator's own services for vendor data, by what came of them.",
         ("target", "outcome"),
