@@ -14,7 +14,6 @@ from mdsvc.errors import BadInput, MdsvcError, Unavailable
 from mdsvc.store import Stale
 from mdsvc.store.sql import engines, open_sql, patience, schema, sqlite, tables
 from mdsvc.store.sql.engines import Engines
-from mdsvc.store.sql.errors import Busy
 
 from .values import count_up, fill, floating, guest, host, run, uuid
 
@@ -63,7 +62,7 @@ async def test_a_connection_that_is_never_free_is_given_up_in_time(
     await store.close()
 
 
-@pytest.mark.parametrize("told", [Stale, Busy])
+@pytest.mark.parametrize("told", [Stale, Unavailable])
 async def test_opening_waits_for_who_makes_the_file(
     url: str, monkeypatch: pytest.MonkeyPatch, told: type[Exception]
 ) -> None:

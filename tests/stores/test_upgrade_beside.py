@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -24,7 +25,7 @@ from mdsvc.forms import to_builtins
 from mdsvc.instance import Address, PlacedInstance
 from mdsvc.store.records import GUEST, HOST, pack
 from mdsvc.store.sql import columns, connecting, open_sql, patience, schema, upgrading, versions
-from tests.cli.command import process
+from tests.cli.command import environment, process
 
 from . import older
 from .old_forms import guest_rows, host_rows, old_guests
@@ -142,6 +143,46 @@ async def test_it_is_not_waited_for_while_rows_are_filled(
     await program.close()
     assert names[uuid(ONE)] == (steps or [f"guest-{ONE}"])[-1]
     await _check(any_url, names)
+
+
+@pytest.mark.parametrize(
+    ("command", "step"), [("db upgrade", 9), ("db migrate-layouts --batch 2", 5)]
+)
+def test_a_command_that_is_killed_anywhere_is_gone_on_with_and_loses_nothing(
+    any_url: str, command: str, step: int
+) -> None:
+    """By SIGKILL, each time some statements later; the older program goes on after each."""
+    version = FIRST if command == "db upgrade" else schema.VERSION - 1
+    asyncio.run(make(any_url, version))
+    if command != "db upgrade":
+        asyncio.run(versions.upgrade(any_url, lambda *_: None))
+    names: dict[str, str] = {}
+    codes: list[int] = []
+    while not codes or codes[-1]:
+        cut = [sys.executable, "-m", "tests.stores.cut", str(step * (len(codes) + 1))]
+        done = subprocess.run(
+            [*cut, *command.split()],
+            env=environment(MDSVC_STORE=any_url),
+            cwd=ROOT,
+            capture_output=True,
+            check=False,
+        )
+        codes.append(done.returncode)
+        assert codes[-1] in (0, -signal.SIGKILL), done.stderr
+        names = asyncio.run(_look(any_url, version, f"cut-{len(codes)}"))
+    assert len(codes) > 3, "it was killed several times"
+    asyncio.run(_check(any_url, names))
+
+
+async def _look(url: str, version: int, name: str) -> dict[str, str]:
+    """All guests as the older program reads them, once it has renamed one."""
+    program = OlderProgram(url, version)
+    await program.rename(uuid(ONE), name)
+    guests = await program.guests()
+    await program.close()
+    assert guests[uuid(ONE)]["name"] == name
+    assert len(guests) == GUESTS
+    return {one: value["name"] for one, value in guests.items()}
 
 
 async def test_both_change_the_same_guests_in_upgraded_tables(any_url: str) -> None:

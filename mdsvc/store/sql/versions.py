@@ -12,6 +12,7 @@ from mdsvc.errors import BadInput, MdsvcError, Unavailable
 from mdsvc.store import Stale
 from mdsvc.store.sql import connecting, forms, schema, urls
 from mdsvc.store.sql.engines import Engines
+from mdsvc.store.sql.hosts import NotLetIn
 from mdsvc.store.sql.patience import patiently
 
 
@@ -116,7 +117,7 @@ def _about(url: str) -> Iterator[None]:
         older = error.version < schema.VERSION
         advice = f"run: {mending(url)}" if older else "run the newer mdsvc that has upgraded them"
         raise BadInput(f"{where}: {error}; {advice}") from None
-    except BadInput as error:
+    except (BadInput, NotLetIn) as error:
         raise BadInput(f"{where}: {error}") from None
     except (Unavailable, Stale) as error:
         raise Unavailable(f"{where}: {error}") from None
