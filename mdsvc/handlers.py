@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from aiohttp import hdrs, web
 
+from mdsvc.control import user_data
 from mdsvc.documents import JSON, TEXT, Answer, Documents, Path, joined, text_type
 from mdsvc.errors import BadInput, Conflict, Forged, NotFound, TooManyRequests, Unidentified
 from mdsvc.forms import to_builtins, to_json
@@ -24,7 +25,7 @@ from mdsvc.guarding import Guard, is_token_path, refusal_of
 from mdsvc.guarding.tokens import TTL_HEADERS
 from mdsvc.identity import Identity
 from mdsvc.instance import PlacedInstance
-from mdsvc.listening.connections import arrival_of, watched
+from mdsvc.listening.connections import arrival_of, connection_of, watched
 from mdsvc.listening.replies import Known, KnownHeader
 from mdsvc.metrics import Metrics
 from mdsvc.problems import RETRY_SECONDS, log_fault, statuses
@@ -49,6 +50,7 @@ class Guests:
     """What answering guests needs: one value, made where the program is put together.
 
     ``store`` may give what was read a moment ago, but forgets it before ``waiting`` wakes anybody.
+    ``user_data_seconds``: user data close so long after they were read; None where they never do.
     """
 
     store: GuestStore
@@ -60,6 +62,7 @@ class Guests:
     guard: Guard
     metrics: Metrics | None = None
     vendordata: Vendordata | None = None
+    user_data_seconds: int | None = None
 
 
 class _Call(NamedTuple):
@@ -75,6 +78,8 @@ class _Call(NamedTuple):
 async def handle(guests: Guests, request: web.BaseRequest) -> web.StreamResponse:
     """Answer any request of a guest."""
     began = monotonic()
+    if connection_of(request).is_pipelined:
+        await asyncio.sleep(0)  # others' requests come in between
     response = await _respond(guests, request)
     if guests.metrics:
         client = request.headers.get("User-Agent", "")
@@ -97,12 +102,16 @@ async def _respond(guests: Guests, request: web.BaseRequest) -> web.StreamRespon
 
 async def _who(guests: Guests, request: web.BaseRequest) -> PlacedInstance:
     """Raises TooManyRequests where too many strangers ask: those have one bucket together."""
-    peer, arrival = request.remote or "", arrival_of(request)
     try:
-        return await guests.identity.guest(guests.store, peer, request.headers, arrival)
+        return await _identified(guests, request)
     except (BadInput, Forged, NotFound, Unidentified):
         guests.guard.take(None)
         raise
+
+
+async def _identified(guests: Guests, request: web.BaseRequest) -> PlacedInstance:
+    peer, arrival = request.remote or "", arrival_of(request)
+    return await guests.identity.guest(guests.store, peer, request.headers, arrival)
 
 
 _BEHIND_PROXY = {401: 403, 429: 503}
@@ -121,6 +130,8 @@ def failed(
     if isinstance(error, TooManyRequests):
         response = _text(str(error).encode(), status)
         response.headers["Retry-After"] = str(ceil(error.seconds))
+        if connection_of(request).is_pipelined:
+            response.force_close()  # the rest is not worth an answer each
         return response
     if status < 500:
         return _text(str(error).encode(errors="replace"), status)
@@ -220,11 +231,18 @@ async def _changed(call: _Call, answer: Answer) -> Answer:
         watched(call.request, parked.end),
     ):
         while answer.etag == last and await parked.woken(deadline):
-            guest = await call.guests.store.get_instance(call.guest.uuid)
-            if guest is None:
-                raise NotFound(f"instance {call.guest.uuid} is gone")
-            answer = await _whole(call._replace(guest=guest))
+            answer = await _whole(call._replace(guest=await _still(call)))
     return answer
+
+
+async def _still(call: _Call) -> PlacedInstance:
+    """The guest as it is now. Raises NotFound where the peer is it no more: it is gone, or its
+    address is another one's.
+    """
+    guest = await _identified(call.guests, call.request)
+    if guest.uuid != call.guest.uuid:
+        raise NotFound(f"instance {call.guest.uuid} is asked from elsewhere now")
+    return guest
 
 
 def requested_wait(request: web.BaseRequest, longest: int) -> int:
@@ -233,6 +251,26 @@ def requested_wait(request: web.BaseRequest, longest: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise BadInput("timeout_sec: expected a whole number of seconds")
     return min(int(text), longest)
+
+
+# ---- user data ----
+
+
+def _is_user_data(path: Path) -> bool:
+    """Of each version, in both trees."""
+    return path[1:] == ("user-data",) or (path[:1], path[2:]) == (("openstack",), ("user_data",))
+
+
+async def _user_data(call: _Call) -> web.StreamResponse:
+    """Those of a guest that has none can be asked for as long as it likes."""
+    seconds = call.guests.user_data_seconds
+    if seconds is not None:
+        _find(call)
+        if call.request.method == "HEAD":  # which reads nothing
+            await user_data.check_open(call.guests.store, call.guest.uuid)
+        else:
+            await user_data.read(call.guests.store, call.guest.uuid, seconds)
+    return await _document(call)
 
 
 # ---- the password ----
@@ -271,8 +309,11 @@ async def _get_status(call: _Call) -> web.Response:
 
 
 async def _post_status(call: _Call) -> web.Response:
-    body = await _bounded_body(call.request, "status", MOST_BYTES)
-    await call.guests.store.set_report(call.guest.uuid, read_status(body), now_ms())
+    status = read_status(await _bounded_body(call.request, "status", MOST_BYTES))
+    store, uuid = call.guests.store, call.guest.uuid
+    await store.set_report(uuid, status, now_ms())
+    if call.guests.user_data_seconds is not None and status.state is not None:
+        await user_data.close_after_report(store, uuid)
     return _text(b"")
 
 
@@ -282,6 +323,8 @@ async def _post_status(call: _Call) -> web.Response:
 async def _bounded_body(request: web.BaseRequest, name: str, most: int) -> bytes:
     """The whole body, read no further than it may go, and not waited for beyond patience."""
     body = b""
+    if (request.content_length or 0) > most:
+        raise BadInput(f"{name}: expected 1 to {most} bytes")
     try:
         async with asyncio.timeout(_BODY_SECONDS):
             await _invite(request)
@@ -307,6 +350,7 @@ async def _invite(request: web.BaseRequest) -> None:
 
 _Handler = Callable[[_Call], Awaitable[web.StreamResponse]]
 _DOCUMENT: Mapping[str, _Handler] = {"GET": _document, "HEAD": _document}
+_USER_DATA: Mapping[str, _Handler] = {"GET": _user_data, "HEAD": _user_data}
 _PASSWORD: Mapping[str, _Handler] = {
     "GET": _get_password,
     "HEAD": _get_password,
@@ -335,6 +379,8 @@ def _kept_place(text: str) -> _Place:
     path = tuple(filter(None, text.split("/")))
     if path == _STATUS_PATH:
         return _Place(path, _STATUS)
+    if _is_user_data(path):
+        return _Place(path, _USER_DATA)
     return _Place(path, _PASSWORD if _is_password(path) else _DOCUMENT)
 
 
