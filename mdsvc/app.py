@@ -23,7 +23,7 @@ from mdsvc.handlers import Guests
 from mdsvc.identity import Identity
 from mdsvc.identity.address import AddressIdentity
 from mdsvc.identity.neutron import NeutronIdentity
-from mdsvc.listening.connections import Handler
+from mdsvc.listening.connections import Answering
 from mdsvc.listening.sockets import Listen, parse_listen
 from mdsvc.metrics import Metrics
 from mdsvc.metrics.fleet import Fleet
@@ -87,7 +87,7 @@ def guest_app(
     waiting: Waiting,
     metrics: Metrics | None = None,
     live: Live | None = None,
-) -> Handler:
+) -> Answering:
     """What guests talk to: one handler for every path, as slashes are tolerated anywhere."""
     room = settings.cache_mb * 2**20 // 2
     documents = Documents(document_options(settings), room=room)
@@ -115,8 +115,9 @@ def guest_app(
         longest_wait=settings.longest_wait,
         proxied=settings.identity == "neutron",
         guard=guard_of(settings, live.reloads),
+        kept=recent,
     )
-    return partial(handlers.handle, guests)
+    return Answering(partial(handlers.handle, guests), partial(handlers.at_once, guests))
 
 
 def guard_of(settings: Settings, reloads: list[Reload]) -> Guard:

@@ -28,7 +28,7 @@ from mdsvc.app import (
 )
 from mdsvc.errors import BadInput
 from mdsvc.listening.activation import GUEST, OPERATOR, inherited
-from mdsvc.listening.connections import Handler, Runner
+from mdsvc.listening.connections import Answering, Runner
 from mdsvc.listening.doors import answering
 from mdsvc.listening.sockets import (
     Listen,
@@ -69,6 +69,7 @@ _CLOUD_AT_ONCE = 32
 """For one answer of the cloud's, and how many are waited for: Nova waits 5 s for ours."""
 
 _log = logging.getLogger(__name__)
+_access = logging.getLogger("mdsvc.access")
 
 
 async def serve(
@@ -340,13 +341,13 @@ def open_socket(
     return sock
 
 
-async def _runner(stack: AsyncExitStack, door: web.Application | Handler) -> Runner:
+async def _runner(stack: AsyncExitStack, door: web.Application | Answering) -> Runner:
     runner = Runner(
         door,
         keepalive_timeout=_IDLE_SECONDS,
         shutdown_timeout=_SHUTDOWN_SECONDS,
         auto_decompress=False,  # a password is kept as it was sent
-        access_log=logging.getLogger("mdsvc.access"),
+        access_log=_access if _access.isEnabledFor(logging.INFO) else None,
         access_log_format='%a "%r" %s %b %Tf %{X-Request-ID}o',
     )
     await runner.setup()
