@@ -179,7 +179,7 @@ def overlay_app(
     answers: Answers,
     waiting: Waiting,
     metrics: Metrics,
-) -> web.Application:
+) -> Answering:
     """What guests talk to in front of Nova: one handler for every path."""
     metrics.watch("mdsvc_waiting", "Requests that wait for a change.", waiting.__len__)
     metrics.watch("mdsvc_cache_bytes", "Answers of Nova's that are kept.", answers.held)
@@ -193,9 +193,7 @@ def overlay_app(
         guard=guard_of(settings, []),
         metrics=metrics,
     )
-    app = web.Application(client_max_size=overlay.LARGEST_BODY)
-    app.router.add_route("*", "/{path:(?s:.*)}", partial(overlay.handle, door))
-    return app
+    return Answering(partial(overlay.handle, door), partial(overlay.at_once, door))
 
 
 def target_app(

@@ -25,6 +25,7 @@ from mdsvc.guarding import Guard, is_token_path
 from mdsvc.guarding.tokens import TTL_HEADERS
 from mdsvc.identity import Identity, KeptGuests
 from mdsvc.instance import PlacedInstance
+from mdsvc.listening.bodies import body_of
 from mdsvc.listening.connections import arrival_of, watched
 from mdsvc.listening.replies import Known, KnownHeader
 from mdsvc.metrics import Metrics
@@ -37,8 +38,6 @@ from mdsvc.waiting import Waiting
 
 _MAX_PASSWORD = 1020
 """Bytes; four fields of 255, as Nova keeps it."""
-
-_BODY_SECONDS = 10
 
 _VENDOR_DATA = ("vendor_data2.json",)
 
@@ -315,29 +314,10 @@ async def _post_status(call: _Call) -> web.Response:
 
 
 async def _bounded_body(request: web.BaseRequest, name: str, most: int) -> bytes:
-    """The whole body, read no further than it may go, and not waited for beyond patience."""
-    body = b""
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            await _invite(request)
-            while len(body) <= most:
-                chunk = await request.content.read(most + 1 - len(body))
-                if not chunk:
-                    break
-                body += chunk
-    except TimeoutError:
-        raise BadInput(f"{name}: expected the whole body within {_BODY_SECONDS} s") from None
-    except (web.RequestPayloadError, ConnectionError) as error:
-        raise BadInput(f"{name}: expected a body that can be read: {error}") from None
+    body = await body_of(request, most, f"{name}: ")
     if not 0 < len(body) <= most:
         raise BadInput(f"{name}: expected 1 to {most} bytes")
     return body
-
-
-async def _invite(request: web.BaseRequest) -> None:
-    """A client may wait to be told that its body is wanted (RFC 9110, 10.1.1)."""
-    if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 _Handler = Callable[[_Call], Awaitable[web.StreamResponse]]

@@ -160,8 +160,8 @@ async def overlay_listeners(
         upstreams = await stack.enter_async_context(Upstreams(addresses, metrics.upstream_asked))
         answers = overlay_answers(upstreams, metrics)
         stack.push_async_callback(answers.close)
-        app = overlay_app(settings, upstreams, answers, waiting, metrics)
-        runner = await _runner(stack, app)
+        door = overlay_app(settings, upstreams, answers, waiting, metrics)
+        runner = await _runner(stack, door)
         where = f"in front of {', '.join(map(str, addresses))}"
         lines = [f"guests: {await _site(runner, sock)} ({where})" for sock in guests]
         reloads: list[Reload] = []
