@@ -310,7 +310,7 @@ async def test_who_does_not_read_gets_no_more_until_it_does(start: Starting) -> 
     assert served.runner.server
     [connection] = served.runner.server.connections
     assert connection.transport
-    assert connection.transport.get_write_buffer_size() < 2**20  # type: ignore[attr-defined]
+    assert connection.transport.get_write_buffer_size() < 2**20
     kept.writer.transport.resume_reading()  # type: ignore[attr-defined]
     for _ in range(count):
         assert (await kept.reply()).status == 200
