@@ -116,6 +116,7 @@ def guest_app(
         proxied=settings.identity == "neutron",
         guard=guard_of(settings, live.reloads),
         kept=recent,
+        user_data_seconds=settings.user_data_close,
     )
     return Answering(partial(handlers.handle, guests), partial(handlers.at_once, guests))
 
@@ -275,7 +276,7 @@ def _identity(settings: Settings, metrics: Metrics | None) -> Identity:
         return NeutronIdentity(settings.shared_secret)
     if metrics is None:
         return AddressIdentity(settings.network)
-    return AddressIdentity(settings.network, metrics.peer_refused)
+    return AddressIdentity(settings.network, metrics.refused)
 
 
 def document_options(settings: Settings) -> Options:

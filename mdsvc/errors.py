@@ -138,14 +138,21 @@ class Unresolved(Unavailable):
     """The kernel does not know a peer's neighbour entry, or not any more; it may in a moment."""
 
 
+Limit = Literal["rate", "strangers", "at_once", "waits"]
+"""Of what too much is asked: requests of a guest, or of all strangers together; those of a guest
+that are worked on at a time; those of one that wait for a change.
+"""
+
+
 class TooManyRequests(MdsvcError):
     """More than one guest may ask; it may again after so many ``seconds``."""
 
     code = "unavailable"
 
-    def __init__(self, message: str, seconds: float) -> None:
+    def __init__(self, message: str, seconds: float, limit: Limit) -> None:
         super().__init__(message)
         self.seconds = seconds
+        self.limit = limit
 
 
 class MethodNotAllowed(MdsvcError):
@@ -181,6 +188,16 @@ class NotFound(MdsvcError):
 
     code = "not_found"
 
+    @classmethod
+    def host(cls, name: str) -> NotFound:
+        """No host has that name."""
+        return cls(f"host {name}: no such host is registered")
+
+    @classmethod
+    def instance(cls, uuid: str) -> NotFound:
+        """No guest has that UUID."""
+        return cls(f"instance {uuid}: no such instance is stored")
+
 
 class Unidentified(MdsvcError):
     """The request does not say properly who is asking."""
@@ -200,3 +217,15 @@ class Forbidden(MdsvcError):
 
 class Forged(Forbidden):
     """The request's signature is not the right one."""
+
+
+class WrongName(Forbidden):
+    """The request calls the service by a name that is not its own."""
+
+
+class Forwarded(Forbidden):
+    """The request came through a proxy, and asks for what is only for the guest itself."""
+
+
+class Closed(Forbidden):
+    """A guest has booted, and asks for its user data all the same."""

@@ -18,16 +18,18 @@ from typing import NamedTuple
 from aiohttp import hdrs, web
 from aiohttp.http import RawRequestMessage
 
-from mdsvc.documents import JSON, TEXT, Answer, Documents, Path, joined, text_type
+from mdsvc.control import user_data
+from mdsvc.documents import JSON, TEXT, Answer, Documents, Path, joined
+from mdsvc.documents.replies import header_of, reply_of, text_reply, unchanged
 from mdsvc.errors import BadInput, Conflict, Forged, NotFound, TooManyRequests, Unidentified
 from mdsvc.forms import to_builtins, to_json
-from mdsvc.guarding import Guard, is_token_path
+from mdsvc.guarding import Guard, is_token_path, refusal_of
 from mdsvc.guarding.tokens import TTL_HEADERS
 from mdsvc.identity import Identity, KeptGuests
 from mdsvc.instance import PlacedInstance
 from mdsvc.listening.bodies import body_of
 from mdsvc.listening.connections import arrival_of, watched
-from mdsvc.listening.replies import Known, KnownHeader
+from mdsvc.listening.replies import Known
 from mdsvc.metrics import Metrics
 from mdsvc.problems import RETRY_SECONDS, log_fault, statuses
 from mdsvc.reports import MOST_BYTES, Status, now_ms, read_status
@@ -50,6 +52,7 @@ class Guests:
 
     ``store`` may give what was read a moment ago, but forgets it before ``waiting`` wakes anybody.
     ``kept`` is what it can give without asking, if it keeps anything.
+    ``user_data_seconds``: user data close so long after they were read; None where they never do.
     """
 
     store: GuestStore
@@ -62,6 +65,7 @@ class Guests:
     metrics: Metrics | None = None
     vendordata: Vendordata | None = None
     kept: KeptGuests | None = None
+    user_data_seconds: int | None = None
 
 
 class _Call(NamedTuple):
@@ -101,7 +105,7 @@ def at_once(guests: Guests, message: RawRequestMessage, peer: str | None) -> byt
     if guests.metrics:
         client = message.headers.get("User-Agent", "")
         guests.metrics.answered(message.path, client, 200, monotonic() - began)
-    header = _header_of(answer.content_type, answer.etag)
+    header = header_of(answer.content_type, answer.etag)
     content = answer.reply(guests.documents.entropy)
     return header.wire(content, message.version, keeps=not message.should_close)
 
@@ -112,7 +116,8 @@ def _kept_document(
     """In the order of ``_respond``. The bucket comes last, as ``handle`` takes out of it too."""
     path, methods = _place(message.path)
     is_plain = message.method == hdrs.METH_GET and hdrs.IF_NONE_MATCH not in message.headers
-    if not is_plain or methods is not _DOCUMENT or "?" in message.path:
+    never_closes = methods is _USER_DATA and guests.user_data_seconds is None
+    if not is_plain or not (methods is _DOCUMENT or never_closes) or "?" in message.path:
         return None
     if guests.vendordata and path[-1:] == _VENDOR_DATA:
         return None
@@ -136,7 +141,7 @@ async def _respond(guests: Guests, request: web.BaseRequest) -> web.StreamRespon
         with guests.guard.at_work(guest.uuid):
             return await _answer(_Call(guests, guest, request, path, methods))
     except Exception as error:  # noqa: BLE001  # nothing falls through, and nothing is hidden
-        return failed(request, error, proxied=guests.proxied)
+        return failed(request, error, guests.metrics, proxied=guests.proxied)
 
 
 async def _who(guests: Guests, request: web.BaseRequest) -> PlacedInstance:
@@ -153,19 +158,23 @@ _BEHIND_PROXY = {401: 403, 429: 503}
 """Statuses that Neutron's agent takes for its own failure, and what is said instead."""
 
 
-def failed(request: web.BaseRequest, error: Exception, *, proxied: bool) -> web.Response:
+def failed(
+    request: web.BaseRequest, error: Exception, metrics: Metrics | None, *, proxied: bool
+) -> web.Response:
     """What is wrong on this side is for the log alone; the guest is to come again."""
+    if metrics and (reason := refusal_of(error)):
+        metrics.refused(reason)
     status = statuses(error).guest
     if proxied:
         status = _BEHIND_PROXY.get(status, status)
     if isinstance(error, TooManyRequests):
-        response = _text(str(error).encode(), status)
+        response = text_reply(str(error).encode(), status)
         response.headers["Retry-After"] = str(ceil(error.seconds))
         return response
     if status < 500:
-        return _text(str(error).encode(errors="replace"), status)
+        return text_reply(str(error).encode(errors="replace"), status)
     log_fault(_log, f"{request.method} {request.path} of {request.remote}", error)
-    response = _text(b"the metadata cannot be read now; try again", 503)
+    response = text_reply(b"the metadata cannot be read now; try again", 503)
     response.headers["Retry-After"] = str(RETRY_SECONDS)
     return response
 
@@ -190,14 +199,14 @@ def _token(call: _Call) -> web.Response:
         guard.check_token(headers, call.guest.uuid)
         return _not_allowed(call.guests, {"PUT": _token})
     token, seconds = guard.issue(headers, call.guest.uuid)
-    return _reply(token.encode(), TEXT, 200, dict.fromkeys(TTL_HEADERS, str(seconds)))
+    return reply_of(token.encode(), TEXT, 200, dict.fromkeys(TTL_HEADERS, str(seconds)))
 
 
 def _not_allowed(guests: Guests, methods: Mapping[str, object]) -> web.Response:
     allowed = ", ".join(methods)
     if guests.proxied:
-        return _text(f"expected one of the methods {allowed}".encode(), 400)
-    response = _text(f"expected one of the methods {allowed}".encode(), 405)
+        return text_reply(f"expected one of the methods {allowed}".encode(), 400)
+    response = text_reply(f"expected one of the methods {allowed}".encode(), 405)
     response.headers["Allow"] = allowed
     return response
 
@@ -211,11 +220,16 @@ async def _document(call: _Call) -> web.StreamResponse:
     waits = answer.content_type == JSON and _waits(request)
     if waits:
         answer = await _changed(call, answer)
-    known_tags = request.headers.get(hdrs.IF_NONE_MATCH)
-    if known_tags and not guests.proxied and f'"{answer.etag}"' in known_tags:
-        return web.Response(status=304, headers={**_NOT_KEPT, hdrs.ETAG: _tag(answer.etag)})
-    header = _header_of(answer.content_type, answer.etag)
+    if not guests.proxied and _is_known(request, answer.etag):
+        return unchanged(answer)
+    header = header_of(answer.content_type, answer.etag)
     return Known(header, answer.reply(guests.documents.entropy, waits))
+
+
+def _is_known(request: web.BaseRequest, etag: str) -> bool:
+    """Whether ``If-None-Match`` names it, compared weakly (RFC 9110, 13.1.2)."""
+    known_tags = request.headers.getall(hdrs.IF_NONE_MATCH, ())
+    return any(f'"{etag}"' in tags or tags.strip() == "*" for tags in known_tags)
 
 
 def _waits(request: web.BaseRequest) -> bool:
@@ -245,10 +259,11 @@ async def _changed(call: _Call, answer: Answer) -> Answer:
     """
     last = call.request.query.get("last_etag", answer.etag).removeprefix("W/").strip('"')
     seconds = requested_wait(call.request, call.guests.longest_wait)
+    if answer.etag != last or not seconds:
+        return answer
     deadline = asyncio.get_running_loop().time() + seconds
-    waits = call.guests.waiting.count("instance", call.guest.uuid)
-    if seconds and waits >= call.guests.guard.waits:
-        raise TooManyRequests("too many requests wait for a change", 1)
+    guests = call.guests
+    guests.guard.check_waits(guests.waiting.count("instance", call.guest.uuid))
     with (
         call.guests.waiting.on("instance", call.guest.uuid) as parked,
         watched(call.request, parked.end),
@@ -269,6 +284,26 @@ def requested_wait(request: web.BaseRequest, longest: int) -> int:
     return min(int(text), longest)
 
 
+# ---- user data ----
+
+
+def _is_user_data(path: Path) -> bool:
+    """Of each version, in both trees."""
+    return path[1:] == ("user-data",) or (path[:1], path[2:]) == (("openstack",), ("user_data",))
+
+
+async def _user_data(call: _Call) -> web.StreamResponse:
+    """Those of a guest that has none can be asked for as long as it likes."""
+    seconds = call.guests.user_data_seconds
+    if seconds is not None:
+        _find(call)
+        if call.request.method == "HEAD":  # which reads nothing
+            await user_data.check_open(call.guests.store, call.guest.uuid)
+        else:
+            await user_data.read(call.guests.store, call.guest.uuid, seconds)
+    return await _document(call)
+
+
 # ---- the password ----
 
 
@@ -280,14 +315,14 @@ def _is_password(path: Path) -> bool:
 
 
 async def _get_password(call: _Call) -> web.Response:
-    return _text(await call.guests.store.password(call.guest.uuid) or b"")
+    return text_reply(await call.guests.store.password(call.guest.uuid) or b"")
 
 
 async def _post_password(call: _Call) -> web.Response:
     body = await _bounded_body(call.request, "password", _MAX_PASSWORD)
     if not await call.guests.store.set_password(call.guest.uuid, body):
         raise Conflict("the password is set already, and can be set only once")
-    return _text(b"")
+    return text_reply(b"")
 
 
 # ---- reports ----
@@ -301,13 +336,16 @@ async def _get_status(call: _Call) -> web.Response:
     report = await call.guests.store.report(call.guest.uuid)
     status = report.status if report else Status()
     told = {key: value for key, value in to_builtins(status).items() if value is not None}
-    return _reply(to_json(told), JSON, 200, {})
+    return reply_of(to_json(told), JSON, 200, {})
 
 
 async def _post_status(call: _Call) -> web.Response:
-    body = await _bounded_body(call.request, "status", MOST_BYTES)
-    await call.guests.store.set_report(call.guest.uuid, read_status(body), now_ms())
-    return _text(b"")
+    status = read_status(await _bounded_body(call.request, "status", MOST_BYTES))
+    store, uuid = call.guests.store, call.guest.uuid
+    await store.set_report(uuid, status, now_ms())
+    if call.guests.user_data_seconds is not None and status.state is not None:
+        await user_data.close_after_report(store, uuid)
+    return text_reply(b"")
 
 
 # ---- what a guest leaves ----
@@ -322,6 +360,7 @@ async def _bounded_body(request: web.BaseRequest, name: str, most: int) -> bytes
 
 _Handler = Callable[[_Call], Awaitable[web.StreamResponse]]
 _DOCUMENT: Mapping[str, _Handler] = {"GET": _document, "HEAD": _document}
+_USER_DATA: Mapping[str, _Handler] = {"GET": _user_data, "HEAD": _user_data}
 _PASSWORD: Mapping[str, _Handler] = {
     "GET": _get_password,
     "HEAD": _get_password,
@@ -350,31 +389,6 @@ def _kept_place(text: str) -> _Place:
     path = tuple(filter(None, text.split("/")))
     if path == _STATUS_PATH:
         return _Place(path, _STATUS)
+    if _is_user_data(path):
+        return _Place(path, _USER_DATA)
     return _Place(path, _PASSWORD if _is_password(path) else _DOCUMENT)
-
-
-# ---- replies ----
-
-
-def _text(body: bytes, code: int = 200) -> web.Response:
-    return _reply(body, text_type(body), code, {})
-
-
-_NOT_KEPT: Mapping[str, str] = {hdrs.CACHE_CONTROL: "no-store"}
-"""Metadata is for one guest and for now: no cache on the way may keep it."""
-
-
-@lru_cache(maxsize=4096)
-def _header_of(kind: str, etag: str) -> KnownHeader:
-    return KnownHeader({hdrs.CONTENT_TYPE: kind, **_NOT_KEPT, hdrs.ETAG: _tag(etag)})
-
-
-def _tag(etag: str) -> str:
-    """Weak: two replies of one etag may differ in what is new in every reply."""
-    return f'W/"{etag}"'
-
-
-def _reply(body: bytes, kind: str, code: int, headers: Mapping[str, str]) -> web.Response:
-    return web.Response(
-        body=body, status=code, headers={hdrs.CONTENT_TYPE: kind, **_NOT_KEPT, **headers}
-    )

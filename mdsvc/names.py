@@ -35,14 +35,19 @@ def one_line(text: str) -> str:
 
 # ---- hosts and guests ----
 
-HostName = Annotated[
-    str,
-    rule(
-        "1 to 255 of A-Z, a-z, 0-9, dot, hyphen and underscore, the first a letter or digit",
-        "[A-Za-z0-9][A-Za-z0-9._-]{0,254}",
-    ),
-]
+HOST_NAME_WORDS = (
+    "1 to 255 of A-Z, a-z, 0-9, dot, hyphen and underscore, the first a letter or digit"
+)
+_HOST_NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,254}"
+
+HostName = Annotated[str, rule(HOST_NAME_WORDS, _HOST_NAME)]
 """What an operator calls a hypervisor."""
+
+
+def is_host_name(text: str) -> bool:
+    """Whether a host may have that name."""
+    return re.fullmatch(_HOST_NAME, text) is not None
+
 
 _DNS_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 
@@ -70,14 +75,15 @@ def hostname_from(display_name: str) -> str:
     return plain[:_LONGEST_LABEL].rstrip("-")
 
 
-Uuid = Annotated[
-    str,
-    rule(
-        "a UUID like 1f1c2a0e-6a56-4c1c-9a35-0d7f3c7b6f52",
-        "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}",
-    ),
-]
+_UUID = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
+
+Uuid = Annotated[str, rule("a UUID like 1f1c2a0e-6a56-4c1c-9a35-0d7f3c7b6f52", _UUID)]
 """A guest's UUID as it may be given."""
+
+
+def is_uuid(text: str) -> bool:
+    """Whether a guest may have that UUID."""
+    return re.fullmatch(_UUID, text) is not None
 
 
 def canonical_uuid(uuid: str) -> str:

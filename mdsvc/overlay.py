@@ -21,7 +21,7 @@ from mdsvc.cpuset import CpuSet
 from mdsvc.documents import overlay
 from mdsvc.documents.answer import TEXT, Path
 from mdsvc.documents.overlay import Shown
-from mdsvc.errors import BadInput, Forged, Unavailable, Unidentified
+from mdsvc.errors import BadInput, Forged, TooManyRequests, Unavailable, Unidentified
 from mdsvc.guarding import Guard, is_token_path
 from mdsvc.guarding.tokens import TTL_HEADERS
 from mdsvc.handlers import failed, requested_wait
@@ -41,7 +41,6 @@ from mdsvc.waiting import Waiting
 POLL_SECONDS = 5.0
 """How often the upstream is asked for a guest that waits."""
 
-WAITS_OF_A_GUEST = 2
 WAITS = 500
 """How many may wait, as each of them is a request every few seconds."""
 
@@ -85,7 +84,7 @@ async def handle(door: Overlay, request: web.BaseRequest) -> web.Response:
     try:
         response = await _guarded(door, request)
     except Exception as error:  # noqa: BLE001  # nothing falls through, and nothing is hidden
-        response = failed(request, error, proxied=True)
+        response = failed(request, error, door.metrics, proxied=True)
     if door.metrics:
         client = request.headers.get("User-Agent", "")
         door.metrics.answered(request.path, client, response.status, monotonic() - began)
@@ -267,8 +266,9 @@ async def _changed(call: _Call, answer: Shown) -> Shown:
     if answer.etag != last or loop.time() >= deadline:
         return answer
     waiting = call.door.waiting
-    if waiting.count("instance", call.asker.uuid) >= WAITS_OF_A_GUEST or len(waiting) >= WAITS:
-        raise Unavailable("too many requests wait for a change; try again")
+    call.door.guard.check_waits(waiting.count("instance", call.asker.uuid))
+    if len(waiting) >= WAITS:
+        raise TooManyRequests("too many requests wait for a change; try again", 1, "waits")
     with (
         waiting.on("instance", call.asker.uuid) as parked,
         watched(call.request, parked.end),

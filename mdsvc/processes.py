@@ -12,15 +12,15 @@ from msgspec.structs import replace
 
 from mdsvc import server, workers
 from mdsvc.listening.activation import GUEST, OPERATOR, inherited
-from mdsvc.listening.sockets import parse_listen
 from mdsvc.settings import Settings
 
 
 def run(settings: Settings, ready: Callable[[list[str]], None]) -> None:
-    """Run until SIGTERM or SIGINT, in as many processes as are set. ``ready`` is called once, with
-    a line for each listener. Raises MdsvcError, and Failed where a worker has said why.
+    """Run until SIGTERM or SIGINT, in as many processes as are set, or in one where no guest asks.
+    ``ready`` is called once, with a line for each listener. Raises MdsvcError, and Failed where a
+    worker has said why.
     """
-    if settings.workers == 1:
+    if settings.workers == 1 or settings.is_target_alone:
         _run(server.serve(settings, ready))
         return
 
@@ -58,5 +58,5 @@ def _given(stack: ExitStack, settings: Settings) -> Mapping[str, Sequence[socket
     guests, operators = given.get(GUEST), given.get(OPERATOR)
     return {
         GUEST: guests or server.guest_sockets(stack, settings),
-        OPERATOR: operators or [server.open_socket(stack, parse_listen(settings.operator))],
+        OPERATOR: operators or server.operator_sockets(stack, settings, {}),
     }

@@ -28,8 +28,9 @@ from mdsvc.app import (
 )
 from mdsvc.errors import BadInput
 from mdsvc.listening.activation import GUEST, OPERATOR, inherited
-from mdsvc.listening.connections import Answering, Runner
+from mdsvc.listening.connections import BACKLOG, Answering, Runner
 from mdsvc.listening.doors import answering
+from mdsvc.listening.files import none_left, raise_limit
 from mdsvc.listening.sockets import (
     Listen,
     UnixListen,
@@ -87,11 +88,13 @@ async def serve(
         loop.add_signal_handler(name, stop.set)
     if orphaned is not None:
         loop.add_reader(orphaned, stop.set)
+    loop.set_exception_handler(none_left)
+    raise_limit()
     given = inherited() if given is None else given
     async with AsyncExitStack() as stack:
         if settings.upstream:
             lines = await stack.enter_async_context(overlay_listeners(settings, given))
-        elif settings.vendordata and settings.layouts_of == "cloud":
+        elif settings.is_target_alone:
             lines = await stack.enter_async_context(target_listeners(settings, given))
         else:
             store = await open_store(settings.store)
@@ -114,7 +117,7 @@ async def listeners(
     given = given or {}
     async with AsyncExitStack() as stack:
         guests = given[GUEST] if GUEST in given else guest_sockets(stack, settings)
-        operators = _operator_sockets(stack, settings, given)
+        operators = operator_sockets(stack, settings, given)
         namespaces = await _namespaces(stack, settings)
         follower, waiting = Follower(store, settings.poll_seconds), Waiting()
         metrics = Metrics(Fleet(store))
@@ -129,6 +132,7 @@ async def listeners(
         await stack.enter_async_context(follower.running())
         await stack.enter_async_context(metrics.told())
         runner = await _runner(stack, door)
+        runner.crowd.refused = metrics.refused
         _ask_directly(settings, runner, guests)
         lines = [f"guests: {await _site(runner, sock)} ({settings.identity})" for sock in guests]
         lines += await _at_doors(stack, namespaces, runner, metrics)
@@ -154,7 +158,7 @@ async def overlay_listeners(
     given = given or {}
     async with AsyncExitStack() as stack:
         guests = given[GUEST] if GUEST in given else guest_sockets(stack, settings)
-        operators = _operator_sockets(stack, settings, given)
+        operators = operator_sockets(stack, settings, given)
         metrics, waiting = Metrics(None), Waiting()
         addresses = [parse_upstream(text) for text in settings.upstream]
         upstreams = await stack.enter_async_context(Upstreams(addresses, metrics.upstream_asked))
@@ -162,6 +166,7 @@ async def overlay_listeners(
         stack.push_async_callback(answers.close)
         door = overlay_app(settings, upstreams, answers, waiting, metrics)
         runner = await _runner(stack, door)
+        runner.crowd.refused = metrics.refused
         where = f"in front of {', '.join(map(str, addresses))}"
         lines = [f"guests: {await _site(runner, sock)} ({where})" for sock in guests]
         reloads: list[Reload] = []
@@ -184,7 +189,7 @@ async def target_listeners(
     """
     given = given or {}
     async with AsyncExitStack() as stack:
-        operators = _operator_sockets(stack, settings, given)
+        operators = operator_sockets(stack, settings, given)
         metrics, reloads = Metrics(None), list[Reload]()
         context = _tls(settings, reloads)
         _reload_on_sighup(stack, reloads)
@@ -233,27 +238,27 @@ async def _targets(
 async def _target(stack: AsyncExitStack, settings: Settings, beside: Beside) -> str:
     """Answer Nova; the line for it."""
     assert settings.vendordata is not None, "it is only called where this is set"
-    sock = open_socket(stack, parse_listen(settings.vendordata))
+    sock = open_socket(stack, "vendordata", parse_listen(settings.vendordata))
     app = target_app(settings, beside.cloud, beside.store, beside.metrics, is_local=is_local(sock))
     where = await _site(await _runner(stack, app), sock, beside.context)
     return f"vendor data: {where} (layouts of the {settings.layouts_of})"
 
 
-def _operator_sockets(
-    stack: AsyncExitStack, settings: Settings, given: Mapping[str, Sequence[socket.socket]]
+def operator_sockets(
+    stack: AsyncExitStack | ExitStack,
+    settings: Settings,
+    given: Mapping[str, Sequence[socket.socket]],
 ) -> Sequence[socket.socket]:
     """None where another process answers operators."""
     if OPERATOR in given:
         return given[OPERATOR]
-    return [open_socket(stack, parse_listen(settings.operator))]
+    return [open_socket(stack, "operator", parse_listen(settings.operator))]
 
 
 def guest_sockets(stack: AsyncExitStack | ExitStack, settings: Settings) -> list[socket.socket]:
     """Where guests ask, beside the namespaces of networks; closed with the stack."""
-    return [
-        open_socket(stack, parse_listen(text, mode=_GUEST_MODE), settings.guest_namespace)
-        for text in settings.guest_listeners
-    ]
+    listeners = [parse_listen(text, mode=_GUEST_MODE) for text in settings.guest_listeners]
+    return [open_socket(stack, "guest", where, settings.guest_namespace) for where in listeners]
 
 
 async def _namespaces(stack: AsyncExitStack, settings: Settings) -> Namespaces | None:
@@ -333,9 +338,16 @@ def _reload_on_sighup(stack: AsyncExitStack, reloads: Sequence[Reload]) -> None:
 
 
 def open_socket(
-    stack: AsyncExitStack | ExitStack, where: Listen | UnixListen, netns: str | None = None
+    stack: AsyncExitStack | ExitStack,
+    setting: str,
+    where: Listen | UnixListen,
+    netns: str | None = None,
 ) -> socket.socket:
-    sock = listen(where, netns)
+    """Listen where the setting says, as long as the stack. Raises BadInput."""
+    try:
+        sock = listen(where, netns)
+    except BadInput as error:
+        raise BadInput(f"{setting}: {error}") from None
     stack.callback(sock.close)  # also where it is never answered at, as another cannot be had
     stack.enter_context(removed_in_the_end(sock))
     return sock
@@ -357,7 +369,7 @@ async def _runner(stack: AsyncExitStack, door: web.Application | Answering) -> R
 
 async def _site(runner: Runner, sock: socket.socket, context: ssl.SSLContext | None = None) -> str:
     """Answer there; where that is, as a URL or ``unix:/PATH``."""
-    await web.SockSite(runner, sock, ssl_context=context).start()
+    await web.SockSite(runner, sock, ssl_context=context, backlog=BACKLOG).start()
     if sock.family == socket.AF_UNIX:
         return str(UnixListen(sock.getsockname()))
     address, port = sock.getsockname()[:2]

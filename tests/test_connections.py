@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import resource
 import socket
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from aiohttp import web
 
 from mdsvc.listening.connections import Runner
+from mdsvc.listening.files import SPARE_FILES, none_left
 from mdsvc.listening.sockets import Listen, listen
 from mdsvc.store.memory import MemoryStore
 from tests.http.wire import Wire
@@ -94,3 +99,50 @@ async def test_a_fault_of_our_own_is_told_as_one(caplog: pytest.LogCaptureFixtur
     (told,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert told.exc_info
     assert str(told.exc_info[1]) == "our own"
+
+
+@contextmanager
+def few_files_left(count: int) -> Iterator[None]:
+    """So many, as where namespaces have taken the others."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + count, hard))
+    try:
+        yield
+    finally:
+        os.close(lowest)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_connections_leave_files_to_others_whatever_has_taken_the_rest() -> None:
+    async with here(MemoryStore()) as (port, _):
+        assert (await Wire(port)("/openstack")).status == 404
+        hung_up = pytest.raises((ConnectionError, IndexError))  # there is no status
+        with few_files_left(SPARE_FILES - 1), hung_up:
+            await Wire(port)("/openstack")
+        assert (await Wire(port)("/openstack")).status == 404
+
+
+async def test_where_no_file_is_left_that_is_a_line_and_no_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    loop = asyncio.get_running_loop()
+    before = loop.get_exception_handler()
+    loop.set_exception_handler(none_left)
+    try:
+        async with here(MemoryStore()) as (port, _):
+            sockets = [socket.socket() for _ in range(20)]
+            with few_files_left(4):
+                for sock in sockets:
+                    sock.setblocking(False)
+                    sock.connect_ex(("127.0.0.1", port))
+                await asyncio.sleep(0.1)
+            for sock in sockets:
+                sock.close()
+            await asyncio.sleep(1.1)  # asyncio looks again by then
+            assert (await Wire(port)("/openstack")).status == 404
+    finally:
+        loop.set_exception_handler(before)
+    told = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [record.name for record in told] == ["mdsvc.listening.files"]
+    assert told[0].exc_info is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import resource
 import signal
 import socket
 import sys
@@ -232,6 +233,38 @@ async def test_what_is_wrong_is_said_once(store: str, tmp_path: Path) -> None:
     assert process.returncode == 2
     (line,) = errors.decode().splitlines()
     assert "vendor_data" in line
+
+
+async def test_where_only_nova_asks_there_is_one_process_and_no_store(tmp_path: Path) -> None:
+    auth = "{auth_url: 'http://127.0.0.1:1', username: u, password: p, project_name: s}"
+    clouds = tmp_path / "clouds.yaml"
+    clouds.write_text(f"clouds: {{c: {{auth: {auth}}}}}")
+    args = ("--guest", "127.0.0.1:0", "--vendordata", "127.0.0.1:0", "--cloud", "c")
+    store = f"sqlite:///{tmp_path}/store.db"
+    process = await spawn(store, *args, OS_CLIENT_CONFIG_FILE=str(clouds))
+    said = await lines(process, "mdsvc: ready")
+    assert [line.split(":")[1] for line in said] == [" vendor data", " operator", " ready"]
+    assert not children(process.pid)
+    process.terminate()
+    assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
+    assert not (tmp_path / "store.db").exists()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_more_may_connect_than_a_shell_lets_a_process_open(store: str, workers: str) -> None:
+    command = (str(MDSVC), "serve", "--store", store, "--guest", "127.0.0.1:0")
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", 'ulimit -Sn 256; exec "$@"', "sh", *command),
+        *("--operator", "127.0.0.1:0", "--workers", workers),
+        stderr=PIPE,
+        env=environment(),
+    )
+    await lines(process, "mdsvc: ready")
+    for pid in children(process.pid) or [process.pid]:
+        soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        assert soft == hard != 256
+    process.terminate()
+    assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
 
 
 async def test_a_socket_in_the_file_system_goes_with_the_server(store: str, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -348,6 +349,8 @@ def main(arguments: Sequence[str] | None = None, system: System | None = None) -
         from mdguest.system import System
 
         system = System()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # arrows, and names that others chose
+        sys.stdout.reconfigure(errors="backslashreplace")
     given = list(sys.argv[1:] if arguments is None else arguments)
     parsed = parser().parse_args(_command_first(given))
     try:

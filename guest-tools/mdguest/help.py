@@ -70,7 +70,8 @@ INTERVAL = _flag(
 IGNORE = _flag(
     "--ignore",
     metavar="PATTERNS",
-    help="units, cgroups or programs that may ask for dedicated CPUs in vain: docker-*.scope,qemu*",
+    help="units, cgroups, programs, or slices with all that is in them, that may ask for dedicated "
+    "CPUs in vain: docker-*.scope,qemu*",
 )
 EXEMPT = _flag(
     "--exempt",

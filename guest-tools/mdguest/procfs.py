@@ -22,6 +22,13 @@ def text(system: System, path: str) -> str:
         return ""
 
 
+def printable(name: str) -> str:
+    """A name that anybody may have chosen, for messages."""
+    if name.isprintable():
+        return name
+    return "".join(letter if letter.isprintable() else "?" for letter in name)
+
+
 def cpu_list(system: System, path: str) -> CpuSet:
     """A list file's CPUs; none where the file is missing, or says ``(null)`` as nohz_full may."""
     try:
@@ -54,6 +61,7 @@ class Stat(NamedTuple):
 
     tid: int
     name: str
+    """What the task calls itself, with ``?`` for what would upset a terminal or a log."""
     state: str
     parent: int
     flags: int
@@ -79,7 +87,7 @@ def stat(text: str) -> Stat:
     fields = rest.split(" ")  # from field 3 on
     return Stat(
         tid=int(tid),
-        name=name,
+        name=printable(name),
         state=fields[0],
         parent=int(fields[1]),
         flags=int(fields[6]),
@@ -103,9 +111,9 @@ def environment(system: System, process: int) -> dict[str, str]:
     return {name: value for name, equals, value in pairs if equals}
 
 
-def arguments(system: System, process: int) -> str:
-    """A process's command line, words with spaces between them; empty where it has ended."""
-    return text(system, f"/proc/{process}/cmdline").replace("\0", " ")
+def arguments(system: System, process: int) -> list[str]:
+    """The words of a process's command line; none where it has ended."""
+    return text(system, f"/proc/{process}/cmdline").rstrip("\0").split("\0")
 
 
 def is_populated(system: System, group: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
@@ -64,8 +65,12 @@ class Settings:
         return tuple(pattern.strip() for pattern in self.ignore.split(",") if pattern.strip())
 
 
+_TWO_UNITS = re.compile(r"\.(?:service|scope|slice|socket|mount|swap)\s")
+"""In a pattern: units with spaces between them, which are no name of anything."""
 KEEP_ONE = ("first", "last")
 _PREFIX = "MDGUEST_"
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+_LINES = "expected lines like MDGUEST_MODE=partition"
 _BYTE_ORDER_MARK = "\ufeff"
 """What some editors put before a text."""
 
@@ -94,6 +99,8 @@ def _checked(settings: Settings, where: Mapping[str, str]) -> Settings:
         settings.exempted()
     except ValueError as error:
         raise BadInput(f"{where['exempt']}: {error}") from error
+    if any(map(_TWO_UNITS.search, settings.ignored())):
+        raise BadInput(f"{where['ignore']}: {settings.ignore!r}: expected commas between patterns")
     if not 15 <= settings.interval <= 86400:
         raise BadInput(f"{where['interval']}: expected 15 to 86400 seconds")
     return settings
@@ -136,7 +143,10 @@ def _file(system: System) -> dict[str, str]:
     try:
         words = shlex.split(system.read(FILE).removeprefix(_BYTE_ORDER_MARK), comments=True)
     except ValueError as error:
-        raise BadInput(f"{FILE}: {error}: expected lines like MDGUEST_MODE=partition") from error
+        raise BadInput(f"{FILE}: {error}: {_LINES}") from error
+    for word in words:
+        if not _VARIABLE.match(word) and word != "export":
+            raise BadInput(f"{FILE}: {word!r}: {_LINES}, and quotes around a value with spaces")
     texts = {name: value for name, _, value in (word.partition("=") for word in words)}
     for name in texts:
         if name.startswith(_PREFIX) and name not in map(_variable, NAMES):

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from mdsvc.api.etags import instance_etag
 from mdsvc.api.pages import Damaged, damaged, page
 from mdsvc.api.route import Answer, Call
-from mdsvc.control import instances, moves, repeats, reports, resizing
+from mdsvc.control import instances, moves, repeats, reports, resizing, user_data
 from mdsvc.errors import BadInput
 from mdsvc.forms import Form
 from mdsvc.instance import Content, PlacedInstance
@@ -146,6 +146,21 @@ async def delete_password(call: Call) -> Answer:
     """Forget the guest's password, so that it can store one again."""
     await instances.clear_password(call.store, call.path["uuid"])
     return Answer(status=204)
+
+
+async def get_lock(call: Call) -> Answer:
+    """Whether the guest's user data are closed, and since or until when."""
+    return Answer(await user_data.get_lock(call.store, call.path["uuid"]))
+
+
+async def put_lock(call: Call) -> Answer:
+    """Close the guest's user data at once, where `user_data_after_boot` is `deny`."""
+    return Answer(await user_data.lock(call.store, call.path["uuid"]))
+
+
+async def delete_lock(call: Call) -> Answer:
+    """Open the guest's user data anew, as a rebuild does."""
+    return Answer(await user_data.unlock(call.store, call.path["uuid"]))
 
 
 def _guest(guest: PlacedInstance, status: int = 200) -> Answer:

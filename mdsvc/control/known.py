@@ -16,7 +16,7 @@ async def known_instance(stored: GuestStore | Snapshot, uuid: str) -> PlacedInst
     """The guest of that UUID, however it is spelt. Raises NotFound."""
     guest = await stored.get_instance(canonical_uuid(uuid))
     if guest is None:
-        raise NotFound(f"instance {uuid}: no such instance is stored")
+        raise NotFound.instance(uuid)
     return guest
 
 
@@ -24,7 +24,7 @@ async def known_host(stored: Snapshot, name: str) -> Host:
     """The host of that name, with its use. Raises NotFound, and BadRecord."""
     host = await stored.get_host(name)
     if host is None:
-        raise NotFound(f"host {name}: no such host is registered")
+        raise NotFound.host(name)
     return host
 
 

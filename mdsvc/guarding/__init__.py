@@ -7,19 +7,19 @@ may be called (``addressed``). Behind a proxy headers of the guest do not arrive
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import time
 
 from multidict import MultiMapping
 
-from mdsvc.errors import Forbidden, TooManyRequests
+from mdsvc.errors import Closed, Forged, Forwarded, Limit, NoToken, TooManyRequests, WrongName
 from mdsvc.guarding.addressed import check_host
 from mdsvc.guarding.buckets import Buckets
 from mdsvc.guarding.tokens import LONGEST_TTL, Keys, Mode, check_token, token_of, ttl_of
 
-__all__ = ["TOKEN_PATH", "Buckets", "Guard", "Keys", "Mode", "is_token_path"]
+__all__ = ["TOKEN_PATH", "Buckets", "Guard", "Keys", "Mode", "is_token_path", "refusal_of"]
 
 TOKEN_PATH = ("latest", "api", "token")
 
@@ -38,6 +38,20 @@ def is_token_path(path: Sequence[str]) -> bool:
     return tuple(path) == TOKEN_PATH
 
 
+_REFUSALS: Mapping[type[Exception], str] = {
+    NoToken: "token",
+    WrongName: "host",
+    Forged: "signature",
+    Forwarded: "forwarded",
+    Closed: "user_data",
+}
+
+
+def refusal_of(error: Exception) -> str | None:
+    """The word by which a refusal is counted; None for an error that is none."""
+    return error.limit if isinstance(error, TooManyRequests) else _REFUSALS.get(type(error))
+
+
 @dataclass(frozen=True)
 class Guard:
     """The rules of one door. ``names``: what it may be called beside addresses."""
@@ -50,14 +64,9 @@ class Guard:
     clock: Callable[[], float] = time
     working: Counter[str] = field(default_factory=Counter)
 
-    @property
-    def waits(self) -> int:
-        """How many requests of one guest may wait at a time."""
-        return WAITS_BEHIND_PROXY if self.proxied else WAITS
-
     def check_target(self, target: str, hosts: Sequence[str]) -> None:
         """Of a direct request: its target as it was sent, and its ``Host`` headers, each of which
-        names the service (RFC 9112, 3.2.2). Raises BadInput and Forbidden. A proxy's own request
+        names the service (RFC 9112, 3.2.2). Raises BadInput and WrongName. A proxy's own request
         says nothing of what the guest has called it.
         """
         if self.proxied:
@@ -70,7 +79,8 @@ class Guard:
         """One request of a guest; of a stranger, without one. Raises TooManyRequests."""
         seconds = self.buckets.take(uuid or _STRANGERS)
         if seconds > 0:
-            raise TooManyRequests("too many requests", seconds)
+            limit: Limit = "rate" if uuid else "strangers"
+            raise TooManyRequests("too many requests", seconds, limit)
 
     def is_crowded(self, uuid: str) -> bool:
         """Whether as many requests of a guest are worked on as may be."""
@@ -80,7 +90,7 @@ class Guard:
     def at_work(self, uuid: str) -> Iterator[None]:
         """Around the answering of a guest's request. Raises TooManyRequests."""
         if self.is_crowded(uuid):
-            raise TooManyRequests("too many requests at a time", 1)
+            raise TooManyRequests("too many requests at a time", 1, "at_once")
         self.working[uuid] += 1
         try:
             yield
@@ -88,6 +98,11 @@ class Guard:
             self.working[uuid] -= 1
             if not self.working[uuid]:
                 del self.working[uuid]
+
+    def check_waits(self, count: int) -> None:
+        """Whether one more request of a guest may wait beside so many. Raises TooManyRequests."""
+        if count >= (WAITS_BEHIND_PROXY if self.proxied else WAITS):
+            raise TooManyRequests("too many requests wait for a change", 1, "waits")
 
     def has_tokens(self, own: Mode | None = None) -> bool:
         """Whether there are tokens for a guest; ``own`` is its mode where it has one."""
@@ -98,10 +113,10 @@ class Guard:
         check_token(own or self.mode, self.keys, headers, uuid, int(self.clock()))
 
     def issue(self, headers: MultiMapping[str], uuid: str) -> tuple[str, int]:
-        """A token for a guest, and for how many seconds it is good. Raises BadInput; Forbidden
+        """A token for a guest, and for how many seconds it is good. Raises BadInput; Forwarded
         where a direct request has been forwarded, by a proxy that somebody can use from outside.
         """
         if not self.proxied and "X-Forwarded-For" in headers:
-            raise Forbidden("tokens are given to nobody whose request was forwarded")
+            raise Forwarded("tokens are given to nobody whose request was forwarded")
         ttl = ttl_of(headers, LONGEST_TTL if self.proxied else None)
         return token_of(self.keys, uuid, int(self.clock()) + ttl), ttl

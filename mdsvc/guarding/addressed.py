@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from mdsvc.errors import BadInput, Forbidden
+from mdsvc.errors import BadInput, WrongName
 
 _EXPECTED = "expected a Host header that names this service"
 
@@ -24,7 +24,7 @@ _HOST = re.compile(
 
 def check_host(hosts: Sequence[str], names: Collection[str]) -> None:
     """``hosts`` are the headers: none is for HTTP/1.0, and no browser. Raises BadInput where there
-    are several, and Forbidden.
+    are several, and WrongName.
     """
     if not hosts:
         return
@@ -32,7 +32,7 @@ def check_host(hosts: Sequence[str], names: Collection[str]) -> None:
         raise BadInput("expected one Host header")
     called = _called(hosts[0]) if len(hosts[0]) <= _LONGEST_KEPT else _called.__wrapped__(hosts[0])
     if not (called.is_address_or_local or called.name in names):
-        raise Forbidden(f"{_EXPECTED}: its address, or one of guest_names")
+        raise WrongName(f"{_EXPECTED}: its address, or one of guest_names")
 
 
 class _Called(NamedTuple):

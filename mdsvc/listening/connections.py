@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import resource
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -22,11 +21,15 @@ from typing import Any, NamedTuple, Protocol
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from mdsvc.listening.files import leaves
 from mdsvc.listening.prompt import AtOnce, PromptConnection
 from mdsvc.override import override
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 """Answers any request."""
+
+BACKLOG = 1024
+"""Connections that wait to be taken: a crowd that comes at once shuts nobody out for a second."""
 
 
 class Answering(NamedTuple):
@@ -60,38 +63,35 @@ class Door(Protocol):
 
 
 class Crowd:
-    """How many connections are open: of each peer, and in all. 0 is no limit.
+    """How many connections are open: of each peer, 0 being no limit, and in all.
 
     One too many is hung up on at once: a peer that holds many keeps nobody else out.
     """
 
     def __init__(self) -> None:
         self.most_of_a_peer = 0
+        self.refused: Callable[[str], None] = lambda _: None
         self._peers: Counter[str | None] = Counter()
-        self._count = 0
-        self._most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE_FILES
 
     def come(self, peer: str | None) -> None:
-        self._count += 1
         self._peers[peer] += 1
 
     def go(self, peer: str | None) -> None:
-        self._count -= 1
         self._peers[peer] -= 1
         if not self._peers[peer]:
             del self._peers[peer]
 
-    def is_too_large(self, peer: str | None) -> bool:
-        """Whether one of that peer is too many, itself counted. Peers without an address are not
-        told apart.
+    def takes(self, peer: str | None, file: int) -> bool:
+        """Whether there is room for the connection of that peer by that file; ``refused`` is told
+        which limit it is over. Peers without an address are not told apart.
         """
-        if self._count > self._most:
+        if not leaves(file):
+            self.refused("files")
+        elif peer and self.most_of_a_peer and self._peers[peer] > self.most_of_a_peer:
+            self.refused("connections")
+        else:
             return True
-        return bool(peer and self.most_of_a_peer and self._peers[peer] > self.most_of_a_peer)
-
-
-_SPARE_FILES = 64
-"""File descriptors that connections leave to the store, the log and the operator."""
+        return False
 
 
 def _peer(transport: asyncio.Transport, door: Door | None) -> str | None:
@@ -123,7 +123,8 @@ class _Connection(PromptConnection):
         assert self.transport is not None, "it is made"
         self.peer = _peer(self.transport, self.door)
         self.crowd.come(self.peer)
-        if (self.door and not self.door.is_open) or self.crowd.is_too_large(self.peer):
+        file = self.transport.get_extra_info("socket").fileno()
+        if (self.door and not self.door.is_open) or not self.crowd.takes(self.peer, file):
             self.transport.abort()
 
     async def mac(self, ip: str) -> str | None:
@@ -238,7 +239,7 @@ class Runner(web.BaseRunner):
     async def open(self, door: Door, sock: socket.socket) -> asyncio.Server:
         """Answer at a listening socket; it is closed with what this gives."""
         loop = asyncio.get_running_loop()
-        return await loop.create_server(partial(self._made(), door), sock=sock, backlog=1024)
+        return await loop.create_server(partial(self._made(), door), sock=sock, backlog=BACKLOG)
 
     def abort(self, door: Door) -> None:
         """Hang up on all that have come in by a door."""

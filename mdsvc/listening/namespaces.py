@@ -12,7 +12,6 @@ import errno
 import logging
 import os
 import re
-import resource
 import select
 import threading
 from collections import deque
@@ -23,6 +22,7 @@ from time import monotonic, sleep
 from typing import Any, NamedTuple
 
 from mdsvc.errors import BadInput, Unavailable, Unresolved
+from mdsvc.listening.files import most_files, raise_limit
 from mdsvc.listening.namespace import IPV4, IPV6, Listener, Namespace, Wanted
 from mdsvc.listening.neighbours import mac_of
 from mdsvc.override import override
@@ -36,8 +36,8 @@ _LOOK_SECONDS = 1.0
 _SOONEST_SECONDS = 0.02
 """How soon after a look to look again; a namespace's file is there before the namespace is."""
 
-_SPARE_FILES = 64
-"""Open files that are kept for guests' connections and the store, however many namespaces come."""
+_SHARE = 0.75
+"""Of the open files, that namespaces may take: the others are guests' connections, and the rest."""
 
 _RESOLVE_SECONDS = 1.0
 _AGAIN_SECONDS = 0.05
@@ -66,7 +66,7 @@ class Namespaces:
     def __init__(self, wanted: Wanted, directory: Path = DIRECTORY) -> None:
         """Raises BadInput where this process may not do it."""
         check_allowed(wanted)
-        self._most_files = _raised_file_limit()
+        raise_limit()
         self._wanted = wanted
         self._directory = directory
         self._namespaces: dict[str, Namespace] = {}
@@ -233,7 +233,7 @@ class Namespaces:
         except OSError as error:
             self._complain(name, error)
             return
-        if namespace.netlink.fileno() > self._most_files - _SPARE_FILES:
+        if namespace.netlink.fileno() > _SHARE * most_files():
             namespace.close(self._closed)
             self._complain(name, OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
             return
@@ -345,11 +345,3 @@ def check_allowed(wanted: Wanted, status: Path = Path("/proc/self/status")) -> N
     missing = [name for name, number in needed.items() if not effective >> number & 1]
     if missing:
         raise BadInput(f"netns: expected root, or the capabilities {', '.join(missing)}")
-
-
-def _raised_file_limit() -> int:
-    """As far as may be: each namespace takes three file descriptors, or more."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(OSError, ValueError):  # a unit may not allow it
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

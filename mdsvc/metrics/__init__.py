@@ -25,7 +25,8 @@ from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from mdsvc.metrics.fleet import Fleet
-from mdsvc.metrics.labels import MOST_KNOWN, client_of, document_of
+from mdsvc.metrics.labels import MOST_KNOWN, REFUSALS, client_of, document_of
+from mdsvc.metrics.series import Of, counters
 
 __all__ = ["KIND", "Metrics"]
 
@@ -56,45 +57,18 @@ class Metrics:
 
     def __init__(self, fleet: Fleet | None) -> None:
         self._fleet = fleet
-        self._counters: dict[tuple[str, str, int], Counter] = {}
+        self._alike: dict[tuple[str, str, int], Counter] = {}
         self._watched: list[tuple[Gauge, Callable[[], float]]] = []
         self._is_shared = "PROMETHEUS_MULTIPROC_DIR" in os.environ
         self._registry = CollectorRegistry(auto_describe=False)
         registry = None if self._is_shared else self._registry
-        self._requests = Counter(
-            "mdsvc_requests",
-            "Guests' requests that were answered.",
-            ("document", "client", "status"),
-            registry=registry,
-        )
+        self._counts = counters(Of.STORE if fleet else Of.OVERLAY, registry)
+        for reason in REFUSALS:
+            self._counts["mdsvc_refused"].labels(reason)  # so that the first one is an increase
         self._seconds = Histogram(
             "mdsvc_request_seconds",
             "How long guests' requests took, waiting for a change included.",
             buckets=_BUCKETS,
-            registry=registry,
-        )
-        self._fits = Counter(
-            "mdsvc_fits",
-            "Placements asked for and what-if questions; rule is the nearest that failed.",
-            ("outcome", "rule"),
-            registry=registry,
-        )
-        self._refused = Counter(
-            "mdsvc_peers_refused",
-            "Requests from a guest's address that are not the guest's, by what told so.",
-            ("reason",),
-            registry=registry,
-        )
-        self._vendordata = Counter(
-            "mdsvc_vendordata_requests",
-            "Requests to the operator's own services for vendor data, by what came of them.",
-            ("target", "outcome"),
-            registry=registry,
-        )
-        self._target = Counter(
-            "mdsvc_target_requests",
-            "Nova's requests to this as a target of its vendor data, by what they were answered.",
-            ("document", "status"),
             registry=registry,
         )
         if fleet:
@@ -105,18 +79,6 @@ class Metrics:
                 multiprocess_mode="livemax",
             )
             self._registry.register(_FleetCollector(fleet))
-        else:
-            self._upstream = Counter(
-                "mdsvc_upstream_requests",
-                "Requests to Nova's metadata service, by what came of them.",
-                ("outcome",),
-                registry=registry,
-            )
-            self._last_good = Counter(
-                "mdsvc_upstream_last_good",
-                "Guests' requests for which an answer had to do that was kept.",
-                registry=registry,
-            )
 
     def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
         """A gauge whose value is asked for when it is read; of several processes, their sum."""
@@ -151,38 +113,40 @@ class Metrics:
     def _counter(self, path: str, user_agent: str, status: int) -> Counter:
         """Found once for requests that are alike: a storm's are."""
         key = (path, user_agent, status)
-        counter = self._counters.get(key)
+        counter = self._alike.get(key)
         if counter is None:
-            counter = self._requests.labels(document_of(path), client_of(user_agent), status)
+            counter = self._counts["mdsvc_requests"].labels(
+                document_of(path), client_of(user_agent), status
+            )
             if len(path) <= _LONGEST_KEPT:
-                if len(self._counters) >= _MOST_KEPT:
-                    self._counters.clear()
-                self._counters[key] = counter
+                if len(self._alike) >= _MOST_KEPT:
+                    self._alike.clear()
+                self._alike[key] = counter
         return counter
 
-    def peer_refused(self, reason: str) -> None:
-        """Who asked was not believed."""
-        self._refused.labels(reason).inc()
+    def refused(self, reason: str) -> None:
+        """A guest's request, or its connection, was refused for that one of ``REFUSALS``."""
+        self._counts["mdsvc_refused"].labels(reason).inc()
 
     def fitted(self, outcome: Outcome, rule: str = "") -> None:
         """A place was looked for."""
-        self._fits.labels(outcome, rule).inc()
+        self._counts["mdsvc_fits"].labels(outcome, rule).inc()
 
     def upstream_asked(self, outcome: str) -> None:
         """An upstream was asked."""
-        self._upstream.labels(outcome).inc()
+        self._counts["mdsvc_upstream_requests"].labels(outcome).inc()
 
     def vendordata_asked(self, target: str, outcome: str) -> None:
         """A target for vendor data was asked."""
-        self._vendordata.labels(target, outcome).inc()
+        self._counts["mdsvc_vendordata_requests"].labels(target, outcome).inc()
 
     def target_answered(self, document: str, status: int) -> None:
         """Nova has asked for vendor data."""
-        self._target.labels(document, status).inc()
+        self._counts["mdsvc_target_requests"].labels(document, status).inc()
 
     def last_good_served(self) -> None:
         """No upstream has answered, and what was kept had to do."""
-        self._last_good.inc()
+        self._counts["mdsvc_upstream_last_good"].inc()
 
     async def text(self) -> bytes:
         """All of it. Where the store does not answer, it says so, and nothing of the fleet."""

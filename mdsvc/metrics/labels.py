@@ -8,6 +8,16 @@ from mdsvc.versions import BY_NAME
 
 OTHER = "other"
 
+REFUSALS = (
+    *("rate", "strangers", "at_once", "waits"),
+    *("connections", "files"),
+    *("token", "forwarded", "host", "signature", "user_data"),
+    *("mac", "unresolved"),
+)
+"""Why a guest is not given what it asks for: how much it asks, how many connections there are, what
+it brings, and who it is (docs/monitoring.md).
+"""
+
 _FILES = {name for version in BY_NAME.values() for name in version.files}
 _OWN = ("layout", "dedicated_cpus", "shared_cpus", "status")
 _EC2: Mapping[str, str] = {"meta-data": "ec2", "user-data": "user_data", "api": "token"}

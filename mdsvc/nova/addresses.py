@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 import msgspec
 
+from mdsvc.outbound import is_plain_url
 from mdsvc.override import override
 
 _UNIX = "unix:"
@@ -30,18 +29,7 @@ def parse_upstream(text: str, field: str = "upstream") -> Upstream:
         if not path.startswith("/") or path.endswith("/"):
             raise ValueError(f"{field}: expected unix:/PATH, an absolute path, got {text!r}")
         return Upstream("http://localhost", path)
-    if not _is_plain(text):
+    if not is_plain_url(text, without="@?#"):
         shown = "" if "@" in text else f", got {text!r}"
         raise ValueError(f"{field}: {_EXPECTED}, without a user, query or fragment{shown}")
     return Upstream(text.rstrip("/"))
-
-
-def _is_plain(text: str) -> bool:
-    try:
-        url = urlsplit(text)
-        _ = url.port
-    except ValueError:
-        return False
-    is_http = url.scheme in ("http", "https") and bool(url.hostname)
-    sane = text.isascii() and text.isprintable() and " " not in text
-    return is_http and sane and not {"@", "?", "#"} & set(text)

@@ -21,6 +21,7 @@ from mdsvc.logs import one_line
 from mdsvc.nova.addresses import Upstream
 from mdsvc.nova.breaker import Breaker
 from mdsvc.nova.replies import Away, Outcome, Reply
+from mdsvc.outbound import read_at_most
 
 SECONDS = 7.0
 """For all upstreams together; a guest waits 8 s at most."""
@@ -209,11 +210,7 @@ def _tls(upstream: Upstream) -> ssl.SSLContext | bool:
 
 
 async def _bounded(content: aiohttp.StreamReader) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    async for part in content.iter_any():
-        parts.append(part)
-        size += len(part)
-        if size > LARGEST:
-            raise Away(f"expected an answer of at most {LARGEST} bytes", "garbage")
-    return b"".join(parts)
+    body = await read_at_most(content, LARGEST)
+    if body is None:
+        raise Away(f"expected an answer of at most {LARGEST} bytes", "garbage")
+    return body

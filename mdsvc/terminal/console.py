@@ -42,7 +42,23 @@ class _CpuSetType(click.ParamType[CpuSet]):
             self.fail(str(error), param, ctx)
 
 
+class _HostNameType(click.ParamType[str]):
+    name = "host"
+
+    @override
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        from mdsvc.names import HOST_NAME_WORDS, is_host_name
+
+        name = str(value)
+        if not is_host_name(name):
+            self.fail(f"{name[:60]!r}: expected {HOST_NAME_WORDS}", param, ctx)
+        return name
+
+
 CPUS = _CpuSetType()
+HOST_NAME = _HostNameType()
+"""Of a host that need not be registered; which none can have is bad usage, wherever it is asked."""
+
 INPUT = click.Path(path_type=Path, allow_dash=True)
 
 

@@ -17,6 +17,7 @@ from yarl import URL
 from mdsvc.errors import BadInput
 from mdsvc.forms import check_plain, to_json
 from mdsvc.instance import PlacedInstance, content_bytes
+from mdsvc.outbound import read_at_most
 from mdsvc.vendordata.targets import Target
 
 LARGEST = 2**20
@@ -131,14 +132,10 @@ _NOTHING = b"{}"
 
 
 async def _bounded(content: aiohttp.StreamReader) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    async for part in content.iter_any():
-        parts.append(part)
-        size += len(part)
-        if size > LARGEST:
-            raise Failed(f"expected an answer of at most {LARGEST} bytes", "garbage")
-    return b"".join(parts)
+    body = await read_at_most(content, LARGEST)
+    if body is None:
+        raise Failed(f"expected an answer of at most {LARGEST} bytes", "garbage")
+    return body
 
 
 def _checked(status: int, body: bytes) -> bytes:

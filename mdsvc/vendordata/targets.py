@@ -5,9 +5,10 @@ form of Nova's ``vendordata_dynamic_targets``.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from urllib.parse import urlsplit
 
 import msgspec
+
+from mdsvc.outbound import is_plain_url
 
 SETTING = "vendordata_dynamic_targets"
 STATIC = "static"
@@ -36,7 +37,7 @@ def parse_targets(texts: Iterable[str], field: str = SETTING) -> tuple[Target, .
 def _parse(text: str, field: str) -> Target:
     """A URL with a name and password is refused, as it would be shown."""
     name, at, url = text.partition("@")
-    if not (at and _is_name(name) and _is_plain(url)):
+    if not (at and _is_name(name) and is_plain_url(url, without="@#")):
         shown = "" if "@" in url else f", got {text!r}"
         raise ValueError(f"{field}: {_EXPECTED}, without a user or fragment{shown}")
     if name == STATIC:
@@ -46,14 +47,3 @@ def _parse(text: str, field: str) -> Target:
 
 def _is_name(text: str) -> bool:
     return bool(text) and text.isprintable() and text == text.strip()
-
-
-def _is_plain(text: str) -> bool:
-    try:
-        url = urlsplit(text)
-        _ = url.port
-    except ValueError:
-        return False
-    is_http = url.scheme in ("http", "https") and bool(url.hostname)
-    sane = text.isascii() and text.isprintable() and " " not in text
-    return is_http and sane and not {"@", "#"} & set(text)

@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.command import Mdsvc, environment
 from tests.cli.serving import Serving
+from tests.cli.test_help import COMMANDS
 
 PROBE = """
 import atexit, json, os, sys
@@ -39,13 +40,9 @@ def _loaded(*args: str, **env: str) -> set[str]:
     return set(json.loads(done.stdout))
 
 
-HELPS = ["", "host", "host add", "host import", "host list", "instance create", "instance xml"]
-HELPS += ["fit", "serve", "demo", "completion", "db upgrade", "token create", "doctor", "audit"]
-
-
-@pytest.mark.parametrize("command", HELPS)
-def test_help_loads_nothing_that_it_does_not_print(command: str) -> None:
-    loaded = _loaded(*command.split(), "--help")
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_help_loads_nothing_that_it_does_not_print(path: tuple[str, ...]) -> None:
+    loaded = _loaded(*path, "--help")
     assert loaded & (HTTP | SQL | DRAWING | SERVING | VALUES | {"typing_extensions"}) == set()
 
 

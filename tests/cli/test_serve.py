@@ -57,7 +57,7 @@ def test_a_port_in_use_is_refused(flag: str) -> None:
         where = f"127.0.0.1:{sock.getsockname()[1]}"
         others = OPERATOR if flag == "--guest" else GUEST
         message = refused(process("serve", "--store", "memory://", *others, flag, where))
-    assert message.startswith(f"mdsvc: cannot listen on {where}: ")
+    assert message.startswith(f"mdsvc: {flag[2:]}: cannot listen on {where}: ")
     assert "in use" in message
 
 
@@ -67,6 +67,11 @@ def test_a_listener_that_is_none_is_named(mdsvc: Mdsvc, flag: str, where: str) -
     message = refused(mdsvc("serve", flag, where))
     assert message.startswith(f"mdsvc: {flag}: expected ADDR:PORT")
     assert repr(where) in message
+
+
+def test_a_store_of_each_process_is_refused_for_several(mdsvc: Mdsvc) -> None:
+    message = refused(mdsvc("serve", "--store", "memory://", "--workers", "2"))
+    assert message == "mdsvc: --workers: expected 1, as memory:// is each process's own\n"
 
 
 def test_a_missing_namespace_is_refused() -> None:

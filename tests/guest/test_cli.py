@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -386,3 +388,12 @@ def test_what_was_undone_can_still_be_rendered(run: Run, layout: Path) -> None:
     run("apply", "--source", f"file:{layout}")
     run("undo")
     assert 'EAL_ARGS="-l 2-3' in run("render", "dpdk")[1]
+
+
+def test_a_terminal_that_has_not_our_letters_gets_others(
+    run: Run, layout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    assert run("plan", "--source", f"file:{layout}")[0] == 0
+    assert b" \\u2192 " in written.getvalue()

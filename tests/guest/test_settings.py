@@ -44,6 +44,7 @@ BAD = {
     "housekeeping": ("none", "or first or last"),
     "exempt": ("ovs.slice", "expected slices with their CPUs, like ovs.slice=2-3"),
     "interval": ("soon", "expected a number of seconds"),
+    "ignore": ("a.scope qemu*", "expected commas between patterns"),
 }
 
 
@@ -55,7 +56,7 @@ def test_a_bad_value_is_refused_by_the_name_of_its_flag_or_variable(name: str) -
     with pytest.raises(BadInput, match=f"^MDGUEST_{name.upper()} in the environment: .*{expected}"):
         load(guest(), {f"MDGUEST_{name.upper()}": value}, {})
     with pytest.raises(BadInput, match=f"^MDGUEST_{name.upper()} in {FILE}: .*{expected}"):
-        load(with_file(f"MDGUEST_{name.upper()}={value}"), {}, {})
+        load(with_file(f"MDGUEST_{name.upper()}='{value}'"), {}, {})
 
 
 @pytest.mark.parametrize("seconds", ["14", "nan", "1e9"])
@@ -73,6 +74,12 @@ def test_a_misspelt_name_in_the_file_is_refused() -> None:
 def test_a_file_that_is_none_is_refused_by_its_name() -> None:
     with pytest.raises(BadInput, match=FILE):
         load(with_file('MDGUEST_MODE="fence'), {}, {})
+
+
+@pytest.mark.parametrize("value", ["ovs.slice=2-3 fast.slice=5", "docker-*.scope, qemu*"])
+def test_a_value_with_spaces_and_no_quotes_is_not_cut_in_silence(value: str) -> None:
+    with pytest.raises(BadInput, match="quotes around a value with spaces"):
+        load(with_file(f"export TZ=UTC\nMDGUEST_EXEMPT={value}\n"), {}, {})
 
 
 def test_a_byte_order_mark_hides_no_setting() -> None:

@@ -149,6 +149,7 @@ SETTINGS: tuple[dict[str, Any], ...] = (
     {"tokens": "off"},
     NEUTRON,
     {"guest_rate": 0.0001, "guest_burst": 2},
+    {"user_data_after_boot": "deny", "user_data_seconds": 0},
 )
 
 

@@ -99,6 +99,10 @@ async def test_an_etag_that_is_known_spares_a_direct_guest_the_body(serve: Serve
             assert reply.headers["Cache-Control"] == "no-store"
         for other in ('"other"', "", etag.strip('W/"')[:-1]):
             assert (await ask(path, [("If-None-Match", other)])).status == 200
+        tags = ('"other"', etag, '"another"')
+        assert (await ask(path, [("If-None-Match", tag) for tag in tags])).status == 304
+        assert (await ask(path, [("If-None-Match", "*")])).status == 304
+    assert (await ask("/nowhere", [("If-None-Match", "*")])).status == 404
 
 
 async def test_behind_the_agent_nothing_is_304(serve: Serve) -> None:

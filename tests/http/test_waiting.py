@@ -115,6 +115,20 @@ async def test_who_has_hung_up_is_not_waited_for(
     assert not caplog.records
 
 
+async def test_who_need_not_wait_is_answered_beside_as_many_as_may_wait(serve: Serve) -> None:
+    store = FakeStore(rich())
+    ask = await serve(store)
+    held = [asyncio.create_task(ask(waiting(LATEST))) for _ in range(16)]
+    await until(lambda: len(store.waiting) == 16)
+    last = await etag(ask, LATEST)
+    assert (await at_once(ask(waiting(LATEST, last_etag=last)))).status == 429
+    assert (await at_once(ask(waiting(LATEST, last_etag="0")))).json["etag"] == last
+    assert (await at_once(ask(waiting(LATEST, timeout_sec="0")))).json["etag"] == last
+    store.put(replace(rich(), name="renamed", generation=4))
+    assert (await at_once(ask(waiting(LATEST, last_etag=last)))).json["name"] == "renamed"
+    await at_once(asyncio.gather(*held))
+
+
 async def test_who_waits_costs_the_store_nothing_until_something_changes(serve: Serve) -> None:
     class CountingStore(FakeStore):
         reads = 0

@@ -14,6 +14,7 @@ from mdsvc.errors import BadInput, MdsvcError, Unavailable
 from mdsvc.store import Stale
 from mdsvc.store.sql import engines, open_sql, schema, sqlite, tables, versions
 from mdsvc.store.sql.engines import Engines
+from mdsvc.store.sql.errors import Busy
 
 from .values import count_up, fill, floating, guest, host, run, uuid
 
@@ -62,19 +63,22 @@ async def test_a_connection_that_is_never_free_is_given_up_in_time(
     await store.close()
 
 
+@pytest.mark.parametrize("told", [Stale, Busy])
 async def test_opening_waits_for_who_makes_the_file(
-    url: str, monkeypatch: pytest.MonkeyPatch
+    url: str, monkeypatch: pytest.MonkeyPatch, told: type[Exception]
 ) -> None:
+    """However long it is told that others are first: it may be the last of many."""
     tries = []
 
-    async def prepare(those: Engines) -> None:
+    async def make_all(those: Engines) -> int:
         tries.append(those)
         if len(tries) < 3:
-            raise Stale
-        await real(those)
+            raise told
+        return await real(those)
 
-    real = schema.prepare
-    monkeypatch.setattr(schema, "prepare", prepare)
+    real = schema.make_all
+    monkeypatch.setattr(schema, "make_all", make_all)
+    monkeypatch.setattr(versions, "WAIT_SECONDS", 0)
     store = await open_sql(url)
     assert len(tries) == 3
     await store.ready()

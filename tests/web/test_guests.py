@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mdsvc.api.pages import InstancesQuery
+from mdsvc.control import user_data
 from mdsvc.control.instances import create_instance, delete_instance
 from mdsvc.reports import Status, now_ms
 from mdsvc.store import Store
@@ -185,3 +186,15 @@ async def test_the_list_marks_guests_that_drift_and_can_show_them_alone(
     page = await look("/instances?drifted=false&limit=1")
     assert await names(look, "/instances?drifted=false&limit=1") == ["one"]
     assert page.every("nav", class_="pages") == []
+
+
+async def test_a_guest_is_shown_with_whether_its_user_data_are_closed(
+    store: Store, look: Look
+) -> None:
+    await create_instance(store, guest(3, FLOATING, name="three", user_data="secret"), "h2")
+    assert "closed" not in (await look(f"/instances/{uuid(2)}")).text
+    assert "closed" not in (await look(f"/instances/{uuid(3)}")).text
+    await user_data.lock(store, uuid(3))
+    page = (await look(f"/instances/{uuid(3)}")).text
+    assert "closed since 20" in page
+    assert "secret" not in page

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from mdguest.cpuset import EMPTY, CpuSet, union
-from mdguest.facts.kubernetes import CpuManager
 from mdguest.facts.lasting import Lasting
+
+if TYPE_CHECKING:
+    from mdguest.facts.cpu_manager import CpuManager
 
 T = TypeVar("T")
 
@@ -17,9 +19,6 @@ CGROUP = "/sys/fs/cgroup"
 POOL = "dedicated.slice"
 RAW_POOL = "dedicated"
 """The pool's cgroup in a guest without systemd."""
-
-UNITS = (".slice", ".scope", ".service", ".mount", ".socket", ".swap")
-"""The kinds of systemd units that have a cgroup."""
 
 
 class Knob(NamedTuple):
@@ -207,7 +206,7 @@ class Facts:
         """The CPUs that are online and in no partition of somebody else's."""
         return self.online - union(
             group.effective or EMPTY
-            for group in self.groups
+            for group in (*self.groups, *self.nested)
             if group.is_partition and not self.is_ours(group)
         )
 

@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
-
-from mdguest.cpuset import EMPTY, CpuSet, union
-from mdguest.procfs import arguments, text
-
-if TYPE_CHECKING:
-    from mdguest.system import System
-
+from typing import NamedTuple
 
 _STATE = "/var/lib/kubelet/cpu_manager_state"
 
@@ -60,72 +50,24 @@ UNITS = tuple(kubelet.unit for kubelet in KUBELETS)
 RUNTIMES = ("containerd.service", "crio.service", "docker.service", "cri-docker.service", *UNITS)
 """What starts the pods' programs, and hands its affinity down to them."""
 
-DEEPEST = 3
-"""How far below the root the pods' cgroup may be: ``--cgroup-root`` puts it below another slice."""
+DEEPEST = 5
+"""How far below the root the pods' cgroup may be: ``--cgroup-root`` puts it below others, by the
+systemd driver as ``kubelet.slice/kubelet-kubepods.slice``.
+"""
+
+_NOT_THEIRS = (".scope", ".service")
+"""What is below such a unit is a container's: the pods of a kubelet that runs in there."""
 
 
 def is_of_pods(group: str) -> bool:
     """Whether a cgroup, named from below the root, is the pods' or in it."""
-    return any(name.startswith("kubepods") for name in group.split("/"))
+    for name in group.split("/"):
+        if _is_pods(name) or name.endswith(_NOT_THEIRS):
+            return _is_pods(name)
+    return False
 
 
-class CpuManager(NamedTuple):
-    """What a kubelet's CPU manager remembers, and what the kubelet is told to reserve."""
-
-    path: str
-    """Its state file."""
-    policy: str
-    """``static``, ``none``, or empty where the file cannot be read."""
-    exclusive: CpuSet
-    """The CPUs of containers that have theirs to themselves."""
-    reserved: CpuSet
-    """Those that the kubelet's configuration reserves; none where it names none."""
-
-
-_RESERVED = re.compile(r"""reserved(?:SystemCPUs|-cpus)["']?\s*[:=\s]\s*["']?([0-9][0-9,-]*)""")
-_CONFIGURED = (
-    "/var/lib/kubelet/config.yaml",
-    "/var/lib/kubelet/kubeadm-flags.env",
-    "/etc/default/kubelet",
-    "/etc/rancher/*/config.yaml",
-    "/etc/rancher/*/config.yaml.d/*.yaml",
-    "/etc/microshift/config.yaml",
-    "/etc/microshift/config.d/*.yaml",
-    "/etc/k0s/k0s.yaml",
-)
-"""Where else than in its drop-ins a kubelet is told what to reserve."""
-
-
-def managers(system: System, units: Iterable[str], kubelets: Iterable[int]) -> list[CpuManager]:
-    """The CPU managers of these units, which have a state file; ``kubelets`` are the processes."""
-    known = [kubelet for kubelet in KUBELETS if kubelet.unit in tuple(units)]
-    reserved = _reserved(system, known, kubelets)
-    paths = dict.fromkeys(kubelet.state for kubelet in known)
-    return [_manager(system, path, reserved) for path in paths if system.exists(path)]
-
-
-def _manager(system: System, path: str, reserved: CpuSet) -> CpuManager:
-    try:
-        state = json.loads(system.read(path))
-        pods = state.get("entries", {}).values()
-        given = union(CpuSet.parse(cpus) for pod in pods for cpus in pod.values())
-        return CpuManager(path, str(state["policyName"]), given, reserved)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return CpuManager(path, "", EMPTY, reserved)
-
-
-def _reserved(system: System, known: Iterable[Kubelet], kubelets: Iterable[int]) -> CpuSet:
-    """What the kubelet was told to reserve, by its files, its drop-ins or its command line."""
-    folders = dict.fromkeys(kubelet.drop_ins for kubelet in known)
-    patterns = (*_CONFIGURED, *folders, *(f"{folder}/*" for folder in folders))
-    paths = [path for pattern in patterns for path in system.glob(pattern)]
-    texts = [text(system, path) for path in paths]
-    texts += [arguments(system, process) for process in kubelets]
-    return union(_parsed(match[1]) for told in texts for match in _RESERVED.finditer(told))
-
-
-def _parsed(cpus: str) -> CpuSet:
-    try:
-        return CpuSet.parse(cpus)
-    except ValueError:
-        return EMPTY
+def _is_pods(name: str) -> bool:
+    """``kubepods``, ``kubepods.slice``, ``kubelet-kubepods-burstable.slice``."""
+    stem = name.removesuffix(".slice")
+    return "." not in stem and "kubepods" in stem.split("-")

@@ -13,7 +13,8 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from mdguest.cpuset import EMPTY, CpuSet
-from mdguest.facts import POOL, UNITS
+from mdguest.facts import POOL
+from mdguest.facts.place import Place, place
 from mdguest.isolation.wants.groups import asked_of
 from mdguest.isolation.wants.scene import is_exempt, own_cpus, top_of
 from mdguest.isolation.wants.tasks import chosen_by
@@ -30,19 +31,28 @@ _NAMED = 3
 class Claim:
     """One unit, cgroup or process outside the pool that asked for dedicated CPUs."""
 
-    where: str
-    """The systemd unit, else the cgroup: ``ovs-vswitchd.service``, ``/docker/4e1f``."""
+    place: Place
     how: str
     """``AllowedCPUs=``, ``cpuset.cpus``, ``CPUAffinity=``, or ``affinity``."""
     cpus: CpuSet
     """All that it asked for."""
     dedicated: CpuSet
     """What of these the pool owns."""
-    threads: tuple[str, ...] = ()
-    """``pmd-c03/id:7 (1234)``: those whose affinity it is."""
+    programs: tuple[tuple[str, int], ...] = ()
+    """Names and numbers of the threads whose affinity it is."""
     running: bool = True
     home: str = POOL
     """The slice whose CPUs these are; empty where they are pods'."""
+
+    @property
+    def where(self) -> str:
+        """The systemd unit, else the cgroup: ``ovs-vswitchd.service``, ``/docker/4e1f``."""
+        return self.place.name
+
+    @property
+    def threads(self) -> tuple[str, ...]:
+        """``pmd-c03/id:7 (1234)``."""
+        return tuple(f"{name} ({tid})" for name, tid in self.programs)
 
     @property
     def who(self) -> str:
@@ -64,15 +74,7 @@ class Claim:
         """The line that mends it."""
         home = self.home or "NAME.slice"
         exempt = "" if self.home else f", and MDGUEST_EXEMPT={home}={self.dedicated}"
-        if _is_container(self.where):
-            return f"start the container with --cgroup-parent={home}{exempt}"
-        if self.where.startswith("machine-") and not self.where.startswith("machine-qemu"):
-            return f"start it with systemd-nspawn --slice={home}{exempt}"
-        if self.where.endswith(".service"):
-            return f"systemctl edit {self.where}: [Service] Slice={home}{exempt}"
-        if home == POOL:
-            return "start it by mdguest run --cpus LIST -- COMMAND"
-        return f"start it by systemd-run --scope --slice={home} COMMAND{exempt}"
+        return self.place.way_to(home, home == POOL) + exempt
 
     @property
     def line(self) -> str:
@@ -80,13 +82,6 @@ class Claim:
             f"{self.who}: asked for {self.asked}, and CPU {self.dedicated} is {self.whose}, "
             f"so that it gets shared CPUs; to mend it: {self.remedy}"
         )
-
-
-_CONTAINERS = ("docker-", "libpod-", "cri-containerd-", "crio-", "/docker/", "/libpod", "nspawn")
-
-
-def _is_container(where: str) -> bool:
-    return any(mark in where for mark in _CONTAINERS)
 
 
 def claims(scene: Scene) -> tuple[Claim, ...]:
@@ -102,11 +97,7 @@ def claims(scene: Scene) -> tuple[Claim, ...]:
 
 
 def _is_ignored(claim: Claim, patterns: Iterable[str]) -> bool:
-    names = (
-        claim.where,
-        claim.where.rpartition("/")[2],
-        *(t.partition(" ")[0] for t in claim.threads),
-    )
+    names = (*claim.place.names(), *(name for name, _ in claim.programs))
     return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
 
 
@@ -134,19 +125,14 @@ def _of_cgroups(scene: Scene) -> Iterator[Claim]:
         cpus = asked_of(scene, group)
         taken = EMPTY if path.strip("/") in scene.cpus.exempt else _taken(scene, cpus, path)
         if taken and group.populated:
-            how = "AllowedCPUs=" if path.endswith(UNITS) else "cpuset.cpus"
-            yield Claim(_where(path), how, cpus, taken, home=_home(scene, taken))
+            found = place(path)
+            how = "AllowedCPUs=" if found.is_its_units else "cpuset.cpus"
+            yield Claim(found, how, cpus, taken, home=_home(scene, taken))
 
 
 def _groups(facts: Facts) -> Iterator[tuple[Group, str]]:
     for group in (*facts.groups, *facts.nested):
         yield group, group.below
-
-
-def _where(path: str) -> str:
-    """The innermost unit that a cgroup belongs to; else the cgroup."""
-    names = path.split("/")
-    return next((name for name in reversed(names) if name.endswith(UNITS)), path)
 
 
 def _of_units(scene: Scene) -> Iterator[Claim]:
@@ -155,7 +141,8 @@ def _of_units(scene: Scene) -> Iterator[Claim]:
         taken = _taken(scene, unit.cpus, unit.group or f"/{unit.slice}")
         if taken and POOL not in (top_of(unit.group), unit.slice):
             home, runs = _home(scene, taken), bool(unit.group)
-            yield Claim(unit.name, "CPUAffinity=", unit.cpus, taken, running=runs, home=home)
+            found = place(unit.group or unit.name)
+            yield Claim(found, "CPUAffinity=", unit.cpus, taken, running=runs, home=home)
 
 
 def _of_threads(scene: Scene) -> Iterator[Claim]:
@@ -165,16 +152,17 @@ def _of_threads(scene: Scene) -> Iterator[Claim]:
         for task in scene.facts.tasks
         if not task.kernel and (cpus := chosen_by(scene, task)) is not None
     }
-    places: dict[tuple[str, CpuSet, CpuSet], list[Task]] = {}
+    claimed: dict[tuple[str, CpuSet, CpuSet], list[Task]] = {}
     for task in scene.facts.tasks:
         cpus = chosen.get(task.tid)
         inherited = cpus is not None and chosen.get(task.parent) == cpus
         taken = EMPTY if cpus is None else _taken(scene, cpus, task.group)
         if cpus is None or not taken:
             continue
-        place = (_where(task.group), cpus, taken)
-        if not inherited or place in places:
-            places.setdefault(place, []).append(task)
-    for (where, cpus, taken), tasks in places.items():
-        threads = tuple(f"{task.name} ({task.tid})" for task in tasks)
-        yield Claim(where, "affinity", cpus, taken, threads, home=_home(scene, taken))
+        key = (place(task.group).name, cpus, taken)
+        if not inherited or key in claimed:
+            claimed.setdefault(key, []).append(task)
+    for (_, cpus, taken), tasks in claimed.items():
+        programs = tuple((task.name, task.tid) for task in tasks)
+        found, home = place(tasks[0].group), _home(scene, taken)
+        yield Claim(found, "affinity", cpus, taken, programs, home=home)

@@ -128,13 +128,13 @@ def _isolating(cpus: Share, facts: Facts, settings: Settings, memory: Memory) ->
 
 def _check_neighbours(scene: Scene) -> None:
     """Somebody else's partition would be left without CPUs, or take the rest of the guest's."""
-    for group in scene.facts.groups:
+    for group in (*scene.facts.groups, *scene.facts.nested):
         theirs = (group.effective or EMPTY) & scene.cpus.dedicated
         ours = scene.facts.is_ours(group) or is_exempt(scene, group.below)
         if group.is_partition and theirs and not ours:
             raise Refused(
-                f"CPU {theirs} cannot be isolated: it is in {group.name}, a cpuset partition of "
-                f"its own ({group.partition}); make that a member, or give it other CPUs, first"
+                f"CPU {theirs} cannot be isolated: it is in {group.below[1:]}, a cpuset partition "
+                f"of its own ({group.partition}); make that a member, or give it other CPUs, first"
             )
 
 

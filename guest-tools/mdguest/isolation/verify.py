@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from mdguest.cpuset import CpuSet
     from mdguest.facts import Facts, Task
-    from mdguest.facts.kubernetes import CpuManager
+    from mdguest.facts.cpu_manager import CpuManager
     from mdguest.isolation.plan import Plan
     from mdguest.isolation.state import State
     from mdguest.isolation.steps import Step
@@ -116,9 +116,12 @@ def _cpu_managers(made: Plan, facts: Facts) -> list[Problem]:
 
 
 def _cpu_manager(made: Plan, manager: CpuManager) -> list[Problem]:
+    if not manager.policy:
+        why = "the kubelet does not start with it: drain the node and remove this file"
+        return [Problem(manager.path, "unreadable", "the state of a CPU manager", why)]
     if manager.policy != "static":
         why = "no pod gets a CPU to itself; see mdguest render kubelet"
-        return [Problem(manager.path, f"policy {manager.policy or 'unknown'}", "static", why)]
+        return [Problem(manager.path, f"policy {manager.policy}", "policy static", why)]
     problems = []
     reserved = made.housekeeping | cpus_of(made.exempt)
     wrong = manager.exclusive & reserved

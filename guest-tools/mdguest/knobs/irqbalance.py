@@ -13,16 +13,19 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from mdguest.cpuset import EMPTY, CpuSet
+from mdguest.cpuset import EMPTY, CpuSet, union
 from mdguest.knobs.kind import Ability, Kind, Problem, same_cpus
-from mdguest.procfs import environment, from_mask
+from mdguest.procfs import cpu_list, environment, from_mask
 
 if TYPE_CHECKING:
     from mdguest.facts import Task
     from mdguest.system import System
 
 SOCKETS = "/run/irqbalance/irqbalance*.sock"
-VARIABLE = "IRQBALANCE_BANNED_CPULIST"
+MASK, VARIABLE = "IRQBALANCE_BANNED_CPUS", "IRQBALANCE_BANNED_CPULIST"
+"""What it was started with: the older one, a mask, counts before the list."""
+_BY_ITSELF = tuple(f"/sys/devices/system/cpu/{name}" for name in ("isolated", "nohz_full"))
+"""The CPUs that it keeps off where it has neither."""
 SCAN_SECONDS = 15
 """How long a running irqbalance may take to act: its default interval of 10 s, and some."""
 _SILENT = "no answer yet"
@@ -39,11 +42,10 @@ class Irqbalance(NamedTuple):
     silent: bool = False
     """One listens that does not answer in time: it may be told, and acts later."""
 
-    def now(self, unusable: CpuSet) -> tuple[CpuSet, str | None]:
-        """What it was found with, and what it reads now. One that is silent bans ``unusable`` CPUs
-        by itself: those of isolcpus= and nohz_full=.
-        """
-        return (self.banned | unusable, _SILENT) if self.silent else (self.banned, str(self.banned))
+    @property
+    def now(self) -> str:
+        """What is read of it now."""
+        return _SILENT if self.silent else str(self.banned)
 
     def problems(self, dedicated: CpuSet) -> Iterator[Problem]:
         """One that cannot be told will move interrupts to the dedicated CPUs again."""
@@ -64,7 +66,7 @@ def look(system: System, tasks: Iterable[Task]) -> Irqbalance | None:
     except BlockingIOError:
         silent = True
     running = [task for task in tasks if task.name == "irqbalance" and not task.kernel]
-    started = _banned_at_start(system, running[0].tid) if running else EMPTY
+    started = _banned_at_start(system, running[0].tid) if running else _by_itself(system)
     return Irqbalance(started, bool(running), silent) if running or silent else None
 
 
@@ -88,11 +90,20 @@ def _banned(system: System) -> CpuSet | None:
 
 
 def _banned_at_start(system: System, pid: int) -> CpuSet:
-    """What the irqbalance of that process was started to keep off, where its environment says."""
+    """What the irqbalance of that process keeps off, if nobody has told it otherwise since."""
+    started = environment(system, pid)
     try:
-        return CpuSet.parse(environment(system, pid).get(VARIABLE, ""))
+        if started.get(MASK):
+            return from_mask(started[MASK])
+        if VARIABLE in started:
+            return CpuSet.parse(started[VARIABLE])
     except ValueError:
         return EMPTY
+    return _by_itself(system)
+
+
+def _by_itself(system: System) -> CpuSet:
+    return union(cpu_list(system, path) for path in _BY_ITSELF)
 
 
 def _read(system: System, _: str) -> str | None:

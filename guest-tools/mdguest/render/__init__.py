@@ -74,7 +74,11 @@ RENDERERS = {
         of_pool=False,
     ),
     "tuned": Renderer(
-        tuned.render, "TuneD profile on top of one of TuneD's", tuned.PATH, of_pool=False
+        tuned.render,
+        "TuneD profile on top of one of TuneD's",
+        tuned.PATH,
+        tuned.warnings,
+        of_pool=False,
     ),
     "irqbalance": Renderer(
         irqbalance.render, "irqbalance keeps off the dedicated CPUs", irqbalance.PATH, of_pool=False

@@ -58,9 +58,13 @@ def arguments(cpus: Split) -> str:
 
 def warnings(cpus: Split) -> list[str]:
     """Where the kernel's whole command line would be longer than it keeps."""
-    ours = arguments(cpus).split()
+    return overlong(cpus.cmdline, arguments(cpus).split())
+
+
+def overlong(there: str, ours: list[str]) -> list[str]:
+    """A warning where these arguments, beside those that are there, would be cut off."""
     names = {word.partition("=")[0] for word in ours}
-    others = [word for word in cpus.cmdline.split() if word.partition("=")[0] not in names]
+    others = [word for word in there.split() if word.partition("=")[0] not in names]
     length = len(" ".join([*others, *ours]))
     if length <= LONGEST:
         return []

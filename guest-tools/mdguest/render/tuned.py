@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.errors import BadInput
+from mdguest.procfs import mask
+from mdguest.render.cmdline import overlong
 from mdguest.render.heading import Guide, heading
 
 if TYPE_CHECKING:
@@ -34,6 +37,12 @@ ONLINE_ONLY = """
 Left out, as TuneD refuses a profile with CPUs that are offline: CPU {offline}. Render it again once
 they are online.
 """
+
+_BESIDE = """
+nohz=on intel_pstate=disable nosoftlockup skew_tick=1 tsc=reliable
+rcupdate.rcu_normal_after_boot=1 rcutree.nohz_full_patience_delay=1000
+"""
+"""What the bases add to the command line, whatever the CPUs are."""
 
 BOOTLOADER = """
 [bootloader]
@@ -75,11 +84,27 @@ def base(cpus: Split) -> str:
     return cpus.base
 
 
+def _isolated(cpus: Split) -> CpuSet:
+    """With a base for realtime, the CPUs that the host gives a realtime priority."""
+    realtime = EMPTY if base(cpus).startswith(PARTITIONING) else cpus.realtime & cpus.usable
+    return realtime or cpus.usable
+
+
+def warnings(cpus: Split) -> list[str]:
+    """Where TuneD, which writes CPU lists out, would make the kernel's command line too long."""
+    isolated = _isolated(cpus)
+    lists = [f"{name}={isolated}" for name in ("nohz_full", "rcu_nocbs")]
+    if base(cpus).startswith(PARTITIONING):
+        lists += [f"tuned.non_isolcpus={mask(cpus.housekeeping)}"]
+    else:
+        lists += [f"isolcpus=managed_irq,{isolated}", f"irqaffinity={cpus.housekeeping}"]
+    return overlong(cpus.cmdline, [*lists, *_BESIDE.split()])
+
+
 def render(cpus: Split) -> str:
     """The profile's tuned.conf."""
-    chosen = base(cpus)
+    chosen, isolated = base(cpus), _isolated(cpus)
     is_plain = chosen.startswith(PARTITIONING)
-    isolated = cpus.usable if is_plain else cpus.realtime & cpus.usable or cpus.usable
     notes = NOTES if is_plain else NOTES + REALTIME_NOTES.format(base=chosen)
     guide = Guide(
         put=PATH,

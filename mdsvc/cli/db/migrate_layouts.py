@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 
 import click
-from rich.text import Text
 
 from mdsvc.terminal.console import examples, json_option, show, store_option, tell, use_url
 
@@ -45,6 +44,6 @@ def command(batch: int) -> None:
     summary = f"records     {done.records}\nrewritten   {done.rewritten}"
     if done.unreadable:
         summary += f"\nunreadable  {len(done.unreadable)}"
-    show(done, Text(summary))
+    show(done, summary)
     if done.unreadable or done.left:
         raise click.exceptions.Exit(1)

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from mdsvc.cli.hook.options import spool_option
-from mdsvc.hook.notes import script_text
 from mdsvc.terminal.console import examples, json_option, show, tell
 
 
@@ -27,6 +26,8 @@ def command(directory: Path, spool: Path) -> None:
 
     libvirt looks for hooks when it starts: restart it once. Guests run on meanwhile.
     """
+    from mdsvc.hook.notes import script_text
+
     text = script_text(spool)
     directory.mkdir(parents=True, exist_ok=True)
     file, new = directory / "mdsvc", directory / ".mdsvc.new"

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from mdsvc.hook.notes import SPOOL
+from mdsvc.hook import script
 
 spool_option = click.option(
     "--spool",
     type=click.Path(path_type=Path),
-    default=SPOOL,
+    default=Path(script.SPOOL),
     show_default=True,
     metavar="DIR",
     help="Where the hook leaves its notes.",

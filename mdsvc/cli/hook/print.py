@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from mdsvc.cli.hook.options import spool_option
-from mdsvc.hook.notes import script_text
 from mdsvc.terminal.console import examples
 
 
@@ -18,4 +17,6 @@ def command(spool: Path) -> None:
 
     libvirt runs it as /etc/libvirt/hooks/qemu.d/mdsvc, which has to be executable.
     """
+    from mdsvc.hook.notes import script_text
+
     click.echo(script_text(spool), nl=False)

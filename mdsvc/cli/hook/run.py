@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from mdsvc.cli.hook.options import spool_option
+from mdsvc.cli.project import project_option
 from mdsvc.cli.where import server, where_options
-from mdsvc.control.adoption import DEFAULT_PROJECT, Adopted, Terms
-from mdsvc.hook.following import Following, OfStore, follow
-from mdsvc.terminal.console import examples, tell, use
-
-if TYPE_CHECKING:
-    from mdsvc.operating import Operator
-
-
-class _OfServer:
-    """The books of a running server, which is asked by one request after another."""
-
-    def __init__(self, operator: Operator) -> None:
-        self._operator = operator
-
-    async def check_host(self, name: str) -> None:
-        await asyncio.to_thread(self._operator.get_host, name)
-
-    async def take_in(self, xml: bytes, host: str, terms: Terms) -> Adopted:
-        (adopted,) = await asyncio.to_thread(self._operator.import_guests, [xml], host, terms)
-        return adopted
-
-    async def let_go(self, uuid: str, host: str, project: str) -> bool:
-        return await asyncio.to_thread(self._operator.let_go, uuid, host, project)
+from mdsvc.terminal.console import HOST_NAME, examples, tell, use
 
 
 @click.command(
@@ -43,7 +20,12 @@ class _OfServer:
         "mdsvc hook run --host h1 --watch --server https://mdsvc:8776",
     )
 )
-@click.option("--host", metavar="NAME", help="What this host is called. [default: its node name]")
+@click.option(
+    "--host",
+    type=HOST_NAME,
+    metavar="NAME",
+    help="What this host is called. [default: its node name]",
+)
 @click.option("--watch", is_flag=True, help="Stay, and carry out what comes.")
 @click.option(
     "--networks",
@@ -53,13 +35,7 @@ class _OfServer:
     metavar="DIR",
     help="libvirt's networks, for the addresses that they keep for guests.",
 )
-@click.option(
-    "--project",
-    default=DEFAULT_PROJECT,
-    show_default=True,
-    metavar="ID",
-    help="Of guests whose domains name none; only these go when they end.",
-)
+@project_option("; only these go when they end")
 @spool_option
 @where_options
 def command(host: str | None, watch: bool, networks: Path, project: str, spool: Path) -> None:
@@ -67,9 +43,15 @@ def command(host: str | None, watch: bool, networks: Path, project: str, spool: 
 
     What contradicts the books is said, and waits until something else has gone.
     """
+    import asyncio
+
+    from mdsvc.hook.following import Following, OfStore, follow
+
     what = Following(spool, host or os.uname().nodename, networks, project)
     asked = server()
     if asked is not None:
-        asyncio.run(follow(_OfServer(asked), what, tell, for_ever=watch))
+        from mdsvc.cli.hook.of_server import OfServer
+
+        asyncio.run(follow(OfServer(asked), what, tell, for_ever=watch))
     else:
         use(lambda store: follow(OfStore(store), what, tell, for_ever=watch))

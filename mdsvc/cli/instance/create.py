@@ -9,14 +9,24 @@ import click
 from mdsvc import terminal
 from mdsvc.cli.instance.unknown import warned
 from mdsvc.cli.where import operator, where_options
-from mdsvc.terminal.console import INPUT, examples, json_option, read, show, strict_option
+from mdsvc.terminal.console import (
+    HOST_NAME,
+    INPUT,
+    examples,
+    json_option,
+    read,
+    show,
+    strict_option,
+)
 
 
 @click.command(
     epilog=examples("mdsvc instance create guest.json", "mdsvc instance create - --host h1 --json"),
 )
 @click.argument("file", type=INPUT)
-@click.option("--host", "host_name", metavar="NAME", help="Place it there, and nowhere else.")
+@click.option(
+    "--host", "host_name", type=HOST_NAME, metavar="NAME", help="Place it there, and nowhere else."
+)
 @strict_option
 @where_options
 @json_option

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from mdsvc import terminal
+from mdsvc.cli.project import project_option
 from mdsvc.cli.where import operator, where_options
-from mdsvc.control.adoption import DEFAULT_PROJECT, Adopted, Terms
-from mdsvc.discovery.domains import guest_from_domain
-from mdsvc.discovery.networks import network_from_xml
-from mdsvc.errors import BadInput
-from mdsvc.running import RunningGuest
-from mdsvc.terminal import tables
-from mdsvc.terminal.console import (
-    INPUT,
-    examples,
-    json_option,
-    read,
-    show,
-    tell,
-)
+from mdsvc.terminal.console import HOST_NAME, INPUT, examples, json_option, read, show, tell
+
+if TYPE_CHECKING:
+    from mdsvc.control.adoption import Adopted
+    from mdsvc.running import RunningGuest
 
 T = TypeVar("T")
 
@@ -46,7 +39,13 @@ T = TypeVar("T")
     help="What `virsh dumpxml` prints; repeatable, or several files after it.",
 )
 @click.argument("more", type=INPUT, nargs=-1, metavar="[XML]...")
-@click.option("--host", "host_name", metavar="NAME", help="Where they run. [default: the only one]")
+@click.option(
+    "--host",
+    "host_name",
+    type=HOST_NAME,
+    metavar="NAME",
+    help="Where they run. [default: the only one]",
+)
 @click.option(
     "--network",
     "networks",
@@ -55,13 +54,7 @@ T = TypeVar("T")
     metavar="XML",
     help="What `virsh net-dumpxml` prints: the addresses that it keeps; repeatable.",
 )
-@click.option(
-    "--project",
-    default=DEFAULT_PROJECT,
-    show_default=True,
-    metavar="ID",
-    help="Of guests whose domains name none.",
-)
+@project_option("")
 @click.option("--replace", is_flag=True, help="What runs counts more than what is stored of it.")
 @where_options
 @json_option
@@ -77,17 +70,23 @@ def command(
     All of them, or none: what contradicts the books is named. A guest that is stored as it runs is
     left alone; one that is stored otherwise is a conflict, but for --replace.
     """
+    from mdsvc.control.adoption import Terms
+    from mdsvc.discovery.domains import guest_from_domain
+    from mdsvc.discovery.networks import network_from_xml
+
     texts = [(file, read(file)) for file in (*domains, *more)]
     guests = [_parsed(file, text, guest_from_domain) for file, text in texts]
     leases = dict(_parsed(file, read(file), network_from_xml) for file in networks)
     terms = Terms(leases=leases, **how)
     adopted = operator().import_guests([text for _, text in texts], host_name, terms)
-    tell_adopted(adopted, guests)
+    _tell_adopted(adopted, guests)
     instances = [each.instance for each in adopted]
-    show(instances, tables.instances_table(instances))
+    show(instances, lambda: terminal.tables.instances_table(instances))
 
 
 def _parsed(file: Path, text: bytes, parse: Callable[[bytes], T]) -> T:
+    from mdsvc.errors import BadInput
+
     try:
         return parse(text)
     except BadInput as error:
@@ -95,7 +94,7 @@ def _parsed(file: Path, text: bytes, parse: Callable[[bytes], T]) -> T:
         raise error if message.startswith(f"{file}:") else BadInput(f"{file}: {message}") from None
 
 
-def tell_adopted(adopted: Iterable[Adopted], guests: Iterable[RunningGuest]) -> None:
+def _tell_adopted(adopted: Iterable[Adopted], guests: Iterable[RunningGuest]) -> None:
     """What became of each; and who cannot be known by its address, for want of one."""
     running = {guest.uuid: guest for guest in guests}
     for each in adopted:

@@ -6,7 +6,7 @@ import click
 
 from mdsvc import terminal
 from mdsvc.cli.where import operator, where_options
-from mdsvc.terminal.console import examples, json_option, show, tell_damaged
+from mdsvc.terminal.console import HOST_NAME, examples, json_option, show, tell_damaged
 
 
 @click.command(
@@ -16,7 +16,7 @@ from mdsvc.terminal.console import examples, json_option, show, tell_damaged
         "mdsvc instance list --drifted",
     ),
 )
-@click.option("--host", metavar="NAME", help="Those on this host alone.")
+@click.option("--host", type=HOST_NAME, metavar="NAME", help="Those on this host alone.")
 @click.option(
     "--drifted",
     is_flag=True,

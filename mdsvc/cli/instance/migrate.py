@@ -7,7 +7,7 @@ import click
 from mdsvc import terminal
 from mdsvc.cli.instance import UUID
 from mdsvc.cli.where import operator, where_options
-from mdsvc.terminal.console import examples, json_option, show
+from mdsvc.terminal.console import HOST_NAME, examples, json_option, show
 
 
 @click.command(
@@ -17,7 +17,9 @@ from mdsvc.terminal.console import examples, json_option, show
     ),
 )
 @click.argument("uuid")
-@click.option("--host", metavar="NAME", help="To this host. [default: to the best other one]")
+@click.option(
+    "--host", type=HOST_NAME, metavar="NAME", help="To this host. [default: to the best other one]"
+)
 @where_options
 @json_option
 def command(uuid: str, host: str | None) -> None:

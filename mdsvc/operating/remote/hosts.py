@@ -14,7 +14,9 @@ from mdsvc.cpuset import CpuSet
 from mdsvc.errors import Conflict, InvalidRequest, NotFound, Refused
 from mdsvc.forms import to_builtins
 from mdsvc.instance import PlacedInstance
-from mdsvc.operating.remote.server import Changed, Server, segment
+from mdsvc.operating.remote.paths import host_path as _path
+from mdsvc.operating.remote.paths import instance_path
+from mdsvc.operating.remote.server import Changed, Server
 from mdsvc.store.listing import Listing
 from mdsvc.topology import Host
 
@@ -101,7 +103,7 @@ class RemoteHosts:
 
     def _moved(self, guest: PlacedInstance) -> Iterator[PlacedInstance]:
         """The guest where it is then; none where it has left its host by itself."""
-        path = f"/instances/{segment(guest.uuid)}"
+        path = instance_path(guest.uuid)
         now = self._server.value(self._server.ask("GET", path), PlacedInstance)
         if now.host == guest.host:
             answer = self._server.ask("POST", f"{path}/migrate", {"host": None})
@@ -137,7 +139,3 @@ def _is_renewed(before: PlacedInstance | None, after: PlacedInstance) -> bool:
     if before is None or after.generation != before.generation + 1:
         return False
     return replace(before, layout=after.layout, generation=after.generation) == after
-
-
-def _path(name: str) -> str:
-    return f"/hosts/{segment(name)}"

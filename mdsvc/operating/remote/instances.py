@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 from msgspec import UNSET, UnsetType
 
 from mdsvc.errors import NotFound
 from mdsvc.instance import Content, Instance, PlacedInstance
 from mdsvc.operating.remote.connection import Answer
-from mdsvc.operating.remote.server import Changed, Server, segment
+from mdsvc.operating.remote.paths import host_path
+from mdsvc.operating.remote.paths import instance_path as _path
+from mdsvc.operating.remote.server import Changed, Server
 from mdsvc.policy import unknown_keys as keys
 from mdsvc.policy.flavor import Flavor, Image
 from mdsvc.policy.unknown_keys import UnknownKeys
@@ -19,6 +22,7 @@ from mdsvc.topology import Host
 
 if TYPE_CHECKING:
     from mdsvc.control.adoption import Adopted, Terms
+    from mdsvc.locking import UserDataLock
     from mdsvc.reports.drift import GuestStatus
 
 
@@ -41,7 +45,7 @@ class RemoteInstances:
             query["host"] = host
         listing = self._server.pages("/instances", PlacedInstance, **query)
         if host is not None and not listing and not listing.damaged:
-            self._server.ask("GET", f"/hosts/{segment(host)}")  # whether there is one
+            self._server.ask("GET", host_path(host))  # whether there is one
         return listing
 
     def find_status(self, guest: PlacedInstance) -> GuestStatus | None:
@@ -61,7 +65,7 @@ class RemoteInstances:
         """Read again where it has moved in between, so that they are of one moment."""
         while True:
             guest = self.get_instance(uuid)
-            answer = self._server.ask("GET", f"/hosts/{segment(guest.host)}")
+            answer = self._server.ask("GET", host_path(guest.host))
             if self.get_instance(uuid).generation == guest.generation:
                 return guest, self._server.value(answer, Host)
 
@@ -71,7 +75,7 @@ class RemoteInstances:
         from mdsvc.control.instances import already_stored
 
         keys.check(instance.flavor, instance.image, unknown_keys)
-        query = "" if host is None else f"?host={segment(host)}"
+        query = "" if host is None else f"?{urlencode({'host': host})}"
         answer = self._server.ask("POST", f"/instances{query}", instance)
         if answer.status == 200:  # the same is stored already: there that is no error
             raise already_stored(instance)
@@ -89,7 +93,7 @@ class RemoteInstances:
             "project": terms.project,
             "replace": terms.replace,
         }
-        path = f"/hosts/{segment(host or self._only_host())}/import"
+        path = f"{host_path(host or self._only_host())}/import"
         return self._server.value(self._server.ask("POST", path, body), Imported).guests
 
     def _only_host(self) -> str:
@@ -145,9 +149,21 @@ class RemoteInstances:
     def clear_password(self, uuid: str) -> None:
         self._server.ask("DELETE", f"{_path(uuid)}/password")
 
+    def find_lock(self, guest: PlacedInstance) -> UserDataLock | None:
+        """None also where the server is of a version that locks nothing."""
+        from mdsvc.locking import UserDataLock
+
+        try:
+            answer = self._server.ask("GET", f"{_path(guest.uuid)}/lock")
+        except NotFound:
+            return None
+        return self._server.value(answer, UserDataLock)
+
+    def lock_user_data(self, uuid: str, locked: bool) -> UserDataLock:
+        from mdsvc.locking import UserDataLock
+
+        answer = self._server.ask("PUT" if locked else "DELETE", f"{_path(uuid)}/lock")
+        return self._server.value(answer, UserDataLock)
+
     def _guest(self, answer: Answer) -> PlacedInstance:
         return self._server.value(answer, PlacedInstance)
-
-
-def _path(uuid: str) -> str:
-    return f"/instances/{segment(uuid)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -147,11 +147,3 @@ _ERRORS: Mapping[str, Callable[[_Problem], MdsvcError]] = {
     "unavailable": lambda problem: Unavailable(problem.detail),
 }
 """By the code on the wire."""
-
-
-def segment(name: str) -> str:
-    """A name as one part of a path; dots too, which alone would lead elsewhere. Raises BadInput."""
-    try:
-        return quote(name, safe="").replace(".", "%2E")
-    except UnicodeEncodeError:
-        raise BadInput(f"expected text in UTF-8, got {name[:60]!r}") from None

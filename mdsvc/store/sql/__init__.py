@@ -14,6 +14,7 @@ from sqlalchemy import BindParameter, bindparam, delete, insert, or_, select
 
 from mdsvc.errors import NotFound, Unavailable
 from mdsvc.instance import PlacedInstance, macs_on
+from mdsvc.locking import Lock
 from mdsvc.store import Stale
 from mdsvc.store.feed import PAGE, Bell, ChangePage
 from mdsvc.store.gathering import Gathered
@@ -25,6 +26,7 @@ from mdsvc.store.sql.errors import ConnectionLost, translated
 from mdsvc.store.sql.reading import GUEST_OF_UUID, SOME_GUESTS, SqlReading, caches
 from mdsvc.store.sql.reports import SqlReports
 from mdsvc.store.sql.tables import ADDRESSES, PASSWORDS
+from mdsvc.store.sql.user_data import LOCK_OF_UUID, SqlUserData
 from mdsvc.store.sql.writing import NEXT_REVISION, Packed
 from mdsvc.store.transaction import BufferedTransaction, ReadSnapshot
 from mdsvc.topology import Host
@@ -44,7 +46,7 @@ _ADD_PASSWORD = insert(PASSWORDS)
 _CLEAR_PASSWORD = delete(PASSWORDS).where(PASSWORDS.c.uuid == _UUID)
 
 
-class SqlStore(SqlReports):
+class SqlStore(SqlReports, SqlUserData):
     """The ``Store`` in a SQL database. Made by ``open_sql``; ``close`` it in the end."""
 
     def __init__(self, engines: Engines) -> None:
@@ -109,7 +111,7 @@ class SqlStore(SqlReports):
         except (Stale, ConnectionLost) as error:
             stored = await self.password(uuid)
             if stored is None and await self.get_instance(uuid) is None:
-                raise NotFound(f"instance {uuid}: no such instance is stored") from None
+                raise NotFound.instance(uuid) from None
             if stored is None:
                 raise Unavailable(f"the store is busy: {error}") from error
             return isinstance(error, ConnectionLost) and stored == password
@@ -120,6 +122,10 @@ class SqlStore(SqlReports):
             async with self._engines.writes.begin() as connection:
                 cleared = await connection.execute(_CLEAR_PASSWORD, {"a_uuid": uuid})
         return cleared.rowcount > 0
+
+    async def user_data_lock(self, uuid: str) -> Lock | None:
+        rows = await self._read(LOCK_OF_UUID, a_uuid=uuid)
+        return Lock(*rows[0]) if rows else None
 
     # ---- operators ----
 

@@ -81,7 +81,7 @@ class SqlReports(SqlTokens):
             async with self._engines.writes.begin() as connection:
                 if before is None:
                     if not (await connection.execute(_GUEST, {"a_key": uuid})).all():
-                        raise NotFound(f"instance {uuid}: no such instance is stored")
+                        raise NotFound.instance(uuid)
                     told_at = replaced(None, status, at).told_at
                     await connection.execute(_ADD, {"uuid": uuid, "told_at": told_at, **row})
                 elif (await connection.execute(_SET, {"a_key": uuid, **row})).rowcount != 1:

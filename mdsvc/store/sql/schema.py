@@ -20,7 +20,7 @@ from mdsvc.store.sql.asyncio_engine import AsyncConnection
 from mdsvc.store.sql.engines import EXPECTED, Engines
 from mdsvc.store.sql.tables import ALEMBIC, FLEET, FLOOR, META, METADATA, REVISION, SCHEMA
 
-VERSION = 7
+VERSION = 8
 """Of the tables: the number of the last migration. What stands in a record has one of its own."""
 
 _SCHEMA = select(META.c.value).where(META.c.name == SCHEMA)
@@ -34,18 +34,15 @@ class OtherVersion(BadInput):
         self.version = version
 
 
-async def prepare(engines: Engines) -> None:
-    """Make the tables where there are none yet; all or nothing. Raises BadInput, OtherVersion.
+async def make_all(engines: Engines) -> int:
+    """Make the tables where there are none yet, all or nothing; the version of what is there then.
 
-    Nothing is written, and nobody is waited for, where they are as they should be.
+    Raises BadInput.
     """
-    version = await version_of(engines)
-    if version is None:
-        async with changing(engines) as connection:
-            await connection.run_sync(make)
-        version = await version_of(engines)
-    if version is not None and version != VERSION:
-        raise OtherVersion(version)
+    async with changing(engines) as connection:
+        await connection.run_sync(make)
+        version: int = (await connection.execute(_SCHEMA)).scalar_one()
+        return version
 
 
 async def version_of(engines: Engines) -> int | None:

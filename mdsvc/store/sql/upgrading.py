@@ -39,7 +39,7 @@ async def upgrade_one(engines: Engines, told: Callable[[int, str], None]) -> boo
     """
     version = await schema.version_of(engines)
     if version is None:
-        await schema.prepare(engines)
+        await schema.make_all(engines)
         return False
     if version > schema.VERSION:
         raise schema.OtherVersion(version)

@@ -15,7 +15,7 @@ from mdsvc.errors import BadInput, MdsvcError, Unavailable
 from mdsvc.store import Stale
 from mdsvc.store.sql import connecting, forms, schema, urls
 from mdsvc.store.sql.engines import WAIT_SECONDS, Engines
-from mdsvc.store.sql.errors import translated
+from mdsvc.store.sql.errors import Busy, translated
 
 T = TypeVar("T")
 
@@ -52,11 +52,20 @@ async def opened(url: str) -> Engines:
     with _about(url):
         engines = connecting.connect(url)
         try:
-            await patiently(lambda: schema.prepare(engines))
+            await _made(engines)
         except BaseException:
             await engines.dispose()
             raise
         return engines
+
+
+async def _made(engines: Engines) -> None:
+    """Make the tables where there are none. Only who makes them waits for others that do."""
+    version = await patiently(lambda: schema.version_of(engines))
+    if version is None:
+        version = await patiently(lambda: schema.make_all(engines), changes=True)
+    if version != schema.VERSION:
+        raise schema.OtherVersion(version)
 
 
 async def current(url: str) -> Current:
@@ -83,7 +92,7 @@ async def upgrade(url: str, told: Callable[[int, str], None], records: bool = Fa
 
     async with _connected(url) as engines:
         before = await patiently(lambda: schema.version_of(engines))
-        while await patiently(lambda: upgrade_one(engines, told)):
+        while await patiently(lambda: upgrade_one(engines, told), changes=True):
             pass
         if records or engines.writes.dialect.name == "sqlite":
             await patiently(lambda: forms.raise_all(engines))
@@ -123,19 +132,21 @@ def _about(url: str) -> Iterator[None]:
         raise BadInput(f"{where}: expected a database of mdsvc, or none yet; {error}") from None
 
 
-async def patiently(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Again where others make or change the tables at the same time.
+async def patiently(attempt: Callable[[], Awaitable[T]], *, changes: bool = False) -> T:
+    """Again where others make or change the tables at the same time. Where this changes them too,
+    it waits for its turn, however often the database says that it is busy.
 
     Where two make a new SQLite file a write-ahead one, one is told at once that it is locked. The
     last try begins in time to wait for a lock once more.
     """
+    waits = (Stale, Busy) if changes else (Stale,)
     start = monotonic()
     while True:
         try:
             with translated():
                 return await attempt()
         except (Stale, Unavailable) as error:
-            most = PATIENCE if isinstance(error, Stale) else WAIT_SECONDS
+            most = PATIENCE if isinstance(error, waits) else WAIT_SECONDS
             if monotonic() > start + most:
                 raise
             await asyncio.sleep(0.05)

@@ -70,3 +70,17 @@ def test_polling_threads_and_all_others_share_the_dedicated_cpus(
     [undo] = [line for line in script.splitlines() if line.startswith("# Undo:")]
     shell(undo.partition(":")[2].strip())
     assert shell("ovs-vsctl get Open_vSwitch . other_config") == "{}"
+
+
+def test_a_control_cpu_that_dpdk_has_no_lcore_for_is_left_to_the_service(shell: Shell) -> None:
+    shell("ovs-vsctl set Open_vSwitch . other_config:dpdk-lcore-mask=0x2")
+    script = render("ovs", split("130-199", "0-129"))
+    shell(script)
+    assert "CPUAffinity=130\n" in script
+    config = shell("ovs-vsctl get Open_vSwitch . other_config")
+    assert "dpdk-lcore-mask" not in config
+    mask = shell("ovs-vsctl get Open_vSwitch . other_config:pmd-cpu-mask").strip('"')
+    assert str(CpuSet(int(mask, 16))) == "131-199"
+    [undo] = [line for line in script.splitlines() if line.startswith("# Undo:")]
+    shell(undo.partition(":")[2].strip())
+    assert shell("ovs-vsctl get Open_vSwitch . other_config") == "{}"

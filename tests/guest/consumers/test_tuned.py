@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from mdguest.cpuset import CpuSet
 from mdguest.errors import BadInput
-from mdguest.render import Split, render
+from mdguest.render import RENDERERS, Split, render
 
 from tests.guest.render.splits import split
 
@@ -91,3 +91,10 @@ def test_a_cpu_that_is_offline_is_left_out(tmp_path: Path) -> None:
 def test_what_is_no_profile_s_name_is_bad_input(base: str) -> None:
     with pytest.raises(BadInput, match=r"--base .*: expected a TuneD profile"):
         render("tuned", replace(GUEST, base=base))
+
+
+@pytest.mark.parametrize("base", ["cpu-partitioning", "realtime-virtual-guest"])
+def test_a_command_line_that_tuned_would_make_too_long_is_warned_of(base: str) -> None:
+    every_other = split(",".join(map(str, range(1, 600, 2))), ",".join(map(str, range(0, 600, 2))))
+    assert "drop the rest in silence" in RENDERERS["tuned"].warn(replace(every_other, base=base))[0]
+    assert RENDERERS["tuned"].warn(replace(GUEST, base=base)) == []

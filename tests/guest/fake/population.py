@@ -77,11 +77,11 @@ def _bare(kernel: str, shape: Shape, cgroup2: bool) -> FakeGuest:
 def _programs(made: FakeGuest, worker: CpuSet) -> None:
     systemd = made.systemd
     if systemd is None:
-        made.spawn("init")
+        made.spawn("init").parent = 0
         made.spawn("dropbear")
         return
     systemd.add("init.scope")
-    made.spawn("systemd", "/init.scope")
+    made.spawn("systemd", "/init.scope").parent = 0
     for name, parent in (
         ("system.slice", ""),
         ("user.slice", ""),

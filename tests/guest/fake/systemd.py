@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import partial
 
 from mdguest.cpuset import EMPTY, CpuSet
@@ -95,12 +96,20 @@ class Systemd:
     def _show(self, flags: list[str], *names: str) -> Ran:
         wanted = next(flag for flag in flags if flag.startswith("--property=")).partition("=")[2]
         blocks = []
-        for name in names:
+        for name in self._matching(names):
             shown = self._unit(name).shown(self._is_known(name), self.native)
             lines = [(key, shown[key]) for key in wanted.split(",") if key in shown]
             bare = "--value" in flags
             blocks.append("\n".join(value if bare else f"{key}={value}" for key, value in lines))
         return Ran(0, "\n\n".join(blocks), "")
+
+    def _matching(self, names: tuple[str, ...]) -> Iterator[str]:
+        """Patterns are of the units that are loaded."""
+        for name in names:
+            if any(letter in name for letter in "*?["):
+                yield from (unit for unit in self.units if fnmatchcase(unit, name))
+            else:
+                yield name
 
     def _is_known(self, name: str) -> bool:
         return name in self.units or name.endswith(".slice")

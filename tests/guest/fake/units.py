@@ -34,6 +34,7 @@ class Unit:
     refuses_stop: bool = False
     delegated: bool = False
     """Whose cgroups below are somebody else's: a container's, or a user's own systemd's."""
+    file_state: str = "enabled"
     transient: bool = False
     """Made by systemd-run, and gone with its last process."""
 
@@ -59,6 +60,7 @@ class Unit:
             "ControlGroup": self.group if self.active else "",
             "CPUAffinity": self.affinity,
             "Slice": self.group.split("/")[-2] or "-.slice",
+            "UnitFileState": self.file_state,
             "RefuseManualStop": "yes" if self.refuses_stop else "no",
         }
         return {**shown, "CPUSetPartition": self.partition} if native else shown

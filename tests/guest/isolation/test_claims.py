@@ -154,6 +154,151 @@ def layout(cpus: str) -> Layout:
     return Layout(CpuSet.parse(cpus), SOURCE)
 
 
+# ---- who it is, and what mends it ----
+
+PLACES = {
+    "a systemd in a container has units of its own": (
+        "/system.slice/docker-4e1f.scope/system.slice/ovs-vswitchd.service",
+        ("docker-4e1f.scope", "--cgroup-parent=dedicated.slice"),
+    ),
+    "LXC": (
+        "/lxc.payload.web/system.slice/ovs-vswitchd.service",
+        ("/lxc.payload.web", "lxc.cgroup.dir = dedicated.slice/NAME"),
+    ),
+    "nspawn as a service": (
+        "/machine.slice/systemd-nspawn@web.service/payload/system.slice/app.service",
+        ("systemd-nspawn@web.service", "systemctl edit systemd-nspawn@web.service"),
+    ),
+    "nspawn": (
+        "/machine.slice/machine-web.scope/payload",
+        ("machine-web.scope", "systemd-nspawn --slice=dedicated.slice"),
+    ),
+    "libvirt": (
+        r"/machine.slice/machine-qemu\x2d1\x2dvm.scope/libvirt/vcpu0",
+        (r"machine-qemu\x2d1\x2dvm.scope", "<partition>/dedicated</partition>"),
+    ),
+    "a user's service": (
+        "/user.slice/user-7.slice/user@7.service/app.slice/dpdk.service",
+        ("dpdk.service", "as root"),
+    ),
+    "a user's systemd": (
+        "/user.slice/user-7.slice/user@7.service/init.scope",
+        ("user@7.service", "systemctl edit user@7.service"),
+    ),
+    "rootless podman": (
+        "/user.slice/user-7.slice/user@7.service/user.slice/libpod-9a.scope/container",
+        ("libpod-9a.scope", "as root"),
+    ),
+    "a session": ("/user.slice/user-7.slice/session-3.scope", ("session-3.scope", "mdguest run")),
+    "Docker's other driver": ("/docker/4e1f", ("/docker/4e1f", "--cgroup-parent")),
+    "Quadlet": (
+        "/system.slice/web.service/libpod-payload-9a",
+        ("web.service", "systemctl edit web.service: [Service] Slice=dedicated.slice"),
+    ),
+    "a socket's unit": ("/system.slice/web.socket", ("web.socket", "[Socket] Slice=")),
+    "no unit at all": ("/", ("/", "mdguest run")),
+    "a template's instance": (
+        "/system.slice/system-vpp.slice/vpp@a.service",
+        ("vpp@a.service", "edit"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("path", "expected"), PLACES.values(), ids=PLACES)
+def test_a_claim_is_named_by_what_its_user_can_change(path: str, expected: tuple[str, str]) -> None:
+    made = guest("7.2")
+    made.spawn("pmd", path, CpuSet.parse("3"))
+    [claim] = plan(made, "2-3").claims
+    assert claim.where == expected[0]
+    assert expected[1] in claim.remedy
+    assert not isolate(made, "2-3").failures
+    assert [again.where for again in view(made, "2-3").plan.claims] == [expected[0]]
+
+
+def test_a_pod_in_the_wrong_mode_is_told_of_the_right_one() -> None:
+    made = guest()
+    made.spawn("nginx", "/kubepods.slice/kubepods-pod1.slice/crio-1.scope", CpuSet.parse("3"))
+    [claim] = plan(made, "2-3", mode="partition").claims
+    assert claim.remedy.startswith("MDGUEST_MODE=kubernetes")
+
+
+def test_systemds_own_affinity_is_named_by_its_file() -> None:
+    made = guest()
+    first = made.tasks.find(1)
+    first.user = first.mask = CpuSet.parse("0,2")
+    [claim] = plan(made, "2-3").claims
+    assert (claim.where, claim.threads) == ("init.scope", ("systemd (1)",))
+    assert "/etc/systemd/system.conf" in claim.remedy
+
+
+@pytest.mark.parametrize("name", ["evil\nname", "red\x1b[31m", "bell\a", "\x9b2J"])
+def test_a_name_that_would_upset_a_terminal_is_shown_without_that(name: str) -> None:
+    made = guest()
+    made.spawn(name, "/system.slice/cron.service", CpuSet.parse("3"))
+    [claim] = plan(made, "2-3").claims
+    assert claim.line.isprintable()
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "pmd one",
+        "pmd*",
+        "libpod-9a.scope",
+        "libpod-*",
+        "machine.slice",
+        "/machine.slice/*",
+        "nobody, pmd one",
+    ],
+)
+def test_who_is_ignored_may_be_named_by_program_unit_or_what_it_is_in(pattern: str) -> None:
+    made = guest()
+    made.spawn("pmd one", "/machine.slice/libpod-9a.scope", CpuSet.parse("3"))
+    assert named(made) == [("libpod-9a.scope", "affinity", "3")]
+    assert named(made, ignore=pattern) == []
+
+
+# ---- CPUAffinity= wherever systemd takes it from ----
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("/etc/systemd/system/vpp@.service", "[Service]\nCPUAffinity=2-3\n"),
+        ("/etc/systemd/system/vpp@a.service.d/9.conf", "[Service]\n  CPUAffinity = 2-3\n"),
+        ("/etc/systemd/system/vpp@.service.d/9.conf", "[Service]\nCPUAffinity=2-3\n"),
+        ("/usr/local/lib/systemd/system/vpp@.service", "[Service]\nCPUAffinity=2-3\n"),
+        ("/run/systemd/generator/vpp@a.service", "[Service]\nCPUAffinity=2-3\n"),
+        ("/etc/systemd/system/service.d/9.conf", "[Service]\nCPUAffinity=2-3\n"),
+        ("/run/systemd/system.control/vpp@a.service.d/9.conf", "[Service]\nCPUAffinity=2-3\n"),
+    ],
+)
+def test_an_affinity_is_found_in_each_file_that_systemd_reads(path: str, text: str) -> None:
+    made = guest()
+    assert made.systemd
+    made.disk.put(path, text)
+    made.systemd.add("vpp@a.service", "/system.slice", active=False).affinity = "2-3"
+    assert named(made) == [("vpp@a.service", "CPUAffinity=", "2-3")]
+
+
+@pytest.mark.parametrize(
+    ("state", "runs", "is_named"),
+    [
+        ("enabled", False, True),
+        ("static", False, True),
+        ("disabled", False, False),
+        ("masked", False, False),
+        ("disabled", True, True),
+    ],
+)
+def test_a_unit_that_nobody_starts_asks_for_nothing(state: str, runs: bool, is_named: bool) -> None:
+    made = guest()
+    assert made.systemd
+    made.disk.put("/etc/systemd/system/vpp.service", "[Service]\nCPUAffinity=2-3\n")
+    made.systemd.add("vpp.service", "/system.slice", active=runs).file_state = state
+    assert bool(named(made)) == is_named
+
+
 # ---- no false alarm ----
 
 

@@ -128,12 +128,27 @@ def test_an_irqbalance_that_runs_and_cannot_be_told_is_named(socket: str) -> Non
     assert "mdguest render irqbalance" in problem.why
 
 
-@pytest.mark.parametrize(("bans", "well"), [("2-3", True), ("0,2-3", True), ("2", False)])
-def test_an_irqbalance_that_was_started_to_keep_off_need_not_be_told(bans: str, well: bool) -> None:
-    made = guest(irqbalance=False)
+@pytest.mark.parametrize(
+    ("environment", "isolcpus", "well"),
+    [
+        ("IRQBALANCE_BANNED_CPULIST=2-3", "", True),
+        ("IRQBALANCE_BANNED_CPULIST=0,2-3", "", True),
+        ("IRQBALANCE_BANNED_CPULIST=2", "", False),
+        ("IRQBALANCE_BANNED_CPUS=c", "", True),
+        ("IRQBALANCE_BANNED_CPUS=00000000,0000000c", "", True),
+        ("IRQBALANCE_BANNED_CPUS=4\0IRQBALANCE_BANNED_CPULIST=2-3", "", False),
+        ("IRQBALANCE_BANNED_CPUS=\0IRQBALANCE_BANNED_CPULIST=2-3", "", True),
+        ("IRQBALANCE_BANNED_CPULIST=", "2-3", False),
+        ("TZ=UTC", "2-3", True),
+        ("IRQBALANCE_BANNED_CPUS=0x", "", False),
+    ],
+)
+def test_an_irqbalance_that_was_started_to_keep_off_need_not_be_told(
+    environment: str, isolcpus: str, well: bool
+) -> None:
+    made = guest("7.2", irqbalance=False, isolcpus=isolcpus)
     daemon = made.spawn("irqbalance", "/system.slice/cron.service")
-    environment = f"PATH=/bin\0IRQBALANCE_BANNED_CPULIST={bans}\0"
-    made.disk.put(f"/proc/{daemon.tid}/environ", environment)
+    made.disk.put(f"/proc/{daemon.tid}/environ", f"PATH=/bin\0{environment}\0")
     isolate(made, "2-3")
     assert (problems(made, "2-3") == []) is well
 

@@ -47,13 +47,23 @@ def test_each_unit_that_runs_a_kubelet_is_known(unit: str) -> None:
 
 
 @each_kernel
-@pytest.mark.parametrize("group", ["/kubepods", "/kubepods.slice", "/k8s.slice/kubepods.slice"])
+@pytest.mark.parametrize(
+    "group",
+    [
+        "/kubepods",
+        "/kubepods.slice",
+        "/k8s.slice/kubepods.slice",
+        "/kubelet.slice/kubelet-kubepods.slice",
+        "/k8s.slice/k8s-node.slice/k8s-node-kubepods.slice",
+    ],
+)
 def test_pods_are_not_fenced_wherever_they_are(group: str, kernel: str) -> None:
     made = guest(kernel)
     assert made.systemd
     parent = group.rpartition("/")[0]
     if parent:
-        made.systemd.add(parent.strip("/"))
+        for name in parent.strip("/").split("/"):
+            made.systemd.add(name)
         made.systemd.add("containerd.service", parent)
         made.spawn("containerd", f"{parent}/containerd.service")
     made.spawn("nginx", f"{group}/pod7")
@@ -66,6 +76,22 @@ def test_pods_are_not_fenced_wherever_they_are(group: str, kernel: str) -> None:
     assert affinities.get("containerd", "0-1") == "0-1", "the runtime beside them is fenced"
     undo(made)
     assert changed(made, before) == {}
+
+
+@pytest.mark.parametrize(
+    "group",
+    [
+        "/system.slice/docker-4e1f.scope/kubelet.slice/kubelet-kubepods.slice",
+        "/system.slice/kubepods-exporter.service",
+        "/system.slice/kind.service/kubepods",
+    ],
+)
+def test_pods_of_a_kubelet_in_a_container_are_not_this_guests(group: str) -> None:
+    made = guest()
+    made.spawn("nginx", group, CpuSet.parse("3"))
+    planned = plan(made, "2-3")
+    assert planned.mode == "partition"
+    assert [claim.where for claim in planned.claims] == [group.split("/")[2]]
 
 
 # ---- a kubelet that comes later ----
@@ -137,26 +163,177 @@ def test_what_it_remembers_or_is_told_that_is_wrong_is_named(
     assert all(not problem.heals for problem in problems(made, "2-3"))
 
 
-def test_a_reservation_on_its_command_line_is_one() -> None:
+FOLDER = "/etc/kubernetes/kubelet.conf.d"
+TOLD = {
+    "a flag": (["--reserved-cpus=0-1"], {}),
+    "two words": (["--config", "/other.yaml", "--reserved-cpus", "0-1"], {}),
+    "its own file": (["--config=/kubelet.json"], {"/kubelet.json": '{"reservedSystemCPUs":"0-1"}'}),
+    "its folder": (
+        [f"--config-dir={FOLDER}", "--config=/main"],
+        {"/main": "reservedSystemCPUs: 0\n", f"{FOLDER}/9.conf": "reservedSystemCPUs: '0-1'\n"},
+    ),
+    "the last of the folder": (
+        [f"--config-dir={FOLDER}"],
+        {
+            f"{FOLDER}/9.conf": "reservedSystemCPUs: 0,1\n",
+            f"{FOLDER}/8.conf": "reservedSystemCPUs: 0\n",
+        },
+    ),
+    "a folder and a flag": (
+        [f"--config-dir={FOLDER}", "--reserved-cpus=0-1"],
+        {f"{FOLDER}/9.conf": "reservedSystemCPUs: 0\n"},
+    ),
+}
+NOT_TOLD = {
+    "a folder that it is not told of": ([], {RESERVING: "reservedSystemCPUs: 0-1\n"}),
+    "a comment": (
+        ["--config=/main"],
+        {"/main": '# reservedSystemCPUs: "0-1"\nkind: x # reserved-cpus=0-1\n'},
+    ),
+    "a later drop-in": (
+        [f"--config-dir={FOLDER}", "--config=/main"],
+        {"/main": "reservedSystemCPUs: 0-1\n", f"{FOLDER}/9.conf": "reservedSystemCPUs: 0\n"},
+    ),
+    "a file of the folder that it does not read": (
+        [f"--config-dir={FOLDER}"],
+        {f"{FOLDER}/9.yaml": "reservedSystemCPUs: 0-1\n"},
+    ),
+}
+ALL_TOLD = {
+    **{name: (*case, True) for name, case in TOLD.items()},
+    **{name: (*case, False) for name, case in NOT_TOLD.items()},
+}
+
+
+@pytest.mark.parametrize(("flags", "files", "taken"), ALL_TOLD.values(), ids=ALL_TOLD)
+def test_a_kubelet_that_runs_reserves_what_it_was_started_with(
+    flags: list[str], files: dict[str, str], taken: bool
+) -> None:
     made = guest()
     install(made)
     configured(made)
     made.disk.remove(RESERVING)
     kubelet = made.spawn("kubelet", "/system.slice/kubelet.service")
+    made.spawn("kubelet", "/system.slice/kubelet.service", pid=kubelet.pid).parent = kubelet.parent
+    made.disk.put(f"/proc/{kubelet.tid}/cmdline", "\0".join(["/usr/bin/kubelet", *flags, ""]))
+    for path, text in files.items():
+        made.disk.put(path, text)
     isolate(made, "2-3")
-    assert [problem.what for problem in problems(made, "2-3")] == ["kubelet"]
-    command = "/usr/bin/kubelet\0--reserved-cpus=0-1\0--config=/var/lib/kubelet/config.yaml"
-    made.disk.put(f"/proc/{kubelet.tid}/cmdline", command)
-    assert problems(made, "2-3") == []
+    assert [problem.what for problem in problems(made, "2-3")] == ([] if taken else ["kubelet"])
 
 
-def test_a_state_file_that_is_none_is_named() -> None:
+def test_a_kubelet_remembers_below_its_root_directory() -> None:
+    made = guest()
+    install(made, "k0sworker.service")
+    kubelet = made.spawn("kubelet", "/system.slice/containerd.service")
+    flags = ["--root-dir=/srv/kubelet", "--reserved-cpus=0-1", "--v=2"]
+    made.disk.put(f"/proc/{kubelet.tid}/cmdline", "\0".join(["kubelet", *flags]))
+    made.disk.put("/srv/kubelet/cpu_manager_state", '{"policyName": "none"}')
+    isolate(made, "2-3")
+    [problem] = problems(made, "2-3")
+    assert (problem.what, problem.found) == ("/srv/kubelet/cpu_manager_state", "policy none")
+
+
+def test_the_kubelet_of_a_container_has_files_that_are_not_this_guests() -> None:
     made = guest()
     install(made)
     configured(made)
-    made.disk.put(STATE, "{")
+    inside = "/system.slice/docker-4e1f.scope/system.slice/kubelet.service"
+    kubelet = made.spawn("kubelet", inside)
+    made.disk.put(f"/proc/{kubelet.tid}/cmdline", "kubelet\0--reserved-cpus=0\0")
     isolate(made, "2-3")
-    assert [problem.found for problem in problems(made, "2-3")] == ["policy unknown"]
+    assert problems(made, "2-3") == []
+
+
+@pytest.mark.parametrize(
+    ("unit", "path", "text"),
+    [
+        ("k3s.service", "/etc/rancher/k3s/config.yaml", "kubelet-arg:\n- 'reserved-cpus=0-1'\n"),
+        (
+            "k3s.service",
+            "/etc/systemd/system/k3s.service",
+            "ExecStart=/usr/bin/k3s server \\\n  '--kubelet-arg=reserved-cpus=0-1' \\\n",
+        ),
+        (
+            "k3s-agent.service",
+            "/etc/systemd/system/k3s-agent.service.env",
+            "K3S_EXEC='--kubelet-arg reserved-cpus=0-1'\n",
+        ),
+        (
+            "snap.microk8s.daemon-kubelite.service",
+            "/var/snap/microk8s/current/args/kubelet",
+            "--reserved-cpus=0-1\n",
+        ),
+        (
+            "microshift.service",
+            "/etc/microshift/config.d/5.yaml",
+            "kubelet:\n  reservedSystemCPUs: 0-1\n",
+        ),
+    ],
+)
+def test_a_kubelet_inside_another_program_is_told_by_its_files(
+    unit: str, path: str, text: str
+) -> None:
+    made = guest()
+    install(made, unit)
+    kubelet = next(kubelet for kubelet in KUBELETS if kubelet.unit == unit)
+    made.disk.put(kubelet.state, '{"policyName": "static", "defaultCpuSet": "0-3"}')
+    isolate(made, "2-3")
+    assert [problem.found for problem in problems(made, "2-3")] == ["the kubelet reserves CPU none"]
+    made.disk.put(path, text)
+    assert problems(made, "2-3") == []
+
+
+STATES = {
+    "Kubernetes 1.17": {"entries": {"c0ffee": "1-2"}},
+    "1.18": {"entries": {"uid": {"app": "1-2"}}},
+    "a pod's own CPUs": {
+        "entries": {"uid": {"app": "2"}},
+        "podEntries": {"uid": {"cpuSet": "1-2"}},
+    },
+    "resized": {"entries": {"uid": {"app": {"original": "2", "resized": "1-2"}}}},
+}
+
+
+@pytest.mark.parametrize("entries", STATES.values(), ids=STATES)
+def test_each_form_of_the_state_file_is_read(entries: dict[str, object]) -> None:
+    made = guest()
+    install(made)
+    configured(made)
+    made.disk.put(STATE, json.dumps({"policyName": "static", "defaultCpuSet": "0,3", **entries}))
+    isolate(made, "2-3")
+    assert [problem.found for problem in problems(made, "2-3")] == ["CPU 1 given to pods"]
+
+
+@pytest.mark.parametrize("entries", [None, {}, {"uid": {}}])
+def test_a_state_without_pods_is_well(entries: object) -> None:
+    made = guest()
+    install(made)
+    configured(made)
+    made.disk.put(STATE, json.dumps({"policyName": "static", "entries": entries, "checksum": 7}))
+    isolate(made, "2-3")
+    assert problems(made, "2-3") == []
+
+
+GARBAGE = [
+    "",
+    "{",
+    "[]",
+    "{}",
+    '{"policyName": "static", "entries": {"uid": {"app": "2-x"}}}',
+    '{"policyName": "static", "entries": 7}',
+    "null",
+]
+
+
+@pytest.mark.parametrize("text", GARBAGE)
+def test_a_state_file_that_is_none_is_named(text: str) -> None:
+    made = guest()
+    install(made)
+    configured(made)
+    made.disk.put(STATE, text)
+    isolate(made, "2-3")
+    assert [problem.found for problem in problems(made, "2-3")] == ["unreadable"]
 
 
 def in_system_conf(made: FakeGuest) -> None:

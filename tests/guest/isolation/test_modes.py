@@ -272,6 +272,22 @@ def test_cpus_of_somebody_elses_partition_are_refused(kernel: str, mode: str) ->
 
 
 @each_kernel
+@pytest.mark.parametrize("mode", ["partition", "kubernetes", "fence"])
+def test_so_are_those_of_a_partition_deeper_down(kernel: str, mode: str) -> None:
+    made = neighbour(kernel, "1,3")
+    inner = made.tree.make("/rt.slice/inner")
+    made.write("/sys/fs/cgroup/rt.slice/cgroup.subtree_control", "+cpuset")
+    made.tree.write_cpus(inner, "3")
+    made.tree.write_partition(inner, "isolated")
+    assert inner.is_root
+    assert str(made.tree.find("/rt.slice").effective) == "1"
+    with pytest.raises(Refused, match=r"CPU 3 cannot be isolated: it is in rt\.slice/inner"):
+        isolate(made, "2-3", mode=mode)
+    outcome = isolate(made, "2", mode=mode)
+    assert str(outcome.plan.housekeeping) == "0"
+
+
+@each_kernel
 def test_somebody_elses_partition_of_other_cpus_stays_as_it_is(kernel: str) -> None:
     made = neighbour(kernel, "1")
     before = snapshot(made)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mdguest import knobs
 from mdguest.cpuset import CpuSet
-from mdguest.facts import CGROUP, POOL, RAW_POOL, Facts, Knob, container, kubernetes
+from mdguest.facts import CGROUP, POOL, RAW_POOL, Facts, Knob, container, cpu_manager
 from mdguest.facts.boot import boot
 from mdguest.facts.lasting import lasting
 from mdguest.isolation.observe.groups import folders, group_at, nested, pods_of, root, top
@@ -116,11 +116,10 @@ def _masks(system: System) -> Iterator[tuple[Knob, CpuSet]]:
 
 def _cpu_managers(
     system: System, systemd: Systemd | None, tasks: Iterable[Task]
-) -> tuple[kubernetes.CpuManager, ...]:
+) -> tuple[cpu_manager.CpuManager, ...]:
     if systemd is None or not systemd.kubelets:
         return ()
-    running = [task.tid for task in tasks if task.name.startswith(("kubelet", "kubelite"))]
-    return tuple(kubernetes.managers(system, systemd.kubelets, running))
+    return tuple(cpu_manager.managers(system, systemd.kubelets, tasks))
 
 
 def _cells(system: System) -> Iterator[CpuSet]:

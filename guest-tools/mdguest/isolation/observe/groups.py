@@ -32,9 +32,10 @@ def folders(system: System, path: str) -> list[str]:
 def pods_of(system: System) -> Iterator[str]:
     """The cgroups that Kubernetes has its pods in, wherever they are."""
     for depth in range(1, kubernetes.DEEPEST + 1):
-        for path in system.glob(f"{CGROUP}{'/*' * (depth - 1)}/kubepods*/cgroup.procs"):
+        for path in system.glob(f"{CGROUP}{'/*' * (depth - 1)}/*kubepods*/cgroup.procs"):
             folder = path.rpartition("/")[0]
-            if not kubernetes.is_of_pods(folder.rpartition("/")[0]):
+            below, above = folder[len(CGROUP) :], folder[len(CGROUP) : folder.rindex("/")]
+            if kubernetes.is_of_pods(below) and not kubernetes.is_of_pods(above):
                 yield folder
 
 

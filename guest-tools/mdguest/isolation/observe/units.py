@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from mdguest.cpuset import CpuSet
-from mdguest.facts import POOL, UNITS, Affine, Systemd, kubernetes, manager
+from mdguest.facts import POOL, Affine, Systemd, kubernetes, manager
+from mdguest.facts.place import UNITS
 from mdguest.knobs.systemctl import RUNTIME, TRANSIENT, properties, systemctl
 from mdguest.procfs import text
 
@@ -18,9 +19,23 @@ if TYPE_CHECKING:
 PROPERTIES = "Id,LoadState,FragmentPath,ActiveState,AllowedCPUs,CPUSetPartition"
 """What is asked of every unit that matters: systemctl(1), show."""
 
-UNIT_FILES = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system")
-CONTROL_FILES = ("/etc/systemd/system.control", RUNTIME, TRANSIENT)
-_FILES = ("*.service", "*.scope", "*.service.d/*.conf", "*.scope.d/*.conf")
+FOLDERS = (
+    *(f"/etc/systemd/system{kind}" for kind in ("", ".attached", ".control")),
+    *(f"/run/systemd/system{kind}" for kind in ("", ".attached")),
+    *(f"/run/systemd/generator{kind}" for kind in ("", ".early", ".late")),
+    RUNTIME,
+    TRANSIENT,
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+)
+"""Where units' files are: systemd.unit(5), of the system's manager."""
+
+_RUN = ("service", "socket", "mount", "swap")
+"""The kinds of units that start programs: systemd.exec(5)."""
+
+_AFFINITY = re.compile(r"^[ \t]*CPUAffinity[ \t]*=", re.MULTILINE)
+_UNASKED = ("disabled", "masked", "masked-runtime")
+"""Units that nobody starts: none of these counts unless it runs."""
 
 Units = Mapping[str, Mapping[str, str]]
 """Unit → property → value."""
@@ -65,24 +80,33 @@ def affine(system: System) -> Iterator[Affine]:
     """The loaded units with CPUAffinity=. systemd is asked only of those whose files have it: to be
     asked of all takes it long.
     """
-    names = sorted(set(_units_that_say(system, "CPUAffinity=")))
+    names = sorted(set(_units_that_say(system, _AFFINITY)))
     if not names:
         return
-    wanted = "--property=Id,CPUAffinity,Slice,ControlGroup"
+    wanted = "--property=Id,CPUAffinity,Slice,ControlGroup,UnitFileState"
     out = systemctl(system, "show", wanted, *names)
-    for block in out.split("\n\n"):
-        shown = properties(block)
+    for shown in map(properties, out.split("\n\n")):
+        is_asked = shown.get("ControlGroup") or shown.get("UnitFileState") not in _UNASKED
         with contextlib.suppress(ValueError):  # ``numa`` instead of a list
             cpus = CpuSet.parse(shown.get("CPUAffinity", "").replace(" ", ","))
-            if cpus:
+            if cpus and is_asked:
                 yield Affine(shown["Id"], cpus, shown["Slice"], shown["ControlGroup"])
 
 
-def _units_that_say(system: System, setting: str) -> Iterator[str]:
-    """Units one of whose files has the setting; of a template, all its instances."""
-    patterns = [f"{folder}/{name}" for folder in (*UNIT_FILES, *CONTROL_FILES) for name in _FILES]
+def _units_that_say(system: System, setting: re.Pattern[str]) -> Iterator[str]:
+    """Units one of whose files has the setting; where a file is of several, a pattern of them."""
+    files = [form for kind in _RUN for form in (f"*.{kind}", f"*{kind}.d/*.conf")]
+    patterns = [f"{folder}/{name}" for folder in FOLDERS for name in files]
     for path in (path for pattern in patterns for path in system.glob(pattern)):
-        if setting in text(system, path):
+        if setting.search(text(system, path)):
             folder, _, name = path.rpartition("/")
-            unit = folder.rpartition("/")[2].removesuffix(".d") if name.endswith(".conf") else name
-            yield unit.replace("@.", "@*.")
+            yield _named(folder.rpartition("/")[2][:-2] if name.endswith(".conf") else name)
+
+
+def _named(unit: str) -> str:
+    """``vpp@.service`` and ``vpp-.service.d`` are of all whose name begins so, ``service.d`` of all
+    services.
+    """
+    stem, dot, kind = unit.rpartition(".")
+    every = not dot or stem.endswith(("@", "-"))
+    return f"{stem}*.{kind}" if every else unit

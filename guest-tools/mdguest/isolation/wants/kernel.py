@@ -18,12 +18,11 @@ if TYPE_CHECKING:
 def irqbalance(scene: Scene) -> Iterator[Step]:
     running = scene.facts.of(Irqbalance)
     if running and (running.silent or not running.deaf):
-        bans, now = running.now(scene.facts.boot_isolated | scene.facts.nohz_full)
         knob = Knob("irqbalance", "banned CPUs")
-        base = scene.base(knob, bans)
+        base = scene.base(knob, running.banned)
         why = "irqbalance does not see partitions, and would put interrupts back"
         want = str(base | scene.cpus.dedicated)
-        yield Step(knob, now, want, why, "irqbalance", was=str(base))
+        yield Step(knob, running.now, want, why, "irqbalance", was=str(base))
 
 
 def interrupts(scene: Scene) -> Iterator[Step]:
