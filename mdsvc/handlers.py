@@ -20,6 +20,7 @@ from aiohttp.http import RawRequestMessage
 
 from mdsvc.control import user_data
 from mdsvc.documents import JSON, TEXT, Answer, Documents, Path, joined
+from mdsvc.documents.places import is_password, is_user_data
 from mdsvc.documents.replies import header_of, reply_of, text_reply, unchanged
 from mdsvc.errors import BadInput, Conflict, Forged, NotFound, TooManyRequests, Unidentified
 from mdsvc.forms import to_builtins, to_json
@@ -28,14 +29,13 @@ from mdsvc.guarding.tokens import TTL_HEADERS
 from mdsvc.identity import Identity, KeptGuests
 from mdsvc.instance import PlacedInstance
 from mdsvc.listening.bodies import body_of
-from mdsvc.listening.connections import arrival_of, watched
+from mdsvc.listening.connections import arrival_of, connection_of, watched
 from mdsvc.listening.replies import Known
 from mdsvc.metrics import Metrics
 from mdsvc.problems import RETRY_SECONDS, log_fault, statuses
 from mdsvc.reports import MOST_BYTES, Status, now_ms, read_status
 from mdsvc.store import GuestStore
 from mdsvc.vendordata.answers import Vendordata
-from mdsvc.versions import BY_NAME
 from mdsvc.waiting import Waiting
 
 _MAX_PASSWORD = 1020
@@ -81,6 +81,8 @@ class _Call(NamedTuple):
 async def handle(guests: Guests, request: web.BaseRequest) -> web.StreamResponse:
     """Answer any request of a guest."""
     began = monotonic()
+    if connection_of(request).is_pipelined:
+        await asyncio.sleep(0)  # others' requests come in between
     response = await _respond(guests, request)
     if guests.metrics:
         client = request.headers.get("User-Agent", "")
@@ -146,12 +148,16 @@ async def _respond(guests: Guests, request: web.BaseRequest) -> web.StreamRespon
 
 async def _who(guests: Guests, request: web.BaseRequest) -> PlacedInstance:
     """Raises TooManyRequests where too many strangers ask: those have one bucket together."""
-    peer, arrival = request.remote or "", arrival_of(request)
     try:
-        return await guests.identity.guest(guests.store, peer, request.headers, arrival)
+        return await _identified(guests, request)
     except (BadInput, Forged, NotFound, Unidentified):
         guests.guard.take(None)
         raise
+
+
+async def _identified(guests: Guests, request: web.BaseRequest) -> PlacedInstance:
+    peer, arrival = request.remote or "", arrival_of(request)
+    return await guests.identity.guest(guests.store, peer, request.headers, arrival)
 
 
 _BEHIND_PROXY = {401: 403, 429: 503}
@@ -170,6 +176,8 @@ def failed(
     if isinstance(error, TooManyRequests):
         response = text_reply(str(error).encode(), status)
         response.headers["Retry-After"] = str(ceil(error.seconds))
+        if connection_of(request).is_pipelined:
+            response.force_close()  # the rest is not worth an answer each
         return response
     if status < 500:
         return text_reply(str(error).encode(errors="replace"), status)
@@ -269,11 +277,18 @@ async def _changed(call: _Call, answer: Answer) -> Answer:
         watched(call.request, parked.end),
     ):
         while answer.etag == last and await parked.woken(deadline):
-            guest = await call.guests.store.get_instance(call.guest.uuid)
-            if guest is None:
-                raise NotFound(f"instance {call.guest.uuid} is gone")
-            answer = await _whole(call._replace(guest=guest))
+            answer = await _whole(call._replace(guest=await _still(call)))
     return answer
+
+
+async def _still(call: _Call) -> PlacedInstance:
+    """The guest as it is now. Raises NotFound where the peer is it no more: it is gone, or its
+    address is another one's.
+    """
+    guest = await _identified(call.guests, call.request)
+    if guest.uuid != call.guest.uuid:
+        raise NotFound(f"instance {call.guest.uuid} is asked from elsewhere now")
+    return guest
 
 
 def requested_wait(request: web.BaseRequest, longest: int) -> int:
@@ -285,11 +300,6 @@ def requested_wait(request: web.BaseRequest, longest: int) -> int:
 
 
 # ---- user data ----
-
-
-def _is_user_data(path: Path) -> bool:
-    """Of each version, in both trees."""
-    return path[1:] == ("user-data",) or (path[:1], path[2:]) == (("openstack",), ("user_data",))
 
 
 async def _user_data(call: _Call) -> web.StreamResponse:
@@ -305,13 +315,6 @@ async def _user_data(call: _Call) -> web.StreamResponse:
 
 
 # ---- the password ----
-
-
-def _is_password(path: Path) -> bool:
-    match path:
-        case ("openstack", version, "password") if version in BY_NAME:
-            return "password" in BY_NAME[version].files
-    return False
 
 
 async def _get_password(call: _Call) -> web.Response:
@@ -352,6 +355,8 @@ async def _post_status(call: _Call) -> web.Response:
 
 
 async def _bounded_body(request: web.BaseRequest, name: str, most: int) -> bytes:
+    if (request.content_length or 0) > most:
+        raise BadInput(f"{name}: expected 1 to {most} bytes")
     body = await body_of(request, most, f"{name}: ")
     if not 0 < len(body) <= most:
         raise BadInput(f"{name}: expected 1 to {most} bytes")
@@ -389,6 +394,6 @@ def _kept_place(text: str) -> _Place:
     path = tuple(filter(None, text.split("/")))
     if path == _STATUS_PATH:
         return _Place(path, _STATUS)
-    if _is_user_data(path):
+    if is_user_data(path):
         return _Place(path, _USER_DATA)
-    return _Place(path, _PASSWORD if _is_password(path) else _DOCUMENT)
+    return _Place(path, _PASSWORD if is_password(path) else _DOCUMENT)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mdsvc.listening import bodies
 from mdsvc.app import open_store
+from mdsvc.listening import bodies
 from mdsvc.store import Store
 from tests.http.conftest import Serve
 from tests.http.guests import HOST, poor
