@@ -28,7 +28,7 @@ from mdsvc.guarding import Guard, is_token_path, refusal_of
 from mdsvc.guarding.tokens import TTL_HEADERS
 from mdsvc.identity import Identity, KeptGuests
 from mdsvc.instance import PlacedInstance
-from mdsvc.listening.bodies import body_of
+from mdsvc.listening.bodies import bounded_body
 from mdsvc.listening.connections import arrival_of, connection_of, watched
 from mdsvc.listening.replies import Known
 from mdsvc.metrics import Metrics
@@ -322,7 +322,7 @@ async def _get_password(call: _Call) -> web.Response:
 
 
 async def _post_password(call: _Call) -> web.Response:
-    body = await _bounded_body(call.request, "password", _MAX_PASSWORD)
+    body = await bounded_body(call.request, "password", _MAX_PASSWORD)
     if not await call.guests.store.set_password(call.guest.uuid, body):
         raise Conflict("the password is set already, and can be set only once")
     return text_reply(b"")
@@ -343,24 +343,12 @@ async def _get_status(call: _Call) -> web.Response:
 
 
 async def _post_status(call: _Call) -> web.Response:
-    status = read_status(await _bounded_body(call.request, "status", MOST_BYTES))
+    status = read_status(await bounded_body(call.request, "status", MOST_BYTES))
     store, uuid = call.guests.store, call.guest.uuid
     await store.set_report(uuid, status, now_ms())
     if call.guests.user_data_seconds is not None and status.state is not None:
         await user_data.close_after_report(store, uuid)
     return text_reply(b"")
-
-
-# ---- what a guest leaves ----
-
-
-async def _bounded_body(request: web.BaseRequest, name: str, most: int) -> bytes:
-    if (request.content_length or 0) > most:
-        raise BadInput(f"{name}: expected 1 to {most} bytes")
-    body = await body_of(request, most, f"{name}: ")
-    if not 0 < len(body) <= most:
-        raise BadInput(f"{name}: expected 1 to {most} bytes")
-    return body
 
 
 _Handler = Callable[[_Call], Awaitable[web.StreamResponse]]

@@ -1,4 +1,4 @@
-"""What a guest sends: read no further than it may go, and not waited for beyond patience."""
+"""What a request brings, read no further than it may go, and not waited for beyond patience."""
 
 from __future__ import annotations
 
@@ -11,9 +11,19 @@ from mdsvc.errors import BadInput
 _SECONDS = 10
 
 
+async def bounded_body(request: web.BaseRequest, name: str, most: int) -> bytes:
+    """The whole body, of 1 to ``most`` bytes. Raises BadInput, which begins with the name."""
+    if (request.content_length or 0) > most:
+        raise BadInput(f"{name}: expected 1 to {most} bytes")
+    body = await body_of(request, most, f"{name}: ")
+    if not 0 < len(body) <= most:
+        raise BadInput(f"{name}: expected 1 to {most} bytes")
+    return body
+
+
 async def body_of(request: web.BaseRequest, most: int, what: str = "") -> bytes:
-    """The whole body; of a longer one a byte more than ``most``. Raises BadInput, which begins with
-    ``what``.
+    """The whole body, also none; of a longer one a byte more than ``most``. Raises BadInput, which
+    begins with ``what``.
     """
     body = b""
     try:
