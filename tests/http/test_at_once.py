@@ -66,7 +66,12 @@ class Starting:
         self._stack = stack
 
     async def __call__(
-        self, store: FakeStore | None = None, *, at_once: bool = True, **settings: Any
+        self,
+        store: FakeStore | None = None,
+        *,
+        at_once: bool = True,
+        idle_seconds: float = 60,
+        **settings: Any,
     ) -> Served:
         handled: list[str] = []
         follower = Told()
@@ -79,7 +84,7 @@ class Starting:
             return await whole.handle(request)
 
         door = Answering(handle, whole.at_once if at_once else None)
-        runner = Runner(door, shutdown_timeout=1, keepalive_timeout=0.5)
+        runner = Runner(door, shutdown_timeout=1, keepalive_timeout=idle_seconds)
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -259,7 +264,7 @@ class Kept:
 
 
 async def test_a_connection_is_kept_as_long_as_http_says(start: Starting) -> None:
-    served = await start()
+    served = await start(idle_seconds=3)
     await served.ask(DOCUMENT)
     for version, more, stays in (
         ("1.1", "", True),
