@@ -14,6 +14,7 @@ from aiohttp import web
 from mdsvc import api, handlers, overlay, target
 from mdsvc.access import Access
 from mdsvc.access.addressed import own_name
+from mdsvc.control.drifting import Drifting
 from mdsvc.documents import Documents
 from mdsvc.documents import overlay as documents_overlay
 from mdsvc.errors import BadInput
@@ -52,6 +53,7 @@ __all__ = [
     "Live",
     "Reload",
     "document_options",
+    "figures_of",
     "guest_app",
     "open_store",
     "operator_app",
@@ -115,6 +117,7 @@ def guest_app(
         longest_wait=settings.longest_wait,
         proxied=settings.identity == "neutron",
         guard=guard_of(settings, live.reloads),
+        user_data_seconds=settings.user_data_close,
     )
     return partial(handlers.handle, guests)
 
@@ -247,18 +250,32 @@ def overlay_answers(
     return Answers(fetch, clock, on_last_good=metrics.last_good_served)
 
 
+class Figures(NamedTuple):
+    """What is known of a store's guests together."""
+
+    metrics: Metrics
+    drifting: Drifting
+
+
+def figures_of(store: Store) -> Figures:
+    """Of a store, with nothing read yet."""
+    drifting = Drifting(store)
+    return Figures(Metrics(Fleet(store, drifting.count)), drifting)
+
+
 def operator_app(
     store: Store,
     settings: Settings,
     follower: Follower,
-    metrics: Metrics | None = None,
+    figures: Figures | None = None,
     *,
     is_local: bool,
 ) -> web.Application:
     """What operators and their monitoring talk to. ``is_local``: only this machine reaches it."""
     access = Access(store, is_local)
-    figures = metrics or Metrics(Fleet(store))
-    backend = api.Backend(store, follower, access, figures, api.ROUTES, settings.unknown_keys)
+    metrics, drifting = figures or figures_of(store)
+    keys = settings.unknown_keys
+    backend = api.Backend(store, follower, access, metrics, api.ROUTES, drifting, keys)
     names = {*settings.operator_names, *_listener_name(settings)}
     app = api.application(backend, names)
     add_page(app, Door(backend, Readiness(store), names))

@@ -225,3 +225,7 @@ class WrongName(Forbidden):
 
 class Forwarded(Forbidden):
     """The request came through a proxy, and asks for what is only for the guest itself."""
+
+
+class Closed(Forbidden):
+    """A guest has booted, and asks for its user data all the same."""

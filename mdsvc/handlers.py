@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from aiohttp import hdrs, web
 
+from mdsvc.control import user_data
 from mdsvc.documents import JSON, TEXT, Answer, Documents, Path, joined, text_type
 from mdsvc.errors import BadInput, Conflict, Forged, NotFound, TooManyRequests, Unidentified
 from mdsvc.forms import to_builtins, to_json
@@ -24,7 +25,8 @@ from mdsvc.guarding import Guard, is_token_path, refusal_of
 from mdsvc.guarding.tokens import TTL_HEADERS
 from mdsvc.identity import Identity
 from mdsvc.instance import PlacedInstance
-from mdsvc.listening.connections import arrival_of, watched
+from mdsvc.listening.bodies import bounded_body
+from mdsvc.listening.connections import arrival_of, connection_of, watched
 from mdsvc.listening.replies import Known, KnownHeader
 from mdsvc.metrics import Metrics
 from mdsvc.problems import RETRY_SECONDS, log_fault, statuses
@@ -37,8 +39,6 @@ from mdsvc.waiting import Waiting
 _MAX_PASSWORD = 1020
 """Bytes; four fields of 255, as Nova keeps it."""
 
-_BODY_SECONDS = 10
-
 _VENDOR_DATA = ("vendor_data2.json",)
 
 _log = logging.getLogger(__name__)
@@ -49,6 +49,7 @@ class Guests:
     """What answering guests needs: one value, made where the program is put together.
 
     ``store`` may give what was read a moment ago, but forgets it before ``waiting`` wakes anybody.
+    ``user_data_seconds``: user data close so long after they were read; None where they never do.
     """
 
     store: GuestStore
@@ -60,6 +61,7 @@ class Guests:
     guard: Guard
     metrics: Metrics | None = None
     vendordata: Vendordata | None = None
+    user_data_seconds: int | None = None
 
 
 class _Call(NamedTuple):
@@ -75,6 +77,8 @@ class _Call(NamedTuple):
 async def handle(guests: Guests, request: web.BaseRequest) -> web.StreamResponse:
     """Answer any request of a guest."""
     began = monotonic()
+    if connection_of(request).is_pipelined:
+        await asyncio.sleep(0)  # others' requests come in between
     response = await _respond(guests, request)
     if guests.metrics:
         client = request.headers.get("User-Agent", "")
@@ -97,12 +101,16 @@ async def _respond(guests: Guests, request: web.BaseRequest) -> web.StreamRespon
 
 async def _who(guests: Guests, request: web.BaseRequest) -> PlacedInstance:
     """Raises TooManyRequests where too many strangers ask: those have one bucket together."""
-    peer, arrival = request.remote or "", arrival_of(request)
     try:
-        return await guests.identity.guest(guests.store, peer, request.headers, arrival)
+        return await _identified(guests, request)
     except (BadInput, Forged, NotFound, Unidentified):
         guests.guard.take(None)
         raise
+
+
+async def _identified(guests: Guests, request: web.BaseRequest) -> PlacedInstance:
+    peer, arrival = request.remote or "", arrival_of(request)
+    return await guests.identity.guest(guests.store, peer, request.headers, arrival)
 
 
 _BEHIND_PROXY = {401: 403, 429: 503}
@@ -121,6 +129,8 @@ def failed(
     if isinstance(error, TooManyRequests):
         response = _text(str(error).encode(), status)
         response.headers["Retry-After"] = str(ceil(error.seconds))
+        if connection_of(request).is_pipelined:
+            response.force_close()  # the rest is not worth an answer each
         return response
     if status < 500:
         return _text(str(error).encode(errors="replace"), status)
@@ -220,11 +230,18 @@ async def _changed(call: _Call, answer: Answer) -> Answer:
         watched(call.request, parked.end),
     ):
         while answer.etag == last and await parked.woken(deadline):
-            guest = await call.guests.store.get_instance(call.guest.uuid)
-            if guest is None:
-                raise NotFound(f"instance {call.guest.uuid} is gone")
-            answer = await _whole(call._replace(guest=guest))
+            answer = await _whole(call._replace(guest=await _still(call)))
     return answer
+
+
+async def _still(call: _Call) -> PlacedInstance:
+    """The guest as it is now. Raises NotFound where the peer is it no more: it is gone, or its
+    address is another one's.
+    """
+    guest = await _identified(call.guests, call.request)
+    if guest.uuid != call.guest.uuid:
+        raise NotFound(f"instance {call.guest.uuid} is asked from elsewhere now")
+    return guest
 
 
 def requested_wait(request: web.BaseRequest, longest: int) -> int:
@@ -233,6 +250,26 @@ def requested_wait(request: web.BaseRequest, longest: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise BadInput("timeout_sec: expected a whole number of seconds")
     return min(int(text), longest)
+
+
+# ---- user data ----
+
+
+def _is_user_data(path: Path) -> bool:
+    """Of each version, in both trees."""
+    return path[1:] == ("user-data",) or (path[:1], path[2:]) == (("openstack",), ("user_data",))
+
+
+async def _user_data(call: _Call) -> web.StreamResponse:
+    """Those of a guest that has none can be asked for as long as it likes."""
+    seconds = call.guests.user_data_seconds
+    if seconds is not None:
+        _find(call)
+        if call.request.method == "HEAD":  # which reads nothing
+            await user_data.check_open(call.guests.store, call.guest.uuid)
+        else:
+            await user_data.read(call.guests.store, call.guest.uuid, seconds)
+    return await _document(call)
 
 
 # ---- the password ----
@@ -250,7 +287,7 @@ async def _get_password(call: _Call) -> web.Response:
 
 
 async def _post_password(call: _Call) -> web.Response:
-    body = await _bounded_body(call.request, "password", _MAX_PASSWORD)
+    body = await bounded_body(call.request, "password", _MAX_PASSWORD)
     if not await call.guests.store.set_password(call.guest.uuid, body):
         raise Conflict("the password is set already, and can be set only once")
     return _text(b"")
@@ -271,42 +308,17 @@ async def _get_status(call: _Call) -> web.Response:
 
 
 async def _post_status(call: _Call) -> web.Response:
-    body = await _bounded_body(call.request, "status", MOST_BYTES)
-    await call.guests.store.set_report(call.guest.uuid, read_status(body), now_ms())
+    status = read_status(await bounded_body(call.request, "status", MOST_BYTES))
+    store, uuid = call.guests.store, call.guest.uuid
+    await store.set_report(uuid, status, now_ms())
+    if call.guests.user_data_seconds is not None and status.state is not None:
+        await user_data.close_after_report(store, uuid)
     return _text(b"")
-
-
-# ---- what a guest leaves ----
-
-
-async def _bounded_body(request: web.BaseRequest, name: str, most: int) -> bytes:
-    """The whole body, read no further than it may go, and not waited for beyond patience."""
-    body = b""
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            await _invite(request)
-            while len(body) <= most:
-                chunk = await request.content.read(most + 1 - len(body))
-                if not chunk:
-                    break
-                body += chunk
-    except TimeoutError:
-        raise BadInput(f"{name}: expected the whole body within {_BODY_SECONDS} s") from None
-    except (web.RequestPayloadError, ConnectionError) as error:
-        raise BadInput(f"{name}: expected a body that can be read: {error}") from None
-    if not 0 < len(body) <= most:
-        raise BadInput(f"{name}: expected 1 to {most} bytes")
-    return body
-
-
-async def _invite(request: web.BaseRequest) -> None:
-    """A client may wait to be told that its body is wanted (RFC 9110, 10.1.1)."""
-    if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 _Handler = Callable[[_Call], Awaitable[web.StreamResponse]]
 _DOCUMENT: Mapping[str, _Handler] = {"GET": _document, "HEAD": _document}
+_USER_DATA: Mapping[str, _Handler] = {"GET": _user_data, "HEAD": _user_data}
 _PASSWORD: Mapping[str, _Handler] = {
     "GET": _get_password,
     "HEAD": _get_password,
@@ -335,6 +347,8 @@ def _kept_place(text: str) -> _Place:
     path = tuple(filter(None, text.split("/")))
     if path == _STATUS_PATH:
         return _Place(path, _STATUS)
+    if _is_user_data(path):
+        return _Place(path, _USER_DATA)
     return _Place(path, _PASSWORD if _is_password(path) else _DOCUMENT)
 
 

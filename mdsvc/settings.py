@@ -16,6 +16,7 @@ from mdsvc.forms import check_plain, explain
 from mdsvc.guarding.tokens import Mode
 from mdsvc.instance import VersionList
 from mdsvc.listening.sockets import parse_listen
+from mdsvc.locking import DEFAULT_SECONDS
 from mdsvc.logs import Format
 from mdsvc.nova.addresses import parse_upstream
 from mdsvc.policy.unknown_keys import UnknownKeys
@@ -45,6 +46,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     shared_secret: tuple[str, ...] = ()
     tokens: Mode = "optional"
     token_key_file: Path | None = None
+    user_data_after_boot: Literal["allow", "deny"] = "allow"
+    user_data_seconds: Annotated[int, msgspec.Meta(ge=1, le=7 * 86400)] = DEFAULT_SECONDS
     guest_names: tuple[str, ...] = ()
     guest_rate: Annotated[float, msgspec.Meta(ge=0, le=1e6)] = 20
     guest_burst: Annotated[int, msgspec.Meta(ge=1, le=10**6)] = 200
@@ -89,6 +92,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         for field in ("shared_secret", "vendordata_secret"):
             if "" in getattr(self, field):
                 raise ValueError(f"{field}: expected no empty secret")
+        self._check_upstream()
         self._check_vendordata()
         self._check_store()
 
@@ -109,6 +113,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     def is_target_alone(self) -> bool:
         """Whether only Nova asks here, for vendor data, and no guest."""
         return bool(self.vendordata) and not self.upstream and self.layouts_of == "cloud"
+
+    def _check_upstream(self) -> None:
+        if self.upstream and self.user_data_after_boot == "deny":
+            expected = "expected allow with upstream, where no store knows who has read them"
+            raise ValueError(f"user_data_after_boot: {expected}")
 
     def _check_vendordata(self) -> None:
         if self.vendordata_layouts == "cloud" and not self.cloud:
@@ -162,6 +171,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     def guest_namespace(self) -> str | None:
         """The namespace in which these are; None for the process's own."""
         return next((name for name in self.netns if "=" not in name), None)
+
+    @property
+    def user_data_close(self) -> int | None:
+        """After how many seconds user data close that were read; None for never."""
+        return self.user_data_seconds if self.user_data_after_boot == "deny" else None
 
     @property
     def longest_wait(self) -> int:

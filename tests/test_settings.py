@@ -31,6 +31,8 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "shared_secret": ("a", "b", "c"),
     "tokens": ("off", "required", "off"),
     "token_key_file": ("/a", "/b", "/c"),
+    "user_data_after_boot": ("deny", "allow", "deny"),
+    "user_data_seconds": ("1", "2", "3"),
     "guest_names": ("a", "b", "c"),
     "guest_rate": ("1.5", "2.5", "3.5"),
     "guest_burst": ("1", "2", "3"),
@@ -380,3 +382,16 @@ def test_one_password_is_enough() -> None:
     with pytest.raises(BadInput, match="not both") as error:
         load(None, environ, {})
     assert "secret" not in str(error.value)
+
+
+def test_user_data_close_where_it_is_set_and_a_store_can_know() -> None:
+    assert load(None, {}, {}).user_data_close is None
+    deny = {"MDSVC_USER_DATA_AFTER_BOOT": "deny"}
+    assert load(None, deny, {}).user_data_close == 600
+    assert load(None, {**deny, "MDSVC_USER_DATA_SECONDS": "3600"}, {}).user_data_close == 3600
+    for seconds in ("0", "604801", "soon"):
+        with pytest.raises(BadInput, match=r"^MDSVC_USER_DATA_SECONDS: expected"):
+            load(None, {"MDSVC_USER_DATA_SECONDS": seconds}, {})
+    message = r"^MDSVC_USER_DATA_AFTER_BOOT: expected allow with upstream, where no store knows"
+    with pytest.raises(BadInput, match=message):
+        load(None, {**deny, "MDSVC_UPSTREAM": "http://nova:8775"}, {})

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from mdsvc.api.etags import instance_etag
 from mdsvc.api.pages import Damaged, damaged, page
 from mdsvc.api.route import Answer, Call
-from mdsvc.control import instances, moves, repeats, reports, resizing
+from mdsvc.control import instances, moves, repeats, reports, resizing, user_data
 from mdsvc.errors import BadInput
 from mdsvc.forms import Form
 from mdsvc.instance import Content, PlacedInstance
@@ -20,7 +20,8 @@ from mdsvc.policy.unknown_keys import warnings
 
 
 class Instances(msgspec.Struct, frozen=True):
-    """A page of guests, by UUID; ``next`` is the marker of the next page.
+    """A page of guests, by UUID; ``next`` is the marker of the next page. There may be one after a
+    page with fewer guests than were asked for.
     Those whose records cannot be read are ``damaged``.
     """
 
@@ -38,20 +39,22 @@ class WhereQuery(Form, frozen=True):
 async def list_instances(call: Call) -> Answer:
     """Every guest, or those of a host or a project, or that drift or do not, page by page."""
     asked, store = call.query, call.store
-    marker, limit = asked.marker and asked.marker.lower(), asked.limit + 1
+    marker = asked.marker and asked.marker.lower()
     if not asked.drifted:
-        listed = await store.list_instances(asked.host, asked.project_id, marker, limit)
-    else:
-        wanted = reports.Wanted(
-            drifted=asked.drifted == "true",
-            host=asked.host,
-            project_id=asked.project_id,
-            after=marker,
-        )
-        listed = await reports.list_by_drift(store, wanted, limit)
-    shown, last = page(listed, asked.limit)
-    following = last.uuid if last else None
-    return Answer(Instances(shown, following, damaged(listed, following)))
+        listed = await store.list_instances(asked.host, asked.project_id, marker, asked.limit + 1)
+        shown, last = page(listed, asked.limit)
+        following = last.uuid if last else None
+        return Answer(Instances(shown, following, damaged(listed, following)))
+    wanted = reports.Wanted(
+        drifted=asked.drifted == "true",
+        host=asked.host,
+        project_id=asked.project_id,
+        after=marker,
+    )
+    found, following = await reports.list_by_drift(
+        store, call.backend.drifting, wanted, asked.limit
+    )
+    return Answer(Instances(tuple(found), following, damaged(found, following)))
 
 
 async def create_instance(call: Call) -> Answer:
@@ -146,6 +149,21 @@ async def delete_password(call: Call) -> Answer:
     """Forget the guest's password, so that it can store one again."""
     await instances.clear_password(call.store, call.path["uuid"])
     return Answer(status=204)
+
+
+async def get_lock(call: Call) -> Answer:
+    """Whether the guest's user data are closed, and since or until when."""
+    return Answer(await user_data.get_lock(call.store, call.path["uuid"]))
+
+
+async def put_lock(call: Call) -> Answer:
+    """Close the guest's user data at once, where `user_data_after_boot` is `deny`."""
+    return Answer(await user_data.lock(call.store, call.path["uuid"]))
+
+
+async def delete_lock(call: Call) -> Answer:
+    """Open the guest's user data anew, as a rebuild does."""
+    return Answer(await user_data.unlock(call.store, call.path["uuid"]))
 
 
 def _guest(guest: PlacedInstance, status: int = 200) -> Answer:

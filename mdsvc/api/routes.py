@@ -12,6 +12,7 @@ from mdsvc.api.pages import HostsQuery, InstancesQuery
 from mdsvc.api.route import BYTES, EVENTS, XML, Route
 from mdsvc.control.adoption import Imported
 from mdsvc.instance import Instance, PlacedInstance
+from mdsvc.locking import UserDataLock
 from mdsvc.metrics import KIND as METRICS
 from mdsvc.placing.what_if import Fits, OpenQuestion, Refusal
 from mdsvc.reports.drift import GuestStatus
@@ -214,6 +215,28 @@ ROUTES: tuple[Route, ...] = (
         path="/v1/instances/{uuid}/password",
         handler=instances.delete_password,
         answers={204: None},
+        errors=("not_found",),
+    ),
+    Route(
+        method="GET",
+        path="/v1/instances/{uuid}/lock",
+        handler=instances.get_lock,
+        answers={200: UserDataLock},
+        errors=("not_found",),
+        reads=True,
+    ),
+    Route(
+        method="PUT",
+        path="/v1/instances/{uuid}/lock",
+        handler=instances.put_lock,
+        answers={200: UserDataLock},
+        errors=("not_found",),
+    ),
+    Route(
+        method="DELETE",
+        path="/v1/instances/{uuid}/lock",
+        handler=instances.delete_lock,
+        answers={200: UserDataLock},
         errors=("not_found",),
     ),
     Route(

@@ -14,7 +14,7 @@ from time import time
 
 from multidict import MultiMapping
 
-from mdsvc.errors import Forged, Forwarded, Limit, NoToken, TooManyRequests, WrongName
+from mdsvc.errors import Closed, Forged, Forwarded, Limit, NoToken, TooManyRequests, WrongName
 from mdsvc.guarding.addressed import check_host
 from mdsvc.guarding.buckets import Buckets
 from mdsvc.guarding.tokens import LONGEST_TTL, Keys, Mode, check_token, token_of, ttl_of
@@ -43,6 +43,7 @@ _REFUSALS: Mapping[type[Exception], str] = {
     WrongName: "host",
     Forged: "signature",
     Forwarded: "forwarded",
+    Closed: "user_data",
 }
 
 

@@ -11,7 +11,7 @@ OTHER = "other"
 REFUSALS = (
     *("rate", "strangers", "at_once", "waits"),
     *("connections", "files"),
-    *("token", "forwarded", "host", "signature"),
+    *("token", "forwarded", "host", "signature", "user_data"),
     *("mac", "unresolved"),
 )
 """Why a guest is not given what it asks for: how much it asks, how many connections there are, what

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mdsvc.control.hosts import Replaced
     from mdsvc.cpuset import CpuSet
     from mdsvc.instance import Content, Instance, PlacedInstance
+    from mdsvc.locking import UserDataLock
     from mdsvc.policy.flavor import Flavor, Image
     from mdsvc.policy.unknown_keys import UnknownKeys
     from mdsvc.reports.drift import GuestStatus
@@ -89,3 +90,7 @@ class Operator(Protocol):
     def get_password(self, uuid: str) -> bytes: ...
 
     def clear_password(self, uuid: str) -> None: ...
+
+    def find_lock(self, guest: PlacedInstance) -> UserDataLock | None: ...
+
+    def lock_user_data(self, uuid: str, locked: bool) -> UserDataLock: ...

@@ -8,13 +8,14 @@ from typing import TypeVar
 
 from msgspec import UnsetType
 
-from mdsvc.control import adoption, hosts, instances, moves, reports, resizing
+from mdsvc.control import adoption, hosts, instances, moves, reports, resizing, user_data
 from mdsvc.control import draining as moving
 from mdsvc.control.adoption import Adopted, Terms
 from mdsvc.control.draining import Drained
 from mdsvc.control.hosts import Replaced
 from mdsvc.cpuset import CpuSet
 from mdsvc.instance import Content, Instance, PlacedInstance
+from mdsvc.locking import UserDataLock
 from mdsvc.policy.flavor import Flavor, Image
 from mdsvc.policy.unknown_keys import UnknownKeys
 from mdsvc.reports.drift import GuestStatus
@@ -115,12 +116,10 @@ class Local:
         self,
         uuid: str,
         image: Image | None,
-        user_data: Content | UnsetType | None,
+        content: Content | UnsetType | None,
         unknown_keys: UnknownKeys,
     ) -> PlacedInstance:
-        return self._use(
-            lambda s: resizing.rebuild_instance(s, uuid, image, user_data, unknown_keys)
-        )
+        return self._use(lambda s: resizing.rebuild_instance(s, uuid, image, content, unknown_keys))
 
     def delete_instance(self, uuid: str) -> None:
         self._use(lambda s: instances.delete_instance(s, uuid))
@@ -130,3 +129,10 @@ class Local:
 
     def clear_password(self, uuid: str) -> None:
         self._use(lambda s: instances.clear_password(s, uuid))
+
+    def find_lock(self, guest: PlacedInstance) -> UserDataLock | None:
+        return self._use(lambda s: user_data.find_lock(s, guest))
+
+    def lock_user_data(self, uuid: str, locked: bool) -> UserDataLock:
+        change = user_data.lock if locked else user_data.unlock
+        return self._use(lambda s: change(s, uuid))

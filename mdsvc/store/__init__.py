@@ -13,6 +13,7 @@ from typing import Protocol
 
 from mdsvc.bearer import Bearer
 from mdsvc.instance import PlacedInstance
+from mdsvc.locking import Lock
 from mdsvc.reports import Report, Status
 from mdsvc.store.feed import Feed
 from mdsvc.store.listing import Listing
@@ -47,6 +48,14 @@ class GuestStore(Protocol):
     async def set_report(self, uuid: str, status: Status, at: int) -> None:
         """Store what a guest reports at that time, in milliseconds since 1970, in place of what was
         there. That is no change of the guest. Only for known guests.
+        """
+
+    async def user_data_lock(self, uuid: str) -> Lock | None:
+        """The lock of the guest's user data, if it has one."""
+
+    async def set_user_data_lock(self, uuid: str, before: Lock | None, after: Lock) -> None:
+        """Store a lock in place of the one that was read before. That is no change of the guest.
+        Raises Stale where it is another by now. Only for known guests.
         """
 
 
@@ -109,11 +118,13 @@ class Transaction(Snapshot, Protocol):
         """Store a guest that this transaction has read, changed, its generation one higher."""
 
     async def forget_told(self, uuid: str) -> None:
-        """Forget password and report of a guest that this transaction changes, if there are any."""
+        """Forget password and report of a guest that this transaction changes, if there are any,
+        and open its user data anew.
+        """
 
     async def remove_instance(self, uuid: str) -> bool:
-        """Remove a guest with its addresses, password and report, of whose record nothing has to be
-        read; False when there is none.
+        """Remove a guest with its addresses, password, report and lock, of whose record nothing has
+        to be read; False when there is none.
         """
 
 
@@ -161,6 +172,11 @@ class Store(GuestStore, TokenStore, Feed, Protocol):
 
     async def reports(self, uuids: Sequence[str] | None = None) -> Mapping[str, Report]:
         """The latest reports by UUID: of every guest that has reported, or of those of these."""
+
+    async def reports_after(self, after: str, limit: int, since: int) -> Mapping[str, Report]:
+        """So many of the latest reports at most, by UUID, in its order: those that follow ``after``
+        and came at that time or later, in milliseconds since 1970.
+        """
 
     async def ready(self) -> None:
         """Return when the store answers, and can be written to; raise what is wrong otherwise."""

@@ -74,7 +74,8 @@ class Changes(msgspec.Struct, frozen=True):
 
     ``read`` and ``fleet`` are the revisions that must still hold, None where nothing was stored,
     and where the whole fleet was not asked about. ``moves_fleet``: this changes it. Passwords and
-    reports are ``forgotten`` with a change of the guests that have left them.
+    reports are ``forgotten`` with a change of the guests that have left them, and their user data
+    opened anew.
     """
 
     read: Mapping[Key, int | None]

@@ -12,6 +12,7 @@ import msgspec
 from mdsvc.bearer import Bearer
 from mdsvc.errors import NotFound
 from mdsvc.instance import PlacedInstance, macs_on
+from mdsvc.locking import OPENED, Lock
 from mdsvc.reports import Report, Status, now_ms, replaced, told
 from mdsvc.store import Stale
 from mdsvc.store.changes import Changes, Key, Put, Stored, addresses
@@ -31,6 +32,7 @@ class Tables(msgspec.Struct, frozen=True):
     addresses: dict[tuple[str, str], str] = {}
     passwords: dict[str, bytes] = {}
     reports: dict[str, Report] = {}
+    locks: dict[str, Lock] = {}
     removals: tuple[Change, ...] = ()
     revision: int = 0
     fleet: int = 0
@@ -45,6 +47,7 @@ class Tables(msgspec.Struct, frozen=True):
             dict(self.addresses),
             dict(self.passwords),
             dict(self.reports),
+            dict(self.locks),
             self.removals,
             self.revision + 1,
             self.fleet,
@@ -184,10 +187,27 @@ class MemoryStore:
             reports = {**self._tables.reports, uuid: replaced(before, status, at)}
             self._tables = msgspec.structs.replace(self._tables, reports=reports)
 
+    async def user_data_lock(self, uuid: str) -> Lock | None:
+        return self._tables.locks.get(uuid)
+
+    async def set_user_data_lock(self, uuid: str, before: Lock | None, after: Lock) -> None:
+        """Raises NotFound and Stale."""
+        if uuid not in self._tables.instances:
+            raise NotFound.instance(uuid)
+        if self._tables.locks.get(uuid) != before:
+            raise Stale(f"the lock of the user data of {uuid} has changed")
+        locks = {**self._tables.locks, uuid: after}
+        self._tables = msgspec.structs.replace(self._tables, locks=locks)
+
     async def reports(self, uuids: Sequence[str] | None = None) -> Mapping[str, Report]:
         reports = self._tables.reports
         wanted = reports if uuids is None else reports.keys() & set(uuids)
         return {uuid: reports[uuid] for uuid in wanted}
+
+    async def reports_after(self, after: str, limit: int, since: int) -> Mapping[str, Report]:
+        reports = self._tables.reports
+        wanted = (u for u in reports if u > after and reports[u].received_at >= since)
+        return {uuid: reports[uuid] for uuid in sorted(wanted)[:limit]}
 
     async def list_hosts(self, after: str | None, limit: int) -> Listing[Host]:
         hosts = await self._reading().hosts_after(after, limit)
@@ -283,6 +303,8 @@ def _changed(before: Tables, changes: Changes) -> Tables:
     for uuid in (*changes.removed_instances, *changes.forgotten):
         tables.passwords.pop(uuid, None)
         tables.reports.pop(uuid, None)
+        tables.locks.pop(uuid, None)
+    tables.locks.update(dict.fromkeys(changes.forgotten, OPENED))
     for name, host in changes.put_hosts.items():
         _put(tables.hosts, name, host, tables.revision)
     for uuid, guest in changes.put_instances.items():

@@ -2,7 +2,7 @@
 
 What is kept is given while all changes of up to ``SECONDS`` ago are known: one tiny query in that
 time, whoever and however many ask. While the store's changes cannot be told, nothing is kept.
-Passwords and reports are always asked for anew, as the feed does not tell of them.
+Passwords, reports and locks are always asked for anew, as the feed does not tell of them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from mdsvc.forms import to_json
 from mdsvc.instance import PlacedInstance
+from mdsvc.locking import Lock
 from mdsvc.reports import Report, Status
 from mdsvc.store import GuestStore
 from mdsvc.store.feed import Change
@@ -95,6 +96,12 @@ class RecentReads:
 
     async def set_report(self, uuid: str, status: Status, at: int) -> None:
         await self._store.set_report(uuid, status, at)
+
+    async def user_data_lock(self, uuid: str) -> Lock | None:
+        return await self._store.user_data_lock(uuid)
+
+    async def set_user_data_lock(self, uuid: str, before: Lock | None, after: Lock) -> None:
+        await self._store.set_user_data_lock(uuid, before, after)
 
     # ---- what has changed ----
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from mdsvc.amounts import moment
 from mdsvc.instance import PlacedInstance
+from mdsvc.locking import UserDataLock, lock_text
 from mdsvc.reports.drift import GuestStatus
 from mdsvc.terminal import tables
 from mdsvc.terminal.words import Printable
@@ -13,10 +14,20 @@ from mdsvc.terminal.words import Printable
 _FIELDS = ("generation", "state", "dedicated_cpus", "isolated_cpus")
 
 
-def instance_detail(instance: PlacedInstance, status: GuestStatus | None) -> Printable:
-    """One guest: what it is, where, and what it has reported."""
+def instance_detail(
+    instance: PlacedInstance, status: GuestStatus | None, lock: UserDataLock | None
+) -> Printable:
+    """One guest: what it is, where, what it has reported, and whether its user data are closed."""
     detail = tables.instance_detail(instance)
-    return Printable(detail, "", tables.facts(dict(_facts(status))))
+    facts = dict(_facts(status))
+    if lock and instance.user_data is not None:
+        facts["user data"] = lock_text(lock)
+    return Printable(detail, "", tables.facts(facts))
+
+
+def lock_detail(lock: UserDataLock) -> Printable:
+    """Whether a guest's user data are closed."""
+    return Printable(tables.facts({"uuid": lock.uuid, "user data": lock_text(lock)}))
 
 
 def _facts(status: GuestStatus | None) -> Iterator[tuple[str, str]]:

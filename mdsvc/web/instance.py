@@ -9,9 +9,11 @@ from mdsvc.amounts import moment
 from mdsvc.control.hosts import get_host
 from mdsvc.control.instances import get_instance
 from mdsvc.control.reports import find_status
+from mdsvc.control.user_data import find_lock
 from mdsvc.forms import to_json
 from mdsvc.instance import PlacedInstance
 from mdsvc.layout import LayoutCell
+from mdsvc.locking import UserDataLock, lock_text
 from mdsvc.occupancy import guests_of
 from mdsvc.reports.drift import GuestStatus
 from mdsvc.topology import Host
@@ -40,6 +42,7 @@ async def show_instance(visit: Visit) -> Page:
     guest = await get_instance(visit.store, visit.path["uuid"])
     host, instances = await get_host(visit.store, guest.host)
     status = await find_status(visit.store, guest)
+    lock = await find_lock(visit.store, guest)
     content = (
         h("h1", "Guest ", foreign(guest.name)),
         h("p", "on ", host_link(guest.host), f" · {_summary(guest)}", class_="summary"),
@@ -51,7 +54,7 @@ async def show_instance(visit: Visit) -> Page:
         h("h2", "What it is told, and what it has reported back"),
         _told(guest, status),
         h("h2", "What it is"),
-        _described(guest),
+        _described(guest, lock),
     )
     return Page(title=f"Guest {guest.name}", content=content)
 
@@ -133,7 +136,7 @@ def _compared(name: str, told: str, status: GuestStatus | None) -> Sequence[Chil
     return name, told, reported, word
 
 
-def _described(guest: PlacedInstance) -> Html:
+def _described(guest: PlacedInstance, lock: UserDataLock) -> Html:
     flavor, layout = guest.flavor, guest.layout
     where = [f"{address.ip} on {address.network}" for address in guest.addresses]
     specs = [h("li", foreign(f"{key}={value}")) for key, value in flavor.extra_specs.items()]
@@ -151,5 +154,6 @@ def _described(guest: PlacedInstance) -> Html:
             "CPU policy": layout.cpu_policy,
             "thread policy": layout.cpu_thread_policy or "–",
             "emulator threads": emulator if layout.cells else "–",
+            "user data": "–" if guest.user_data is None else lock_text(lock),
         }
     )

@@ -251,3 +251,19 @@ async def _by_pages(ask: Ask, path: str) -> list[str]:
         if page["next"] is None:
             return listed
         marker = f"&marker={page['next']}"
+
+
+@pytest.mark.usefixtures("placed")
+async def test_user_data_are_closed_and_opened_anew(ask: Ask) -> None:
+    lock = f"{ONE}/lock"
+    assert (await ask("GET", lock)).json == {"uuid": UUID, "closed": False, "closes_at": None}
+    before = now_ms() // 1000
+    locked = await ask("PUT", lock)
+    assert (locked.status, locked.json["closed"]) == (200, True)
+    assert before <= locked.json["closes_at"] <= now_ms() // 1000
+    assert (await ask("GET", lock)).json == locked.json == (await ask("PUT", lock)).json
+    opened = await ask("DELETE", lock)
+    assert (opened.status, opened.json["closed"]) == (200, False)
+    for method in ("GET", "PUT", "DELETE"):
+        missing = await ask(method, f"/v1/instances/{OTHER_UUID}/lock")
+        assert (missing.status, missing.json["code"]) == (404, "not_found")

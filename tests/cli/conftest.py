@@ -26,7 +26,7 @@ def file(tmp_path: Path) -> Path:
 
 EVERYWHERE = {
     f"test_{name}.py"
-    for name in ("damaged", "hosts", "instances", "life", "password", "refused", "replace")
+    for name in ("damaged", "hosts", "instances", "life", "lock", "password", "refused", "replace")
 }
 """Whose commands are run twice: in the store, and with a server that has it."""
 

@@ -37,6 +37,8 @@ def _with(name: str) -> Iterator[Command]:
     for command in ("show", "xml", "password", "migrate", "rebuild"):
         yield ("instance", command, name), b""
     yield ("instance", "password", "--clear", name), b""
+    yield ("instance", "lock", name), b""
+    yield ("instance", "lock", "--undo", name), b""
     yield ("instance", "rebuild", "--user-data", "-", name), b"#!/bin/sh\n"
     yield ("instance", "resize", "--flavor", "-", name), flavor(0)
     yield ("instance", "resize", "--flavor", "-", name), ONE

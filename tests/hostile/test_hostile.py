@@ -8,62 +8,14 @@ import asyncio
 import os
 import random
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from tests.hostile.conftest import HOSTILE, Server
+from tests.hostile.conftest import HOSTILE, OTHER, UUIDS, Server
+from tests.hostile.requests import BROKEN, GET, HELD, MARK, ODD, POST, SPELLED, WAIT
 
 TIMES = 10 if os.environ.get("MDSVC_HOSTILE_LONG") else 1
-MARK = b"reflected-3e1f"
-
-GET = b"GET /openstack HTTP/1.1\r\nHost: m\r\n"
-POST = b"POST /openstack/latest/password HTTP/1.1\r\nHost: m\r\n"
-
-HELD = {
-    "silent": b"",
-    "half a request line": b"GET /openst",
-    "half a header": GET + b"X: " + b"x" * 1000,
-    "half a body": POST + b"Content-Length: 100\r\n\r\nab",
-    "a chunk that does not come": POST + b"Transfer-Encoding: chunked\r\n\r\n40\r\nab",
-    "a report that does not come": (
-        b"POST /mdsvc/v1/status HTTP/1.1\r\nHost: m\r\nContent-Length: 2000\r\n\r\n{"
-    ),
-    "answers that are not read": (GET + b"\r\n") * 200,
-    "waits": (b"GET /mdsvc/v1/layout?wait_for_change=true HTTP/1.1\r\nHost: m\r\n\r\n"),
-}
-
-BROKEN: dict[str, bytes] = {
-    "two lengths": POST + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab",
-    "length and chunks": POST
-    + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /x HTTP/1.1\r\n\r\n",
-    "a chunked that is none": POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-    "two transfer encodings": POST + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
-    "a space before the colon": POST + b"Content-Length : 2\r\n\r\nab",
-    "a folded header": GET + b"X: a\r\n " + MARK + b"\r\n\r\n",
-    "bare line feeds": b"GET /openstack HTTP/1.1\nHost: m\nX: a\n\n",
-    "a bare carriage return": GET + b"X: a\rb: c\r\n\r\n",
-    "a null byte": GET + b"X: \0\r\n\r\n",
-    "a length with a sign": POST + b"Content-Length: +2\r\n\r\nab",
-    "a negative length": POST + b"Content-Length: -2\r\n\r\nab",
-    "a length without end": POST + b"Content-Length: " + b"9" * 400 + b"\r\n\r\nab",
-    "a chunk's length without end": POST
-    + b"Transfer-Encoding: chunked\r\n\r\n"
-    + b"f" * 40
-    + b"\r\nab",
-    "many headers": GET + b"".join(b"X%d: y\r\n" % n for n in range(5000)) + b"\r\n",
-    "a long header": GET + b"X: " + b"x" * 10**6 + b"\r\n\r\n",
-    "a long path": b"GET /" + b"x" * 10**6 + b" HTTP/1.1\r\nHost: m\r\n\r\n",
-    "another's URL": b"GET http://" + MARK + b".example/ HTTP/1.1\r\nHost: m\r\n\r\n",
-    "another's name": b"GET / HTTP/1.1\r\nHost: " + MARK + b".example\r\n\r\n",
-    "a path that is not there": b"GET /" + MARK + b" HTTP/1.1\r\nHost: m\r\n\r\n",
-    "a proxy's method": b"CONNECT " + MARK + b":80 HTTP/1.1\r\nHost: m\r\n\r\n",
-    "a method that is none": MARK + b" / HTTP/1.1\r\nHost: m\r\n\r\n",
-    "another version": b"GET / HTTP/9.9\r\nHost: m\r\n\r\n",
-    "the preface of HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200),
-    "an upgrade": GET + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n" + MARK,
-}
 
 
 async def sent(server: Server, data: bytes) -> bytes:
@@ -96,6 +48,16 @@ async def test_what_is_broken_gets_one_answer_that_reflects_nothing(server: Serv
     await server.other_is_answered()
 
 
+async def test_however_a_path_is_spelled_it_is_the_askers_own_or_nothing(server: Server) -> None:
+    for target in (*SPELLED, *ODD):
+        reply = await server.ask(target)
+        assert UUIDS[OTHER].encode() not in reply.body, target
+        if target in SPELLED or reply.status == 200:
+            assert reply.json["uuid"] == UUIDS[HOSTILE], target
+        else:
+            assert reply.status in (400, 404), target
+
+
 async def test_what_is_smuggled_is_not_answered(server: Server) -> None:
     """One request was sent, so one answer comes at most."""
     for claim in ("two lengths", "length and chunks", "a chunked that is none"):
@@ -123,12 +85,17 @@ async def test_noise_gets_no_fault(server: Server, seed: int) -> None:
 
 
 @asynccontextmanager
-async def held(server: Server, data: Sequence[bytes]) -> AsyncIterator[None]:
-    """Connections on which this was sent, and nothing is read."""
+async def held(
+    server: Server, data: Sequence[bytes], peers: Sequence[str] = (HOSTILE,)
+) -> AsyncIterator[None]:
+    """Connections on which this was sent, and nothing is read; from these addresses in turn."""
     writers = []
-    for each in data:
+    for at, each in enumerate(data):
+        local = (peers[at % len(peers)], 0)
         try:
-            _reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            _reader, writer = await asyncio.open_connection(
+                "127.0.0.1", server.port, local_addr=local
+            )
         except ConnectionError:
             continue
         writers.append(writer)
@@ -178,11 +145,91 @@ async def test_a_flood_of_requests_is_turned_away(server: Server) -> None:
     assert statuses == {200, 429}
 
 
+async def test_thousands_of_idle_connections_keep_nobody_out(server: Server) -> None:
+    """Of many addresses, of which each has fewer than a peer may have; those of one are bounded."""
+    async with AsyncExitStack() as stack:
+        for net in range(1, 11 * TIMES):
+            peers = [f"127.0.{net}.{n}" for n in range(1, 251)]
+            await stack.enter_async_context(held(server, [b""] * len(peers), peers))
+        await stack.enter_async_context(held(server, [b""] * 1000))
+        for _ in range(10):
+            await server.other_is_answered()
+
+
+async def test_requests_that_do_not_wait_for_answers_end_with_the_first_refused(
+    server: Server,
+) -> None:
+    async def flood() -> bytes:
+        came = b""
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        try:
+            writer.write((GET + b"\r\n") * 2000)
+            while chunk := await reader.read(65536):
+                came += chunk
+        except ConnectionError:
+            pass
+        finally:
+            writer.transport.abort()
+        return came
+
+    async with asyncio.timeout(120):
+        flooding = [asyncio.create_task(flood()) for _ in range(20)]
+        for _ in range(10):
+            await server.other_is_answered()
+        for came in await asyncio.gather(*flooding):
+            assert came.count(b"HTTP/1.1 429 ") <= 1
+            assert came.count(b"HTTP/1.1 200 ") < 2000
+
+
+async def until_answered(server: Server, target: str) -> None:
+    """The guest itself is answered again, once it has asked no more for a while."""
+    for _ in range(200):
+        if (await server.ask(target)).status == 200:
+            return
+        await asyncio.sleep(0.2)
+    pytest.fail("what it had begun is held against it for ever")
+
+
+async def test_a_flood_of_waits_is_turned_away_and_forgotten(server: Server) -> None:
+    async with held(server, [HELD["waits"]] * 100):
+        await server.other_is_answered()
+    async with asyncio.timeout(120):
+        waits = [asyncio.create_task(server.ask(WAIT)) for _ in range(40)]
+        refused: list[int] = []
+        while len(refused) < 40 - 16:
+            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            refused += [each.result().status for each in done]
+            waits = [each for each in waits if each not in done]
+        assert set(refused) == {429}
+        assert (await server.ask(f"{WAIT}&timeout_sec=1", peer=OTHER)).status == 200
+        for each in waits:
+            each.cancel()
+        await asyncio.wait(waits)
+        await until_answered(server, f"{WAIT}&timeout_sec=1")
+
+
+async def test_a_token_is_good_for_nobody_else(server: Server) -> None:
+    ttl = [("X-aws-ec2-metadata-token-ttl-seconds", "60")]
+    token = await server.ask("/latest/api/token", ttl, method="PUT", peer=OTHER)
+    brought = [("X-aws-ec2-metadata-token", token.text)]
+    replayed = await asyncio.gather(*(server.ask("/openstack", brought) for _ in range(20)))
+    assert {reply.status for reply in replayed} == {401}
+    assert all(MARK not in reply.body and token.body not in reply.body for reply in replayed)
+    assert (await server.ask("/openstack", brought, peer=OTHER)).status == 200
+
+
 async def test_headers_that_say_who_asks_say_nothing(server: Server) -> None:
-    mine = (await server.ask("/latest/meta-data/instance-id")).text
-    for name in ("X-Instance-ID", "X-Forwarded-For", "X-Real-IP", "Forwarded"):
-        forged = [(name, "127.0.0.2")]
-        assert (await server.ask("/latest/meta-data/instance-id", forged)).text == mine
+    for name in (
+        "X-Instance-ID",
+        "X-Forwarded-For",
+        "X-Real-IP",
+        "Forwarded",
+        "Via",
+        "X-Tenant-ID",
+    ):
+        for value in (OTHER, f"for={OTHER}", UUIDS[OTHER]):
+            reply = await server.ask("/openstack/latest/meta_data.json", [(name, value)])
+            assert reply.json["uuid"] == UUIDS[HOSTILE], name
 
 
 async def test_a_password_is_set_once_however_many_try(server: Server) -> None:
@@ -191,6 +238,23 @@ async def test_a_password_is_set_once_however_many_try(server: Server) -> None:
         *(server.ask(path, method="POST", body=b"%d" % n, peer=HOSTILE) for n in range(20))
     )
     assert sorted(reply.status for reply in replies) == [200] + [409] * 19
+
+
+async def test_passwords_that_race_are_each_guests_own(server: Server) -> None:
+    path = "/openstack/latest/password"
+    for _ in range(2):
+        await asyncio.gather(
+            *(
+                server.ask(path, method="POST", body=f"{peer}-{n}".encode(), peer=peer)
+                for n in range(20)
+                for peer in (HOSTILE, OTHER)
+            )
+        )
+    kept = [(await server.ask(path, peer=peer)).text for peer in (HOSTILE, OTHER)]
+    assert [text.partition("-")[0] for text in kept] == [HOSTILE, OTHER]
+    for peer, text in zip((HOSTILE, OTHER), kept, strict=True):
+        late = await server.ask(path, method="POST", body=b"late", peer=peer)
+        assert (late.status, (await server.ask(path, peer=peer)).text) == (409, text)
 
 
 async def test_reports_without_end_cost_no_other_guest(server: Server) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from mdsvc.instance import PlacedInstance, macs_on
+from mdsvc.locking import Lock
 from mdsvc.reports import Report, Status, replaced
 from mdsvc.store.feed import Change
 from mdsvc.waiting import Waiting
@@ -18,6 +19,7 @@ class FakeStore:
         self.guests = {guest.uuid: guest for guest in guests}
         self.passwords: dict[str, bytes] = {}
         self.reports: dict[str, Report] = {}
+        self.locks: dict[str, Lock] = {}
         self.waiting = Waiting()
 
     def put(self, guest: PlacedInstance) -> None:
@@ -56,6 +58,13 @@ class FakeStore:
     async def set_report(self, uuid: str, status: Status, at: int) -> None:
         self.reports[uuid] = replaced(self.reports.get(uuid), status, at)
 
+    async def user_data_lock(self, uuid: str) -> Lock | None:
+        return self.locks.get(uuid)
+
+    async def set_user_data_lock(self, uuid: str, before: Lock | None, after: Lock) -> None:
+        assert self.locks.get(uuid) == before
+        self.locks[uuid] = after
+
     async def position(self) -> int:
         """It has no feed of its own."""
         return 0
@@ -90,4 +99,10 @@ class SealedStore:
         raise self.error
 
     async def set_report(self, uuid: str, status: Status, at: int) -> None:
+        raise self.error
+
+    async def user_data_lock(self, uuid: str) -> Lock | None:
+        raise self.error
+
+    async def set_user_data_lock(self, uuid: str, before: Lock | None, after: Lock) -> None:
         raise self.error

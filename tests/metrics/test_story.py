@@ -48,7 +48,7 @@ class Story:
 @pytest.fixture
 async def story() -> AsyncIterator[Story]:
     store = MemoryStore()
-    settings = Settings(guest=("127.0.0.1:0",), operator="127.0.0.1:0")
+    settings = Settings(guest=("127.0.0.1:0",), operator="127.0.0.1:0", user_data_after_boot="deny")
     async with listeners(settings, store) as lines:
         ports = [int(re.findall(r":(\d+)", line)[-1]) for line in lines]
         guests, operator = (Wire(port, f"127.0.0.1:{port}") for port in ports)
@@ -177,3 +177,16 @@ async def test_drift_is_counted_as_it_comes_and_goes(story: Story) -> None:
     await story.guest(status, method="POST", body=b'{"state": "broken"}')
     await story.ask("DELETE", f"/v1/instances/{UUID}")
     assert await story.value("mdsvc_drifted") == 0
+
+
+async def test_who_is_refused_its_user_data_is_counted(story: Story) -> None:
+    await story.ask("POST", "/v1/hosts", host())
+    here = guest(addresses=HERE, user_data="secret")
+    await story.ask("POST", "/v1/instances", here)
+    refused = "mdsvc_refused_total"
+    await story.guest("/latest/user-data")
+    assert await story.value(refused, reason="user_data") == 0
+    await story.ask("PUT", f"/v1/instances/{UUID}/lock")
+    for path in ("/latest/user-data", "/openstack/latest/user_data", "/openstack"):
+        await story.guest(path)
+    assert await story.value(refused, reason="user_data") == 2

@@ -125,6 +125,21 @@ async def test_a_store_that_breaks_is_not_ready(tmp_path: Path) -> None:
     await store.close()
 
 
+async def test_a_file_that_is_not_where_it_was_is_not_ready(tmp_path: Path) -> None:
+    path, aside = tmp_path / "x.db", tmp_path / "aside.db"
+    store = await open_sql(f"sqlite:///{path}")
+    await fill(store, host())
+    path.rename(aside)
+    with pytest.raises(Unavailable, match=r"x\.db was moved, removed or replaced"):
+        await store.ready()
+    path.touch()
+    with pytest.raises(Unavailable, match=r"x\.db was moved, removed or replaced"):
+        await store.ready()
+    aside.rename(path)
+    await store.ready()
+    await store.close()
+
+
 # ---- a store that cannot be written to ----
 
 

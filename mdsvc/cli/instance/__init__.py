@@ -15,6 +15,7 @@ COMMANDS = {
     "delete": "Remove a guest, and free what it used.",
     "import": "Take in guests that run on a registered host, with their CPUs as they run.",
     "list": "List the guests with their CPUs.",
+    "lock": "Close a guest's user data at once, so that nothing in it can read them any more.",
     "migrate": "Move a guest to another host, and print it with its layout there.",
     "password": "Print the encrypted password that a guest has stored, byte for byte as it sent "
     "it.",

@@ -18,4 +18,9 @@ def command(uuid: str) -> None:
     """Show a guest and its layout."""
     where = operator()
     guest = where.get_instance(uuid)
-    show(guest, lambda: terminal.reported.instance_detail(guest, where.find_status(guest)))
+    show(
+        guest,
+        lambda: terminal.reported.instance_detail(
+            guest, where.find_status(guest), where.find_lock(guest)
+        ),
+    )

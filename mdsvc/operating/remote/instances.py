@@ -22,6 +22,7 @@ from mdsvc.topology import Host
 
 if TYPE_CHECKING:
     from mdsvc.control.adoption import Adopted, Terms
+    from mdsvc.locking import UserDataLock
     from mdsvc.reports.drift import GuestStatus
 
 
@@ -147,6 +148,22 @@ class RemoteInstances:
 
     def clear_password(self, uuid: str) -> None:
         self._server.ask("DELETE", f"{_path(uuid)}/password")
+
+    def find_lock(self, guest: PlacedInstance) -> UserDataLock | None:
+        """None also where the server is of a version that locks nothing."""
+        from mdsvc.locking import UserDataLock
+
+        try:
+            answer = self._server.ask("GET", f"{_path(guest.uuid)}/lock")
+        except NotFound:
+            return None
+        return self._server.value(answer, UserDataLock)
+
+    def lock_user_data(self, uuid: str, locked: bool) -> UserDataLock:
+        from mdsvc.locking import UserDataLock
+
+        answer = self._server.ask("PUT" if locked else "DELETE", f"{_path(uuid)}/lock")
+        return self._server.value(answer, UserDataLock)
 
     def _guest(self, answer: Answer) -> PlacedInstance:
         return self._server.value(answer, PlacedInstance)

@@ -13,6 +13,7 @@ from sqlalchemy import BindParameter, bindparam, delete, insert, or_, select
 
 from mdsvc.errors import NotFound, Unavailable
 from mdsvc.instance import PlacedInstance, macs_on
+from mdsvc.locking import Lock
 from mdsvc.store import Stale
 from mdsvc.store.feed import PAGE, Bell, ChangePage
 from mdsvc.store.listing import Listing
@@ -23,6 +24,7 @@ from mdsvc.store.sql.errors import ConnectionLost, translated
 from mdsvc.store.sql.reading import GUEST_OF_UUID, SqlReading, caches
 from mdsvc.store.sql.reports import SqlReports
 from mdsvc.store.sql.tables import ADDRESSES, PASSWORDS
+from mdsvc.store.sql.user_data import LOCK_OF_UUID, SqlUserData
 from mdsvc.store.sql.writing import NEXT_REVISION, Packed
 from mdsvc.store.transaction import BufferedTransaction, ReadSnapshot
 from mdsvc.topology import Host
@@ -42,7 +44,7 @@ _ADD_PASSWORD = insert(PASSWORDS)
 _CLEAR_PASSWORD = delete(PASSWORDS).where(PASSWORDS.c.uuid == _UUID)
 
 
-class SqlStore(SqlReports):
+class SqlStore(SqlReports, SqlUserData):
     """The ``Store`` in a SQL database. Made by ``open_sql``; ``close`` it in the end."""
 
     def __init__(self, engines: Engines) -> None:
@@ -102,6 +104,10 @@ class SqlStore(SqlReports):
                 cleared = await connection.execute(_CLEAR_PASSWORD, {"a_uuid": uuid})
         return cleared.rowcount > 0
 
+    async def user_data_lock(self, uuid: str) -> Lock | None:
+        rows = await self._read(LOCK_OF_UUID, a_uuid=uuid)
+        return Lock(*rows[0]) if rows else None
+
     # ---- operators ----
 
     @asynccontextmanager
@@ -160,6 +166,8 @@ class SqlStore(SqlReports):
 
     async def ready(self) -> None:
         """What a write begins with, undone: so it is seen that one would come through."""
+        if self._engines.check:
+            self._engines.check()
         with translated():
             async with self._engines.writes.connect() as connection:
                 await connection.execute(NEXT_REVISION)

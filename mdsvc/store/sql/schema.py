@@ -20,7 +20,7 @@ from mdsvc.store.sql.asyncio_engine import AsyncConnection
 from mdsvc.store.sql.engines import EXPECTED, Engines
 from mdsvc.store.sql.tables import ALEMBIC, FLEET, FLOOR, META, METADATA, REVISION, SCHEMA
 
-VERSION = 7
+VERSION = 8
 """Of the tables: the number of the last migration. What stands in a record has one of its own."""
 
 _SCHEMA = select(META.c.value).where(META.c.name == SCHEMA)

@@ -103,3 +103,10 @@ REPORTS = Table(
     Column("dedicated_cpus", text(2048)),
     Column("isolated_cpus", text(2048)),
 )
+USER_DATA_LOCKS = Table(
+    "user_data_locks",
+    METADATA,
+    Column("uuid", ForeignKey(_UUID, ondelete="CASCADE"), primary_key=True),
+    Column("closes_at", BigInteger),
+    Column("closed_at", BigInteger),
+)

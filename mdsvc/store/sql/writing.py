@@ -42,6 +42,7 @@ from mdsvc.store.sql.tables import (
     REMOVALS,
     REVISION,
 )
+from mdsvc.store.sql.user_data import open_anew
 from mdsvc.topology import Host
 
 T = TypeVar("T")
@@ -129,6 +130,7 @@ class _Write:
         for uuid in changes.forgotten:
             await self._run(_FORGET_PASSWORD, a_key=uuid)
             await self._run(FORGET_REPORT, a_key=uuid)
+            await open_anew(self._connection, uuid)
         await self._put("host", changes.put_hosts, packed.hosts)
         await self._put("instance", changes.put_instances, packed.guests)
         await self._put_addresses(changes.put_instances)
