@@ -41,10 +41,7 @@ def _outside(scene: Scene, task: Task, settled: bool) -> Iterator[Step]:
         base = _unclipped(scene, task)
     if base is not None:
         why = "its affinity is kept" if not touches else f"it may run on CPU {touches}"
-<<<<<<< HEAD
-        yield _affinity(scene, task, base, scene.cpus.cut(base), why)
-=======
-        step = _affinity(task, base, scene.cpus.cut(base), why)
+        step = _affinity(scene, task, base, scene.cpus.cut(base), why)
         yield replace(step, young=_is_young(scene, task))
 
 
@@ -53,7 +50,6 @@ def _is_young(scene: Scene, task: Task) -> bool:
     isolated. systemd 257 has a new one at each daemon-reload (psimon).
     """
     return task.kernel and task.started > scene.facts.uptime - YOUNG
->>>>>>> main
 
 
 def _inside(scene: Scene, task: Task) -> Iterator[Step]:
