@@ -11,13 +11,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from pyroute2 import IPRoute, netns
+from pyroute2 import IPRoute, config, netns
 
 from mdsvc.instance import Address
 
 METADATA_IPV4 = "169.254.169.254"
 
 _CAP_NET_ADMIN, _CAP_SYS_ADMIN = 12, 21  # linux/capability.h
+
+config.default_communicate_timeout = 60
+"""Seconds that a child of pyroute2 has to enter a namespace; a busy machine takes more than its 2."""
 
 
 def can_make_namespaces() -> bool:
