@@ -20,7 +20,7 @@ METADATA_IPV4 = "169.254.169.254"
 _CAP_NET_ADMIN, _CAP_SYS_ADMIN = 12, 21  # linux/capability.h
 
 config.default_communicate_timeout = 60
-"""Seconds that a child of pyroute2 has to enter a namespace; a busy machine takes more than its 2."""
+"""Seconds that pyroute2's child has to enter a namespace; its own 2 are few on a busy machine."""
 
 
 def can_make_namespaces() -> bool:
