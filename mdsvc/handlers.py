@@ -25,6 +25,7 @@ from mdsvc.guarding import Guard, is_token_path, refusal_of
 from mdsvc.guarding.tokens import TTL_HEADERS
 from mdsvc.identity import Identity
 from mdsvc.instance import PlacedInstance
+from mdsvc.listening.bodies import bounded_body
 from mdsvc.listening.connections import arrival_of, watched
 from mdsvc.listening.replies import Known, KnownHeader
 from mdsvc.metrics import Metrics
@@ -37,8 +38,6 @@ from mdsvc.waiting import Waiting
 
 _MAX_PASSWORD = 1020
 """Bytes; four fields of 255, as Nova keeps it."""
-
-_BODY_SECONDS = 10
 
 _VENDOR_DATA = ("vendor_data2.json",)
 
@@ -137,9 +136,9 @@ async def _answer(call: _Call) -> web.StreamResponse:
     """Who asks is known. A path that is not there is 404 with every method: clients that try for a
     token with ``PUT`` take that for "no tokens here", and stop at 400.
     """
-    if is_token_path(call.path) and call.guests.guard.has_tokens():
+    if is_token_path(call.path) and call.guests.guard.has_tokens(call.guest.tokens):
         return _token(call)
-    call.guests.guard.check_token(call.request.headers, call.guest.uuid)
+    _check_token(call)
     if handler := call.methods.get(call.request.method):
         return await handler(call)
     _find(call)
@@ -150,10 +149,15 @@ def _token(call: _Call) -> web.Response:
     """A session token. Whoever asks for one with another method has none, or brings one."""
     guard, headers = call.guests.guard, call.request.headers
     if call.request.method != "PUT":
-        guard.check_token(headers, call.guest.uuid)
+        _check_token(call)
         return _not_allowed(call.guests, {"PUT": _token})
     token, seconds = guard.issue(headers, call.guest.uuid)
     return _reply(token.encode(), TEXT, 200, dict.fromkeys(TTL_HEADERS, str(seconds)))
+
+
+def _check_token(call: _Call) -> None:
+    """What is set for the guest counts more than what is set for all."""
+    call.guests.guard.check_token(call.request.headers, call.guest.uuid, call.guest.tokens)
 
 
 def _not_allowed(guests: Guests, methods: Mapping[str, object]) -> web.Response:
@@ -226,7 +230,9 @@ async def _changed(call: _Call, answer: Answer) -> Answer:
             guest = await call.guests.store.get_instance(call.guest.uuid)
             if guest is None:
                 raise NotFound(f"instance {call.guest.uuid} is gone")
-            answer = await _whole(call._replace(guest=guest))
+            call = call._replace(guest=guest)
+            _check_token(call)  # it may have to bring one by now
+            answer = await _whole(call)
     return answer
 
 
@@ -273,7 +279,7 @@ async def _get_password(call: _Call) -> web.Response:
 
 
 async def _post_password(call: _Call) -> web.Response:
-    body = await _bounded_body(call.request, "password", _MAX_PASSWORD)
+    body = await bounded_body(call.request, "password", _MAX_PASSWORD)
     if not await call.guests.store.set_password(call.guest.uuid, body):
         raise Conflict("the password is set already, and can be set only once")
     return _text(b"")
@@ -294,41 +300,12 @@ async def _get_status(call: _Call) -> web.Response:
 
 
 async def _post_status(call: _Call) -> web.Response:
-    status = read_status(await _bounded_body(call.request, "status", MOST_BYTES))
+    status = read_status(await bounded_body(call.request, "status", MOST_BYTES))
     store, uuid = call.guests.store, call.guest.uuid
     await store.set_report(uuid, status, now_ms())
     if call.guests.user_data_seconds is not None and status.state is not None:
         await user_data.close_after_report(store, uuid)
     return _text(b"")
-
-
-# ---- what a guest leaves ----
-
-
-async def _bounded_body(request: web.BaseRequest, name: str, most: int) -> bytes:
-    """The whole body, read no further than it may go, and not waited for beyond patience."""
-    body = b""
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            await _invite(request)
-            while len(body) <= most:
-                chunk = await request.content.read(most + 1 - len(body))
-                if not chunk:
-                    break
-                body += chunk
-    except TimeoutError:
-        raise BadInput(f"{name}: expected the whole body within {_BODY_SECONDS} s") from None
-    except (web.RequestPayloadError, ConnectionError) as error:
-        raise BadInput(f"{name}: expected a body that can be read: {error}") from None
-    if not 0 < len(body) <= most:
-        raise BadInput(f"{name}: expected 1 to {most} bytes")
-    return body
-
-
-async def _invite(request: web.BaseRequest) -> None:
-    """A client may wait to be told that its body is wanted (RFC 9110, 10.1.1)."""
-    if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 _Handler = Callable[[_Call], Awaitable[web.StreamResponse]]

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-from mdsvc.doctor.visit import Reply, Stops, Visit, json_object
+from mdsvc.doctor.visit import Reply, Stops, Visit, got, json_object
 
 _EC2 = "latest/meta-data"
 
@@ -47,7 +47,7 @@ async def _cloud_init(visit: Visit, honours_retry_after: bool) -> None:
     if probe.status == 503 and honours_retry_after:
         visit.notes.append("/openstack: 503 is tried again as Retry-After says")
     if probe.status != 200 or not probe.body:
-        raise Stops(f"/openstack: expected 200, got status {probe.status}: {_NO_DATASOURCE}")
+        raise Stops(f"/openstack: expected 200, got {got(probe)}: {_NO_DATASOURCE}")
     listed = (await visit.wanted("openstack", _NO_DATASOURCE)).text.splitlines()
     version = next((name for name in reversed(_KNOWN) if name in listed), "latest")
     folder = f"openstack/{version}"
@@ -223,12 +223,16 @@ async def _awscli(visit: Visit) -> None:
 
 
 async def _mdguest(visit: Visit) -> None:
-    layout = await visit.optional("mdsvc/v1/layout", "mdguest tries again")
-    if layout:
+    """It asks for a token where it is told that it has to bring one."""
+    lost = "mdguest knows of no dedicated CPUs, and isolates none"
+    reply = await visit.ask("mdsvc/v1/layout")
+    if reply.status == 401:
+        await _token(visit, lost)
+        reply = await visit.ask("mdsvc/v1/layout")
+    if layout := visit.there(reply, "mdguest tries again"):
         value = json_object(layout, "mdguest asks OpenStack's documents")
         visit.learn(value.get("dedicated_cpus"), "/mdsvc/v1/layout")
         return
-    lost = "mdguest knows of no dedicated CPUs, and isolates none"
     meta_data = json_object(await visit.wanted("openstack/latest/meta_data.json", lost), lost)
     visit.learn(meta_data.get("dedicated_cpus"), "/openstack/latest/meta_data.json")
 

@@ -18,6 +18,7 @@ _SECONDS = 10
 
 _MAX_BODY = 2**20
 _MOST_REDIRECTS = 5
+_LONGEST_SAID = 100
 _MOST_REQUESTS = 500
 """A boot takes some dozens; a service whose folders have no end is not followed for ever."""
 
@@ -90,14 +91,18 @@ class Visit:
         """What the client cannot do without: a 200, and not empty unless that will do."""
         reply = await self.ask(path)
         if reply.status != 200 or reply.is_page or not (empty or reply.body):
-            raise Stops(f"/{path}: expected 200, got {_got(reply)}: {otherwise}")
+            raise Stops(f"/{path}: expected 200, got {got(reply)}: {otherwise}")
         return reply
 
     async def optional(self, path: str, otherwise: str) -> Reply | None:
         """What may be absent, which is 404; with anything else the client fares as told."""
-        reply = await self.ask(path)
+        return self.there(await self.ask(path), otherwise)
+
+    def there(self, reply: Reply, otherwise: str) -> Reply | None:
+        """The same, once it was asked."""
         if reply.status not in (200, 204, 404) or (reply.status == 200 and reply.is_page):
-            self.problems.append(f"/{path}: expected 200 or 404, got {_got(reply)}: {otherwise}")
+            expected = f"/{reply.path}: expected 200 or 404, got {got(reply)}"
+            self.problems.append(f"{expected}: {otherwise}")
             return None
         return reply if reply.status == 200 else None
 
@@ -112,9 +117,12 @@ class Visit:
             self.where = where
 
 
-def _got(reply: Reply) -> str:
+def got(reply: Reply) -> str:
+    """What came, in words: also what the service says of it, where that is short."""
     if reply.status != 200:
-        return f"status {reply.status}"
+        text = reply.text.strip()
+        is_said = 0 < len(text) <= _LONGEST_SAID and text.isprintable() and not reply.is_page
+        return f"status {reply.status}" + (f" ({text})" if is_said else "")
     return "a web page" if reply.is_page else "an empty body"
 
 

@@ -1,0 +1,37 @@
+"""Bodies of guests' requests: read no further than they may go, and not waited for for ever."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import hdrs, web
+
+from mdsvc.errors import BadInput
+
+_BODY_SECONDS = 10
+
+
+async def bounded_body(request: web.BaseRequest, name: str, most: int) -> bytes:
+    """The whole body. Raises BadInput, which calls it ``name``, also where it is empty."""
+    body = b""
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            await _invite(request)
+            while len(body) <= most:
+                chunk = await request.content.read(most + 1 - len(body))
+                if not chunk:
+                    break
+                body += chunk
+    except TimeoutError:
+        raise BadInput(f"{name}: expected the whole body within {_BODY_SECONDS} s") from None
+    except (web.RequestPayloadError, ConnectionError) as error:
+        raise BadInput(f"{name}: expected a body that can be read: {error}") from None
+    if not 0 < len(body) <= most:
+        raise BadInput(f"{name}: expected 1 to {most} bytes")
+    return body
+
+
+async def _invite(request: web.BaseRequest) -> None:
+    """A client may wait to be told that its body is wanted (RFC 9110, 10.1.1)."""
+    if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
