@@ -220,6 +220,6 @@ async def test_what_an_operator_changes_is_obeyed_though_guests_are_kept(serve: 
             assert await tx.get_instance(RICH_UUID)
             await tx.update_instance(changed)
         async with asyncio.timeout(20):
-            while await statuses(ask) != {401}:
+            while await statuses(ask) != {401}:  # noqa: ASYNC110  # until the feed has told
                 await asyncio.sleep(0.01)
         assert await statuses(ask, await token_of(ask)) == {200}
