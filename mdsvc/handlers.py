@@ -26,7 +26,7 @@ from mdsvc.guarding.tokens import TTL_HEADERS
 from mdsvc.identity import Identity
 from mdsvc.instance import PlacedInstance
 from mdsvc.listening.bodies import bounded_body
-from mdsvc.listening.connections import arrival_of, watched
+from mdsvc.listening.connections import arrival_of, connection_of, watched
 from mdsvc.listening.replies import Known, KnownHeader
 from mdsvc.metrics import Metrics
 from mdsvc.problems import RETRY_SECONDS, log_fault, statuses
@@ -77,6 +77,8 @@ class _Call(NamedTuple):
 async def handle(guests: Guests, request: web.BaseRequest) -> web.StreamResponse:
     """Answer any request of a guest."""
     began = monotonic()
+    if connection_of(request).is_pipelined:
+        await asyncio.sleep(0)  # others' requests come in between
     response = await _respond(guests, request)
     if guests.metrics:
         client = request.headers.get("User-Agent", "")
@@ -123,6 +125,8 @@ def failed(
     if isinstance(error, TooManyRequests):
         response = _text(str(error).encode(), status)
         response.headers["Retry-After"] = str(ceil(error.seconds))
+        if connection_of(request).is_pipelined:
+            response.force_close()  # the rest is not worth an answer each
         return response
     if status < 500:
         return _text(str(error).encode(errors="replace"), status)

@@ -69,6 +69,9 @@ _CLOUD_SECONDS = 3.0
 _CLOUD_AT_ONCE = 32
 """For one answer of the cloud's, and how many are waited for: Nova waits 5 s for ours."""
 
+TARGET = "vendordata"
+"""Who is expected at sockets that are ``given``, beside guests and operators: Nova."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -142,7 +145,7 @@ async def listeners(
                 await _check_guarded(settings, store, sock)
             app = operator_app(store, settings, follower, metrics, is_local=is_local(sock))
             lines.append(f"operator: {await _site(await _runner(stack, app), sock, context)}")
-        lines += await _targets(stack, settings, store, metrics, context)
+        lines += await _targets(stack, settings, Beside(given, metrics, context, store))
         stack.callback(waiting.close)
         yield lines
 
@@ -174,7 +177,7 @@ async def overlay_listeners(
         for sock in operators:
             app = storeless.application(upstreams, metrics, is_local=is_local(sock))
             lines.append(f"operator: {await _site(await _runner(stack, app), sock, context)}")
-        lines += await _targets(stack, settings, None, metrics, context)
+        lines += await _targets(stack, settings, Beside(given, metrics, context))
         stack.callback(waiting.close)
         yield lines
 
@@ -194,7 +197,7 @@ async def target_listeners(
         _reload_on_sighup(stack, reloads)
         session = await _cloud(stack, settings)
         assert session is not None, "where layouts are the cloud's, there is one"
-        lines = [await _target(stack, settings, Beside(session, None, metrics, context))]
+        lines = await _target(stack, settings, Beside(given, metrics, context, cloud=session))
         for sock in operators:
             app = storeless.application(session, metrics, is_local=is_local(sock))
             lines.append(f"operator: {await _site(await _runner(stack, app), sock, context)}")
@@ -204,10 +207,11 @@ async def target_listeners(
 class Beside(NamedTuple):
     """What the listener that Nova asks has from the rest of the server."""
 
-    cloud: CloudSession | None
-    store: Store | None
+    given: Mapping[str, Sequence[socket.socket]]
     metrics: Metrics
     context: ssl.SSLContext | None
+    store: Store | None = None
+    cloud: CloudSession | None = None
 
 
 async def _cloud(stack: AsyncExitStack, settings: Settings) -> CloudSession | None:
@@ -220,27 +224,28 @@ async def _cloud(stack: AsyncExitStack, settings: Settings) -> CloudSession | No
     return await stack.enter_async_context(session)
 
 
-async def _targets(
-    stack: AsyncExitStack,
-    settings: Settings,
-    store: Store | None,
-    metrics: Metrics,
-    context: ssl.SSLContext | None,
-) -> list[str]:
+async def _targets(stack: AsyncExitStack, settings: Settings, beside: Beside) -> list[str]:
     """Answer Nova, where it is set that it asks here."""
     if not settings.vendordata:
         return []
-    beside = Beside(await _cloud(stack, settings), store, metrics, context)
-    return [await _target(stack, settings, beside)]
+    return await _target(stack, settings, beside._replace(cloud=await _cloud(stack, settings)))
 
 
-async def _target(stack: AsyncExitStack, settings: Settings, beside: Beside) -> str:
+async def _target(stack: AsyncExitStack, settings: Settings, beside: Beside) -> list[str]:
     """Answer Nova; the line for it."""
-    assert settings.vendordata is not None, "it is only called where this is set"
-    sock = open_socket(stack, "vendordata", parse_listen(settings.vendordata))
-    app = target_app(settings, beside.cloud, beside.store, beside.metrics, is_local=is_local(sock))
-    where = await _site(await _runner(stack, app), sock, beside.context)
-    return f"vendor data: {where} (layouts of the {settings.layouts_of})"
+    given, lines = beside.given.get(TARGET), []
+    for sock in target_sockets(stack, settings) if given is None else given:
+        local = is_local(sock)
+        app = target_app(settings, beside.cloud, beside.store, beside.metrics, is_local=local)
+        where = await _site(await _runner(stack, app), sock, beside.context)
+        lines.append(f"vendor data: {where} (layouts of the {settings.layouts_of})")
+    return lines
+
+
+def target_sockets(stack: AsyncExitStack | ExitStack, settings: Settings) -> list[socket.socket]:
+    """Where Nova asks for vendor data, if it does; closed with the stack."""
+    where = settings.vendordata
+    return [open_socket(stack, "vendordata", parse_listen(where))] if where else []
 
 
 def operator_sockets(

@@ -11,7 +11,7 @@ from mdguest.errors import BadInput, Refused, Trouble, Unreachable
 from mdguest.facts import Facts
 from mdguest.facts.kubernetes import KUBELETS
 from mdguest.isolation import state
-from mdguest.isolation.apply import Occasion, Outcome, Say, apply, memory
+from mdguest.isolation.apply import Occasion, Outcome, Say, apply, memory, tend
 from mdguest.isolation.journal import Journal
 from mdguest.isolation.observe import observe
 from mdguest.isolation.plan import Plan, plan
@@ -154,6 +154,7 @@ def heal(system: System, settings: Settings, say: Say) -> Healing:
         found = [problem for problem in seen.problems if problem.heals]
         warnings = _warnings(seen)
         if not found:
+            tend(system, seen.plan, say)
             return Healing(warnings)
         others = f", and {len(found) - 1} more" if len(found) > 1 else ""
         first = found[0]

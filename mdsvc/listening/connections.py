@@ -125,6 +125,13 @@ class _Connection(web.RequestHandler):
         return self._mac
 
     @property
+    def is_pipelined(self) -> bool:
+        """Whether more requests have come by it than the one that is worked on. Clients of metadata
+        do no such thing; who does gets no more turns than others.
+        """
+        return bool(self._messages)
+
+    @property
     def network(self) -> str:
         """The door's."""
         assert self.door, "else nothing is known of the arrival"

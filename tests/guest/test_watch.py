@@ -17,7 +17,7 @@ from mdguest.layout import Layout
 from mdguest.settings import Settings
 
 from tests.guest.fake import FakeGuest, guest
-from tests.guest.use import isolate, problems, state_of, undo
+from tests.guest.use import isolate, later, problems, state_of, undo
 
 PARTITION = "/sys/fs/cgroup/dedicated.slice/cpuset.cpus.partition"
 SOURCE = "metadata:http://169.254.169.254"
@@ -78,6 +78,9 @@ def quiet() -> None:
     """Nothing happens."""
 
 
+A_MINUTE = [quiet] * (int(watch.FULL_LOOK_SECONDS / watch.GLANCE_SECONDS) + 1)
+
+
 def test_each_new_layout_is_applied_and_said_once(service: Service) -> None:
     service.run(*map(service.hears, ("2-3", "2-3", "1-3", "1-3")))
     assert [line for line in service.said if line.startswith("layout: ")] == [
@@ -134,11 +137,22 @@ def test_what_others_change_is_healed(service: Service) -> None:
 
 def test_what_shows_at_no_glance_is_healed_within_a_minute(service: Service) -> None:
     def stray() -> None:
-        service.machine.spawn_kernel("late").mask = CpuSet.parse("0-3")
+        [thread] = [task for task in service.machine.tasks if task.name == "rcu_preempt"]
+        thread.mask = CpuSet.parse("0-3")
 
-    minute = int(watch.FULL_LOOK_SECONDS / watch.GLANCE_SECONDS) + 1
-    service.run(service.hears("2-3"), stray, *[quiet] * minute)
+    service.run(service.hears("2-3"), stray, *A_MINUTE)
     assert (service.healed, problems(service.machine, "2-3")) == (1, [])
+
+
+def test_a_kernel_thread_is_moved_within_a_minute_of_its_birth_and_no_alarm(
+    service: Service,
+) -> None:
+    service.run(service.hears("2-3"), lambda: service.machine.spawn_kernel("late"), *A_MINUTE)
+    [late] = [task for task in service.machine.tasks if task.name == "late"]
+    assert (service.healed, str(late.mask)) == (0, "0-1")
+    assert f"kernel thread {late.tid} (late): 0-3 → 0-1" in service.said
+    later(service.machine)
+    assert problems(service.machine, "2-3") == []
 
 
 def test_a_fight_with_somebody_else_is_not_fought_at_full_speed(service: Service) -> None:

@@ -64,6 +64,11 @@ def state_of(guest: FakeGuest, cpus: str, **settings: Any) -> str:
     return str(status(view(guest, cpus, **settings))["state"])
 
 
+def later(guest: FakeGuest) -> None:
+    """Some minutes go by: no kernel thread is new any longer."""
+    guest.uptime += 180
+
+
 def scan(guest: FakeGuest) -> None:
     """irqbalance wakes up."""
     if guest.irqbalance:

@@ -22,6 +22,10 @@ from tests.cli.values import guest
 from tests.http.wire import Wire
 
 HOSTILE, OTHER = "127.0.0.1", "127.0.0.2"
+UUIDS = {
+    ip: f"1f1c2a0e-6a56-4c1c-9a35-0d7f3c7b6f5{number}"
+    for number, ip in enumerate((HOSTILE, OTHER), 1)
+}
 
 
 @dataclass
@@ -60,9 +64,8 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
     url = f"sqlite:///{tmp_path}/store.db"
     store = await open_store(url)
     await add_host(store, sample.big_host())
-    for number, ip in enumerate((HOSTILE, OTHER), 1):
-        address = {"network": "net-a", "ip": ip}
-        form = guest(f"1f1c2a0e-6a56-4c1c-9a35-0d7f3c7b6f5{number}", addresses=[address])
+    for ip, uuid in UUIDS.items():
+        form = guest(uuid, addresses=[{"network": "net-a", "ip": ip}])
         await create_instance(store, from_builtins(form, Instance), None)
     await store.close()
     process = await asyncio.create_subprocess_exec(

@@ -173,3 +173,23 @@ async def test_a_neighbour_that_is_forgotten_is_found_again(cloud: Cloud, listen
         batch(namespace, "neigh replace 10.0.0.5 dev br0 nud failed")
         sock.sendall(request("/latest/meta-data/local-hostname"))
         assert (await asyncio.to_thread(sock.recv, 65536)).endswith(b"\r\n\r\none.novalocal")
+
+
+async def test_a_guest_with_too_many_connections_shuts_out_nobody_of_another_network(
+    cloud: Cloud, listen: Listen
+) -> None:
+    """Not even one that has its address."""
+    store = FakeStore(
+        known("one", ("net-a", "10.0.0.5", ONE)), known("two", ("net-b", "10.0.0.5", TWO))
+    )
+    guests = {}
+    for network, mac in (("net-a", ONE), ("net-b", TWO)):
+        cloud.network(network)
+        guests[network] = cloud.guest(network, "g", mac, "10.0.0.5")
+    await listen(store, guest_connections=4)
+    held = [await asyncio.to_thread(connected, guests["net-a"]) for _ in range(20)]
+    for _ in range(5):
+        assert (await ask(guests["net-b"])).text == "two.novalocal"
+    for sock in held:
+        sock.close()
+    await answered(guests["net-a"], "one.novalocal")

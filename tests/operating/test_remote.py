@@ -45,10 +45,15 @@ def test_a_listing_is_followed_to_its_last_page() -> None:
     ]
 
 
-def test_a_name_is_one_part_of_the_path_whatever_is_in_it() -> None:
-    with scripted([_problem("not_found")]) as server, pytest.raises(errors.NotFound):
-        Remote(f"{server.url}/door/", {}).get_instance("../a?b#c%")
-    assert server.lines == ["GET /door/v1/instances/%2E%2E%2Fa%3Fb%23c%25"]
+def test_a_name_is_one_part_of_the_path_and_what_is_none_is_not_asked_for() -> None:
+    with scripted([_problem("not_found")]) as server:
+        remote = Remote(f"{server.url}/door/", {})
+        with pytest.raises(errors.NotFound):
+            remote.get_instance("../a?b#c%")
+        assert server.lines == []
+        with pytest.raises(errors.NotFound):
+            remote.get_host("a..b")
+    assert server.lines == ["GET /door/v1/hosts/a%2E%2Eb"]
 
 
 def test_the_token_is_sent_with_each_request() -> None:

@@ -146,6 +146,8 @@ class Facts:
     numa: tuple[CpuSet, ...] = ()
     siblings: tuple[CpuSet, ...] = ()
     kernel: str = ""
+    uptime: int = 0
+    """In clock ticks."""
     container: str = ""
     """``lxc``, ``docker``, ``systemd-nspawn``; empty where this is a machine of its own."""
     boot_isolated: CpuSet = EMPTY

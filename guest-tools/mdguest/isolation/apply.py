@@ -161,6 +161,16 @@ def _hidden(made: Plan) -> list[Step]:
     ]
 
 
+def tend(system: System, made: Plan, say: Say) -> None:
+    """See to what has just come into being, and touch nothing else."""
+    young = [step for step in made.changes if step.young]
+    if young:
+        journal = Journal(system)
+        journal.back(*(knob for knob in made.gone if knobs.of(knob).of_a_task))
+        for step in young:
+            _attempt(system, journal, step, Outcome(made), say)
+
+
 def _attempt(system: System, journal: Journal, step: Step, outcome: Outcome, say: Say) -> None:
     try:
         _do(system, journal, step)

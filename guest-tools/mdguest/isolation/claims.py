@@ -85,15 +85,21 @@ class Claim:
 
 
 def claims(scene: Scene) -> tuple[Claim, ...]:
-    """All who lose dedicated CPUs by the isolation, or would; each place once for each way."""
-    found = [*_of_cgroups(scene), *_of_units(scene), *_of_threads(scene)]
-    known = {(claim.where, claim.cpus) for claim in found if claim.how != "affinity"}
-    kept = [
-        claim
-        for claim in found
-        if claim.how != "affinity" or (claim.where, claim.cpus) not in known
-    ]
+    """All who lose dedicated CPUs by the isolation, or would; each place once for each set."""
+    kept: list[Claim] = []
+    for claim in (*_of_cgroups(scene), *_of_units(scene), *_of_threads(scene)):
+        if not any(_says_it(earlier, claim) for earlier in kept):
+            kept.append(claim)
     return tuple(claim for claim in kept if not _is_ignored(claim, scene.settings.ignored()))
+
+
+def _says_it(earlier: Claim, claim: Claim) -> bool:
+    """Whether a unit has asked for this before: a runtime may give the cpuset to its scope, and
+    again to the cgroup below it (crun 1.21).
+    """
+    if earlier.where != claim.where or earlier.how == "affinity":
+        return False
+    return claim.cpus <= earlier.cpus if claim.how == "cpuset.cpus" else claim.cpus == earlier.cpus
 
 
 def _is_ignored(claim: Claim, patterns: Iterable[str]) -> bool:

@@ -29,6 +29,8 @@ class Step:
     """Nothing to set, but ``undo`` has to put this back."""
     restore: bool = False
     """Puts back what was found."""
+    young: bool = False
+    """Of what has just come into being: nothing is wrong until it has had time to be seen to."""
 
     @property
     def kind(self) -> Kind:

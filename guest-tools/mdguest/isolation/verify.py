@@ -43,7 +43,8 @@ def problems(made: Plan, facts: Facts, state: State, now: float | None = None) -
 
 def _pending(step: Step, age: float) -> bool:
     """Whether it has not had its time yet, or does not say."""
-    return 0 <= age < step.kind.seconds or (bool(step.now) and step.now == step.kind.silent)
+    silent = bool(step.now) and step.now == step.kind.silent
+    return step.young or silent or 0 <= age < step.kind.seconds
 
 
 def _problem(step: Step) -> Problem:

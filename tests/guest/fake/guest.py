@@ -92,13 +92,20 @@ class FakeGuest(System):
         tid = max(self.tasks.by_tid, default=0) + 1
         place = self.tree.make(group)
         room = place.cpuset.room
-        fresh = (room - self.shape.isolcpus) or room
+        fresh = self._born(flags, room)
         mask = (cpus & room or room) if cpus is not None else fresh
         user = None if flags & KERNEL_THREAD else cpus
         self.uptime += 0.25
         task = Task(tid, name, place, mask, user, pid or tid, flags, int(self.uptime * 100))
         self.tasks.add(task)
         return task
+
+    def _born(self, flags: int, room: CpuSet) -> CpuSet:
+        """A new task's affinity: before Linux 7 a kernel thread's has what is isolated in it."""
+        shape = self.shape
+        if flags & KERNEL_THREAD and not self.kernel.modern:
+            room = shape.possible - shape.nohz_full or shape.possible
+        return (room - shape.isolcpus) or room
 
     def spawn_kernel(self, name: str, cpus: CpuSet | None = None, bound: bool = False) -> Task:
         return self.spawn(name, "", cpus, flags=KERNEL_THREAD | (NO_SETAFFINITY if bound else 0))
@@ -110,8 +117,7 @@ class FakeGuest(System):
         self.tree.set_online(CpuSet.parse(cpus))
 
     def daemon_reload(self) -> None:
-        assert self.systemd is not None
-        self.systemd.daemon_reload()
+        assert self._ctl("daemon-reload").status == 0
 
     def set_property(self, unit: str, assignment: str) -> None:
         """Somebody else's ``systemctl set-property --runtime``."""
@@ -242,9 +248,24 @@ class FakeGuest(System):
         if command[1] in ("show", "--version"):
             return self.systemd.ctl(*command[1:])
         done: list[Ran] = []
-        manager = self.systemd
-        self._change(lambda: done.append(manager.ctl(*command[1:])))
+        self._change(lambda: done.append(self._ctl(*command[1:])))
         return done[0]
+
+    def _ctl(self, *arguments: str) -> Ran:
+        assert self.systemd is not None
+        done = self.systemd.ctl(*arguments)
+        if arguments[0] == "daemon-reload":
+            self._watch_pressure_anew()
+        return done
+
+    def _watch_pressure_anew(self) -> None:
+        """Of systemd 257, the kernel's thread that watches for it ends, and another is born; here
+        with the same number.
+        """
+        for task in (task for task in self.tasks if task.name == "psimon"):
+            self.uptime += 0.25
+            task.start, task.user = int(self.uptime * 100), None
+            task.mask = self._born(task.flags, task.group.cpuset.room)
 
     @override
     @contextlib.contextmanager

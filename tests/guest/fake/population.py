@@ -62,6 +62,9 @@ def _populated(made: FakeGuest, worker: CpuSet) -> FakeGuest:
     _programs(made, worker)
     _threads(made)
     _devices(made)
+    if made.systemd and made.systemd.version >= 257:
+        made.spawn_kernel("psimon")  # watches for want of memory
+    made.uptime = 600.0
     return made
 
 

@@ -52,6 +52,12 @@ def podman(made: FakeGuest) -> None:
     _delegated(made, "libpod-9a.scope", "/machine.slice", "container")
 
 
+def crun(made: FakeGuest) -> None:
+    """From 1.21 on it has systemd give the scope its cpuset, too, and names that at the kernel."""
+    podman(made)
+    made.set_property("libpod-9a.scope", "AllowedCPUs=2-3")
+
+
 def session(made: FakeGuest) -> None:
     assert made.systemd
     made.systemd.add("user-1000.slice")
@@ -81,6 +87,7 @@ CASES = {
     "service": (service_below_a_slice, ("dpdk.service", "AllowedCPUs=", "2-3")),
     "docker": (docker, ("docker-4e1f.scope", "AllowedCPUs=", "2-3")),
     "podman": (podman, ("libpod-9a.scope", "cpuset.cpus", "2-3")),
+    "crun 1.21": (crun, ("libpod-9a.scope", "AllowedCPUs=", "2-3")),
     "session": (session, ("run-7.scope", "AllowedCPUs=", "2-3")),
     "unit": (affine_unit, ("vpp.service", "CPUAffinity=", "2-3")),
 }

@@ -6,13 +6,14 @@ import errno
 from collections.abc import Callable
 
 import pytest
-from mdguest import cli
+from mdguest import cli, control
 from mdguest.cpuset import CpuSet
 from mdguest.errors import Refused
 from mdguest.isolation.journal import JOURNAL, Journal
+from mdguest.settings import Settings
 
 from tests.guest.fake import FakeGuest, guest, snapshot
-from tests.guest.use import changed, isolate, problems, scan, state_of, undo
+from tests.guest.use import changed, isolate, later, problems, scan, state_of, undo
 
 each_kernel = pytest.mark.parametrize("kernel", ["6.1", "6.12", "7.2"])
 older = pytest.mark.parametrize("kernel", ["6.1", "6.12"])
@@ -186,11 +187,36 @@ def test_a_kernel_thread_that_is_born_later_is_moved_at_the_next_apply(kernel: s
     made = guest(kernel)
     isolate(made, "2-3", mode="fence")
     made.spawn_kernel("late", CpuSet.parse("0-3"))
+    assert problems(made, "2-3") == [], "not while it is new"
+    later(made)
     assert any("late" in problem.what for problem in problems(made, "2-3"))
     isolate(made, "2-3", mode="fence")
     assert names(made)["late"] == "0-1"
     undo(made)
     assert names(made)["late"] == "0-3"
+
+
+@each_kernel
+@pytest.mark.parametrize("mode", ["partition", "fence", "kubernetes"])
+def test_the_thread_that_systemd_has_at_each_reload_is_moved_and_no_alarm(
+    kernel: str, mode: str
+) -> None:
+    """psimon: systemd 257 has the kernel watch for want of memory, anew after each reload."""
+    made = guest(kernel)
+    isolate(made, "2-3", mode=mode)
+    said: list[str] = []
+    for _ in range(3):
+        made.daemon_reload()
+        assert problems(made, "2-3") == []
+        healing = control.heal(made, Settings(), said.append)
+        assert (healing.warnings, healing.outcome) == ((), None)
+        assert names(made).get("psimon", "0-1") == "0-1"
+        later(made)
+        assert problems(made, "2-3") == []
+    assert not any("healing" in line for line in said)
+    assert len(Journal(made).originals) < 40, "those that have ended are forgotten"
+    assert undo(made).failures == {}
+    assert names(made).get("psimon", "0-3") == "0-3"
 
 
 # ---- what is remembered ----

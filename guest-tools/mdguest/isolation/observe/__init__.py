@@ -19,7 +19,7 @@ from mdguest.isolation.observe.units import affine, systemd_of, units_of
 from mdguest.knobs import interrupts
 from mdguest.knobs.files import read_file
 from mdguest.knobs.masks import MASKS
-from mdguest.procfs import cpu_list, text
+from mdguest.procfs import cpu_list, text, uptime
 
 if TYPE_CHECKING:
     from mdguest.facts import Systemd, Task
@@ -88,6 +88,7 @@ def _of_the_machine(system: System, online: CpuSet) -> dict[str, Any]:
         "numa": tuple(_cells(system)),
         "siblings": _siblings(system),
         "kernel": text(system, "/proc/sys/kernel/osrelease"),
+        "uptime": uptime(system),
         "boot_isolated": cpu_list(system, f"{CPUS}/isolated"),
         "nohz_full": nohz_full,
         "cmdline": cmdline,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Callable
 
 from mdguest.cpuset import EMPTY, CpuSet
@@ -16,6 +17,9 @@ from mdguest.isolation.wants.scene import is_exempt, own_cpus, top_of
 if TYPE_CHECKING:
     from mdguest.facts import Task
     from mdguest.isolation.wants.scene import Scene
+
+YOUNG = 12000
+"""Clock ticks, two minutes: ``watch`` looks at everything once in one, at new threads sooner."""
 
 
 def tasks(scene: Scene) -> Iterator[Step]:
@@ -37,7 +41,15 @@ def _outside(scene: Scene, task: Task, settled: bool) -> Iterator[Step]:
         base = task.cpus
     if base is not None:
         why = "its affinity is kept" if not touches else f"it may run on CPU {touches}"
-        yield _affinity(task, base, scene.cpus.cut(base), why)
+        step = _affinity(task, base, scene.cpus.cut(base), why)
+        yield replace(step, young=_is_young(scene, task))
+
+
+def _is_young(scene: Scene, task: Task) -> bool:
+    """Whether a kernel thread was just born: before Linux 7 it may run anywhere then, whatever is
+    isolated. systemd 257 has a new one at each daemon-reload (psimon).
+    """
+    return task.kernel and task.started > scene.facts.uptime - YOUNG
 
 
 def _inside(scene: Scene, task: Task) -> Iterator[Step]:
