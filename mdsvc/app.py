@@ -15,6 +15,7 @@ from aiohttp import web
 from mdsvc import api, handlers, overlay, target
 from mdsvc.access import Access
 from mdsvc.access.addressed import own_name
+from mdsvc.control.drifting import Drifting
 from mdsvc.documents import Documents
 from mdsvc.documents import overlay as documents_overlay
 from mdsvc.errors import BadInput
@@ -53,6 +54,7 @@ __all__ = [
     "Live",
     "Reload",
     "document_options",
+    "figures_of",
     "guest_app",
     "open_store",
     "operator_app",
@@ -253,19 +255,32 @@ def overlay_answers(
     return Answers(fetch, clock, on_last_good=metrics.last_good_served)
 
 
+class Figures(NamedTuple):
+    """What is known of a store's guests together."""
+
+    metrics: Metrics
+    drifting: Drifting
+
+
+def figures_of(store: Store) -> Figures:
+    """Of a store, with nothing read yet."""
+    drifting = Drifting(store)
+    return Figures(Metrics(Fleet(store, drifting.count)), drifting)
+
+
 def operator_app(
     store: Store,
     settings: Settings,
     follower: Follower,
-    metrics: Metrics | None = None,
+    figures: Figures | None = None,
     *,
     is_local: bool,
 ) -> web.Application:
     """What operators and their monitoring talk to. ``is_local``: only this machine reaches it."""
     access = Access(store, is_local)
-    figures = metrics or Metrics(Fleet(store))
-    proxied, keys = settings.identity == "neutron", settings.unknown_keys
-    backend = api.Backend(store, follower, access, figures, api.ROUTES, keys, proxied)
+    metrics, drifting = figures or figures_of(store)
+    options = settings.unknown_keys, settings.identity == "neutron"
+    backend = api.Backend(store, follower, access, metrics, api.ROUTES, drifting, *options)
     names = {*settings.operator_names, *_listener_name(settings)}
     app = api.application(backend, names)
     add_page(app, Door(backend, Readiness(store), names))

@@ -101,12 +101,16 @@ async def _respond(guests: Guests, request: web.BaseRequest) -> web.StreamRespon
 
 async def _who(guests: Guests, request: web.BaseRequest) -> PlacedInstance:
     """Raises TooManyRequests where too many strangers ask: those have one bucket together."""
-    peer, arrival = request.remote or "", arrival_of(request)
     try:
-        return await guests.identity.guest(guests.store, peer, request.headers, arrival)
+        return await _identified(guests, request)
     except (BadInput, Forged, NotFound, Unidentified):
         guests.guard.take(None)
         raise
+
+
+async def _identified(guests: Guests, request: web.BaseRequest) -> PlacedInstance:
+    peer, arrival = request.remote or "", arrival_of(request)
+    return await guests.identity.guest(guests.store, peer, request.headers, arrival)
 
 
 _BEHIND_PROXY = {401: 403, 429: 503}
@@ -231,13 +235,20 @@ async def _changed(call: _Call, answer: Answer) -> Answer:
         watched(call.request, parked.end),
     ):
         while answer.etag == last and await parked.woken(deadline):
-            guest = await call.guests.store.get_instance(call.guest.uuid)
-            if guest is None:
-                raise NotFound(f"instance {call.guest.uuid} is gone")
-            call = call._replace(guest=guest)
+            call = call._replace(guest=await _still(call))
             _check_token(call)  # it may have to bring one by now
             answer = await _whole(call)
     return answer
+
+
+async def _still(call: _Call) -> PlacedInstance:
+    """The guest as it is now. Raises NotFound where the peer is it no more: it is gone, or its
+    address is another one's.
+    """
+    guest = await _identified(call.guests, call.request)
+    if guest.uuid != call.guest.uuid:
+        raise NotFound(f"instance {call.guest.uuid} is asked from elsewhere now")
+    return guest
 
 
 def requested_wait(request: web.BaseRequest, longest: int) -> int:

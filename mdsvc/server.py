@@ -18,6 +18,7 @@ from mdsvc.api import storeless
 from mdsvc.app import (
     Live,
     Reload,
+    figures_of,
     guest_app,
     open_store,
     operator_app,
@@ -43,7 +44,6 @@ from mdsvc.listening.sockets import (
 from mdsvc.listening.tls import Tls
 from mdsvc.logs import one_line
 from mdsvc.metrics import Metrics
-from mdsvc.metrics.fleet import Fleet
 from mdsvc.nova.addresses import parse_upstream
 from mdsvc.nova.clouds import cloud
 from mdsvc.nova.keystone import CloudSession
@@ -122,7 +122,7 @@ async def listeners(
         operators = operator_sockets(stack, settings, given)
         namespaces = await _namespaces(stack, settings)
         follower, waiting = Follower(store, settings.poll_seconds), Waiting()
-        metrics = Metrics(Fleet(store))
+        metrics, drifting = figures = figures_of(store)
         reloads: list[Reload] = []
         vendordata = await stack.enter_async_context(vendordata_targets(settings, reloads))
         if vendordata:
@@ -133,6 +133,7 @@ async def listeners(
         follower.tell(waiting)  # the last, as who is woken asks the others
         await stack.enter_async_context(follower.running())
         await stack.enter_async_context(metrics.told())
+        await stack.enter_async_context(drifting.warm(operators))
         runner = await _runner(stack, door)
         runner.crowd.refused = metrics.refused
         _ask_directly(settings, runner, guests)
@@ -143,7 +144,7 @@ async def listeners(
         for sock in operators:
             if not is_local(sock):
                 await _check_guarded(settings, store, sock)
-            app = operator_app(store, settings, follower, metrics, is_local=is_local(sock))
+            app = operator_app(store, settings, follower, figures, is_local=is_local(sock))
             lines.append(f"operator: {await _site(await _runner(stack, app), sock, context)}")
         lines += await _targets(stack, settings, Beside(given, metrics, context, store))
         stack.callback(waiting.close)
@@ -295,9 +296,10 @@ async def _at_doors(
     """Answer in namespaces, if there are to be any; the line for them."""
     if namespaces is None:
         return []
-    metrics.watch("mdsvc_namespaces", "Networks' namespaces.", namespaces.count)
+    text = "Networks' namespaces."
+    metrics.watch("mdsvc_namespaces", text, namespaces.count, is_of_each=False)
     text = "Those of them in which not all can be listened on."
-    metrics.watch("mdsvc_namespaces_failing", text, namespaces.failing)
+    metrics.watch("mdsvc_namespaces_failing", text, namespaces.failing, is_of_each=False)
     await stack.enter_async_context(answering(namespaces, runner))
     return [f"guests: {namespaces} (address)"]
 

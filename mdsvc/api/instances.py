@@ -21,7 +21,8 @@ from mdsvc.policy.unknown_keys import warnings
 
 
 class Instances(msgspec.Struct, frozen=True):
-    """A page of guests, by UUID; ``next`` is the marker of the next page.
+    """A page of guests, by UUID; ``next`` is the marker of the next page. There may be one after a
+    page with fewer guests than were asked for.
     Those whose records cannot be read are ``damaged``.
     """
 
@@ -39,20 +40,22 @@ class WhereQuery(Form, frozen=True):
 async def list_instances(call: Call) -> Answer:
     """Every guest, or those of a host or a project, or that drift or do not, page by page."""
     asked, store = call.query, call.store
-    marker, limit = asked.marker and asked.marker.lower(), asked.limit + 1
+    marker = asked.marker and asked.marker.lower()
     if not asked.drifted:
-        listed = await store.list_instances(asked.host, asked.project_id, marker, limit)
-    else:
-        wanted = reports.Wanted(
-            drifted=asked.drifted == "true",
-            host=asked.host,
-            project_id=asked.project_id,
-            after=marker,
-        )
-        listed = await reports.list_by_drift(store, wanted, limit)
-    shown, last = page(listed, asked.limit)
-    following = last.uuid if last else None
-    return Answer(Instances(shown, following, damaged(listed, following)))
+        listed = await store.list_instances(asked.host, asked.project_id, marker, asked.limit + 1)
+        shown, last = page(listed, asked.limit)
+        following = last.uuid if last else None
+        return Answer(Instances(shown, following, damaged(listed, following)))
+    wanted = reports.Wanted(
+        drifted=asked.drifted == "true",
+        host=asked.host,
+        project_id=asked.project_id,
+        after=marker,
+    )
+    found, following = await reports.list_by_drift(
+        store, call.backend.drifting, wanted, asked.limit
+    )
+    return Answer(Instances(tuple(found), following, damaged(found, following)))
 
 
 async def create_instance(call: Call) -> Answer:

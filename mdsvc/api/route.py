@@ -9,6 +9,7 @@ import msgspec
 
 from mdsvc.access import Access
 from mdsvc.api.etags import IfMatch
+from mdsvc.control.drifting import Drifting
 from mdsvc.errors import Code
 from mdsvc.forms import Form, from_json
 from mdsvc.metrics import Metrics
@@ -33,6 +34,7 @@ class Backend(msgspec.Struct, frozen=True):
     access: Access
     metrics: Metrics
     routes: tuple[Route, ...]
+    drifting: Drifting
     unknown_keys: UnknownKeys = "warn"
     proxied: bool = False
 

@@ -14,6 +14,8 @@ _BODY_SECONDS = 10
 async def bounded_body(request: web.BaseRequest, name: str, most: int) -> bytes:
     """The whole body. Raises BadInput, which calls it ``name``, also where it is empty."""
     body = b""
+    if (request.content_length or 0) > most:
+        raise BadInput(f"{name}: expected 1 to {most} bytes")
     try:
         async with asyncio.timeout(_BODY_SECONDS):
             await _invite(request)

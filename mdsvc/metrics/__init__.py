@@ -80,12 +80,17 @@ class Metrics:
             )
             self._registry.register(_FleetCollector(fleet))
 
-    def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
-        """A gauge whose value is asked for when it is read; of several processes, their sum."""
+    def watch(
+        self, name: str, text: str, value: Callable[[], float], *, is_of_each: bool = True
+    ) -> None:
+        """A gauge whose value is asked for when it is read; of several processes their sum, or the
+        most where all count the same things.
+        """
         if not self._is_shared:
             Gauge(name, text, registry=self._registry).set_function(value)
         else:
-            gauge = Gauge(name, text, registry=None, multiprocess_mode="livesum")
+            mode: Literal["livesum", "livemax"] = "livesum" if is_of_each else "livemax"
+            gauge = Gauge(name, text, registry=None, multiprocess_mode=mode)
             self._watched.append((gauge, value))
 
     @asynccontextmanager

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from prometheus_client.core import GaugeMetricFamily
 
 from mdsvc.instance import PlacedInstance
-from mdsvc.reports import Report, now_ms
-from mdsvc.reports.drift import Told, drift
 from mdsvc.store import Store
 from mdsvc.store.listing import BadRecord, Listing
 from mdsvc.topology import Host
@@ -26,19 +24,19 @@ class _Guest(NamedTuple):
     host: str
     policy: str
     pinned: int
-    told: Told
 
 
 class Fleet:
     """A look reads only those guests that have changed since the last one."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, count_drifted: Callable[[], Awaitable[int]]) -> None:
         self.is_known = False
         self._store = store
         self._hosts: Listing[Host] = Listing()
         self._guests: dict[str, _Guest] = {}
         self._unread: set[str] = set()
         self._drifted = 0
+        self._count_drifted = count_drifted
         self._position: int | None = None
         self._looking = asyncio.Lock()
 
@@ -51,7 +49,7 @@ class Fleet:
                 self._position = now
             async with self._store.snapshot() as snapshot:
                 self._hosts = await snapshot.list_hosts()
-            self._drifted = self._count_drifted(await self._store.reports())
+            self._drifted = await self._count_drifted()
             self.is_known = True
 
     def forget(self) -> None:
@@ -71,12 +69,6 @@ class Fleet:
             await self._read(uuid)
         self._position = at
         return True
-
-    def _count_drifted(self, reports: Mapping[str, Report]) -> int:
-        """Of a guest that came or went just now there is one of both, or none."""
-        now = now_ms()
-        reporting = reports.keys() & self._guests.keys()
-        return sum(bool(drift(self._guests[u].told, reports[u], now)) for u in reporting)
 
     async def _read_all(self) -> None:
         guests: dict[str, _Guest] = {}
@@ -158,4 +150,4 @@ def _instances(guests: Sequence[_Guest]) -> GaugeMetricFamily:
 
 def _counted(guest: PlacedInstance) -> _Guest:
     pinned = sum(len(cell.cpu_pinning) for cell in guest.layout.cells)
-    return _Guest(guest.host, guest.layout.cpu_policy, pinned, Told.of(guest))
+    return _Guest(guest.host, guest.layout.cpu_policy, pinned)

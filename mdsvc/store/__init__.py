@@ -173,6 +173,11 @@ class Store(GuestStore, TokenStore, Feed, Protocol):
     async def reports(self, uuids: Sequence[str] | None = None) -> Mapping[str, Report]:
         """The latest reports by UUID: of every guest that has reported, or of those of these."""
 
+    async def reports_after(self, after: str, limit: int, since: int) -> Mapping[str, Report]:
+        """So many of the latest reports at most, by UUID, in its order: those that follow ``after``
+        and came at that time or later, in milliseconds since 1970.
+        """
+
     async def ready(self) -> None:
         """Return when the store answers, and can be written to; raise what is wrong otherwise."""
 

@@ -204,6 +204,11 @@ class MemoryStore:
         wanted = reports if uuids is None else reports.keys() & set(uuids)
         return {uuid: reports[uuid] for uuid in wanted}
 
+    async def reports_after(self, after: str, limit: int, since: int) -> Mapping[str, Report]:
+        reports = self._tables.reports
+        wanted = (u for u in reports if u > after and reports[u].received_at >= since)
+        return {uuid: reports[uuid] for uuid in sorted(wanted)[:limit]}
+
     async def list_hosts(self, after: str | None, limit: int) -> Listing[Host]:
         hosts = await self._reading().hosts_after(after, limit)
         return hosts.map(lambda stored: stored.value)

@@ -26,6 +26,11 @@ _KEYS: BindParameter[Sequence[str]] = bindparam("keys", expanding=True)
 _ALL = select(REPORTS)
 _ONE = _ALL.where(REPORTS.c.uuid == _KEY)
 _SOME = _ALL.where(REPORTS.c.uuid.in_(_KEYS))
+_PAGE = (
+    _ALL.where(REPORTS.c.uuid > bindparam("after"), REPORTS.c.received_at >= bindparam("since"))
+    .order_by(REPORTS.c.uuid)
+    .limit(bindparam("most"))
+)
 _ADD = insert(REPORTS)
 _SET = update(REPORTS).where(REPORTS.c.uuid == _KEY)
 _GUEST = select(INSTANCES.c.uuid).where(INSTANCES.c.uuid == _KEY)
@@ -53,6 +58,13 @@ class SqlReports(SqlTokens):
             async with self._engines.reads.connect() as connection:
                 statement = _ALL if uuids is None else _SOME
                 rows = (await connection.execute(statement, some)).all()
+        return {row.uuid: _report(row) for row in rows}
+
+    async def reports_after(self, after: str, limit: int, since: int) -> Mapping[str, Report]:
+        with translated():
+            async with self._engines.reads.connect() as connection:
+                values = {"after": after, "most": limit, "since": since}
+                rows = (await connection.execute(_PAGE, values)).all()
         return {row.uuid: _report(row) for row in rows}
 
     async def report(self, uuid: str) -> Report | None:
