@@ -47,6 +47,17 @@ class Reply(NamedTuple):
         """A web page is of a proxy or a login, and no metadata."""
         return self.body[:200].lstrip().lower().startswith((b"<!doctype html", b"<html"))
 
+    @property
+    def got(self) -> str:
+        """What it is, where that is not what a client wants: with what the service says of it, where
+        that is short.
+        """
+        if self.status != 200:
+            text = self.text.strip()
+            is_said = 0 < len(text) <= _LONGEST_SAID and text.isprintable() and not self.is_page
+            return f"status {self.status}" + (f" ({text})" if is_said else "")
+        return "a web page" if self.is_page else "an empty body"
+
 
 class Visit:
     """Asks as one client does, with a new connection for each request, and keeps account."""
@@ -91,18 +102,18 @@ class Visit:
         """What the client cannot do without: a 200, and not empty unless that will do."""
         reply = await self.ask(path)
         if reply.status != 200 or reply.is_page or not (empty or reply.body):
-            raise Stops(f"/{path}: expected 200, got {got(reply)}: {otherwise}")
+            raise Stops(f"/{path}: expected 200, got {reply.got}: {otherwise}")
         return reply
 
     async def optional(self, path: str, otherwise: str) -> Reply | None:
         """What may be absent, which is 404; with anything else the client fares as told."""
-        return self.there(await self.ask(path), otherwise)
+        return self.if_there(await self.ask(path), otherwise)
 
-    def there(self, reply: Reply, otherwise: str) -> Reply | None:
-        """The same, once it was asked."""
+    def if_there(self, reply: Reply, otherwise: str) -> Reply | None:
+        """The same of a reply that came."""
         if reply.status not in (200, 204, 404) or (reply.status == 200 and reply.is_page):
-            expected = f"/{reply.path}: expected 200 or 404, got {got(reply)}"
-            self.problems.append(f"{expected}: {otherwise}")
+            expected = f"expected 200 or 404, got {reply.got}"
+            self.problems.append(f"/{reply.path}: {expected}: {otherwise}")
             return None
         return reply if reply.status == 200 else None
 
@@ -115,15 +126,6 @@ class Visit:
         if self.where is None and dedicated_cpus is not None:
             self.dedicated_cpus = _as_set(dedicated_cpus)
             self.where = where
-
-
-def got(reply: Reply) -> str:
-    """What came, in words: also what the service says of it, where that is short."""
-    if reply.status != 200:
-        text = reply.text.strip()
-        is_said = 0 < len(text) <= _LONGEST_SAID and text.isprintable() and not reply.is_page
-        return f"status {reply.status}" + (f" ({text})" if is_said else "")
-    return "a web page" if reply.is_page else "an empty body"
 
 
 def _why(error: Exception) -> str:

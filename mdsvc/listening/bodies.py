@@ -1,4 +1,4 @@
-"""Bodies of guests' requests: read no further than they may go, and not waited for for ever."""
+"""What a request brings, read no further than it may go, and not waited for beyond patience."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from aiohttp import hdrs, web
 
 from mdsvc.errors import BadInput
 
-_BODY_SECONDS = 10
+_SECONDS = 10
 
 
 async def bounded_body(request: web.BaseRequest, name: str, most: int) -> bytes:
-    """The whole body. Raises BadInput, which calls it ``name``, also where it is empty."""
+    """The whole body, read no further than it may go, and not waited for beyond patience."""
     body = b""
     if (request.content_length or 0) > most:
         raise BadInput(f"{name}: expected 1 to {most} bytes")
     try:
-        async with asyncio.timeout(_BODY_SECONDS):
+        async with asyncio.timeout(_SECONDS):
             await _invite(request)
             while len(body) <= most:
                 chunk = await request.content.read(most + 1 - len(body))
@@ -25,7 +25,7 @@ async def bounded_body(request: web.BaseRequest, name: str, most: int) -> bytes:
                     break
                 body += chunk
     except TimeoutError:
-        raise BadInput(f"{name}: expected the whole body within {_BODY_SECONDS} s") from None
+        raise BadInput(f"{name}: expected the whole body within {_SECONDS} s") from None
     except (web.RequestPayloadError, ConnectionError) as error:
         raise BadInput(f"{name}: expected a body that can be read: {error}") from None
     if not 0 < len(body) <= most:

@@ -68,6 +68,13 @@ async def test_every_client_boots_with_us_and_reads_its_cpus_where_it_can(serve:
     assert where["ignition"] == (None, None)
 
 
+async def test_where_tokens_are_required_those_that_know_them_boot(serve: Serve) -> None:
+    wire = await serve(tokens="required")
+    reports = await examine(url(wire.port))
+    assert {each.client for each in reports if each.works} == {"awscli", "mdguest", "systemd-imdsd"}
+    assert reports[-1].dedicated_cpus == "2-3,5-7"
+
+
 async def test_a_guest_without_dedicated_cpus_is_told_that_it_has_none(serve: Serve) -> None:
     wire = await serve(FakeStore(poor()), version_list="newest")
     reports = {report.client: report for report in await examine(url(wire.port))}
@@ -129,7 +136,7 @@ async def test_what_a_missing_ec2_tree_costs_is_noted(those_of: Examine) -> None
 
 FAULTS = {
     "no service": ("cloud-init-22.4", {"/openstack": (500, "")}, "status 500"),
-    "nothing listed": ("cloud-init-22.4", {"/openstack": (200, "")}, "/openstack"),
+    "nothing listed": ("cloud-init-22.4", {"/openstack": (200, "")}, "got an empty body"),
     "no uuid": ("cloud-init-22.4", {"/openstack/latest/meta_data.json": (200, "{}")}, "a uuid"),
     "no JSON": ("cloudbase-init", {"/openstack/latest/meta_data.json": (200, "<p>")}, "JSON"),
     "a seed that is no base64": (
@@ -152,6 +159,11 @@ FAULTS = {
     "no network data": ("talos", {}, "network_data.json"),
     "a token refused with 400": ("awscli", {"PUT /latest/api/token": (400, "")}, "status 400"),
     "no token for who insists": ("systemd-imdsd", {}, "PUT /latest/api/token: expected 200"),
+    "no token, and nothing without": (
+        "mdguest",
+        {"/mdsvc/v1/layout": (401, "")},
+        "PUT /latest/api/token: expected 200, got status 404",
+    ),
     "no old version": ("afterburn", {}, "2012-08-10"),
     "no EC2 tree": ("cirros", {}, "instance-id"),
 }

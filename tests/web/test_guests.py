@@ -64,7 +64,7 @@ async def test_what_is_found_comes_page_by_page_each_once(store: Store, look: Lo
         page = await look(path)
         seen += await names(look, path)
         links = {a.text: a["href"] for nav in page.every(class_="pages") for a in nav.every("a")}
-        path = links["Next"].replace("&marker", "&limit=4&marker") if "Next" in links else ""
+        path = links.get("Next", "")
     assert seen == [f"web-{number}" for number in range(3, 9)]
 
 
@@ -85,6 +85,8 @@ async def test_many_come_page_by_page_each_once(look: Look) -> None:
     following = first.one("nav", class_="pages").one("a")
     assert following.text == "Next"
     assert await names(look, following["href"]) == ["two"]
+    back = (await look(following["href"])).one("nav", class_="pages").one("a")
+    assert (back.text, back["href"]) == ("First", "/instances?limit=1")
 
 
 async def test_a_guest_says_where_each_vcpu_runs(look: Look) -> None:

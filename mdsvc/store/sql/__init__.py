@@ -166,6 +166,8 @@ class SqlStore(SqlReports, SqlUserData):
 
     async def ready(self) -> None:
         """What a write begins with, undone: so it is seen that one would come through."""
+        if self._engines.check:
+            self._engines.check()
         with translated():
             async with self._engines.writes.connect() as connection:
                 await connection.execute(NEXT_REVISION)
