@@ -49,9 +49,7 @@ class Reply(NamedTuple):
 
     @property
     def got(self) -> str:
-        """What it is, where that is not what a client wants: with what the service says of it, where
-        that is short.
-        """
+        """What it is, where that is not what a client wants; and what is said of it, if briefly."""
         if self.status != 200:
             text = self.text.strip()
             is_said = 0 < len(text) <= _LONGEST_SAID and text.isprintable() and not self.is_page
