@@ -13,17 +13,14 @@ from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
 from typing import NamedTuple
 
-from mdsvc.instance import PlacedInstance
 from mdsvc.reports import Report, now_ms
 from mdsvc.reports.drift import Drift, Told, drift, due
 from mdsvc.store import Store
 from mdsvc.store.listing import BadRecord
+from mdsvc.store.outlines import Outline
 
 _PAGE = 500
 """Guests that are looked at together: some milliseconds."""
-
-_FEW = 1000
-"""So many guests that report are read one by one; else all guests are, page by page."""
 
 _MOST_ALIKE = 10_000
 
@@ -62,14 +59,6 @@ class Turn(NamedTuple):
     reasons: tuple[Drift, ...] = ()
 
 
-class _Known(NamedTuple):
-    """What is kept of a guest that reports."""
-
-    told: Told
-    host: str
-    project_id: str
-
-
 class Drifting:
     """The guests that drift, as of the last ``look``."""
 
@@ -78,7 +67,7 @@ class Drifting:
         self._clock = clock
         self._drifting: dict[str, Drifter] = {}
         self._damaged: dict[str, BadRecord] = {}
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, Outline] = {}
         self._alike: dict[Told, Told] = {}
         self._due: dict[str, int] = {}
         self._position: int | None = None
@@ -212,44 +201,30 @@ class Drifting:
     # ---- guests ----
 
     async def _read_all(self) -> None:
-        first = await self._store.reports_after("", _FEW + 1, 0)
-        before = {*self._known, *self._damaged}
-        if len(first) <= _FEW:
-            await self._read([*first, *(before - first.keys())])
-            return
-        there: set[str] = set()
-        after: str | None = None
-        while True:
-            page = await self._store.list_instances(None, None, after, _PAGE)
-            guests: dict[str, PlacedInstance | BadRecord | None]
-            guests = {guest.uuid: guest for guest in page} | {b.key: b for b in page.damaged}
-            await self._take(guests)
-            there |= guests.keys()
-            if len(page) < _PAGE:
-                break
-            after = page[-1].uuid
-        await self._read(sorted(before - there))
+        """Everybody who reports, and those of whom something was known before."""
+        gone = {*self._known, *self._damaged}
+        after: str | None = ""
+        while after is not None:
+            reports = await self._store.reports_after(after, _PAGE, 0)
+            await self._take(list(reports), reports)
+            gone -= reports.keys()
+            after = max(reports) if len(reports) == _PAGE else None
+        await self._read(sorted(gone))
 
     async def _read(self, uuids: Sequence[str]) -> None:
         """Guests of which nothing is known, or that have changed."""
         for some in _pages(uuids):
-            reporting = await self._store.reports(some)
-            is_known = reporting.keys() | self._known.keys() | self._damaged.keys()
-            guests = {uuid: await self._guest(uuid) for uuid in some if uuid in is_known}
-            await self._take(guests)
+            await self._take(some, await self._store.reports(some))
 
-    async def _guest(self, uuid: str) -> PlacedInstance | BadRecord | None:
-        try:
-            return await self._store.get_instance(uuid)
-        except BadRecord as bad:
-            return bad
-
-    async def _take(self, guests: Mapping[str, PlacedInstance | BadRecord | None]) -> None:
+    async def _take(self, uuids: Sequence[str], reports: Mapping[str, Report]) -> None:
         """Guests as they are now, with what they report."""
-        reports = await self._store.reports(list(guests))
-        for uuid, guest in guests.items():
+        is_known = reports.keys() | self._known.keys() | self._damaged.keys()
+        asked = [uuid for uuid in uuids if uuid in is_known]
+        guests = await self._store.outlines(asked) if asked else {}
+        for uuid in asked:
+            guest = guests.get(uuid)
             self._damaged.pop(uuid, None)
-            if isinstance(guest, PlacedInstance) and uuid in reports:
+            if isinstance(guest, Outline) and uuid in reports:
                 self._known[uuid] = self._known_of(guest)
                 self._judge(uuid, reports[uuid])
                 continue
@@ -257,22 +232,19 @@ class Drifting:
                 self._damaged[uuid] = guest
             self._forget(uuid, guest)
 
-    def _known_of(self, guest: PlacedInstance) -> _Known:
+    def _known_of(self, guest: Outline) -> Outline:
         """Many guests are told the same: it is kept once."""
-        told = Told.of(guest)
         if len(self._alike) >= _MOST_ALIKE:
             self._alike.clear()
-        told = self._alike.setdefault(told, told)
-        return _Known(told, sys.intern(guest.host), sys.intern(guest.project_id))
+        told = self._alike.setdefault(guest.told, guest.told)
+        return Outline(told, sys.intern(guest.host), sys.intern(guest.project_id))
 
-    def _forget(self, uuid: str, guest: PlacedInstance | BadRecord | None) -> None:
+    def _forget(self, uuid: str, guest: Outline | BadRecord | None) -> None:
         known = self._known.pop(uuid, None)
         self._due.pop(uuid, None)
         if self._drifting.pop(uuid, None) and known:
-            generation = None if guest is None else known.told.generation
-            if isinstance(guest, PlacedInstance):
-                generation = guest.generation
-            self._tell(Turn(uuid, generation))
+            told = guest.told if isinstance(guest, Outline) else known.told
+            self._tell(Turn(uuid, None if guest is None else told.generation))
 
     def _judge(self, uuid: str, report: Report) -> None:
         known, now = self._known[uuid], self._clock()

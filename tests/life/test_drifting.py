@@ -43,7 +43,6 @@ def pages_of_two() -> Iterator[None]:
     """So that what is read page by page is."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(drifting, "_PAGE", 2)
-        patch.setattr(drifting, "_FEW", 1)
         yield
 
 

@@ -14,6 +14,8 @@ from mdsvc.cpuset import CpuSet
 from mdsvc.errors import NotFound, Unavailable
 from mdsvc.reports import Report, Status, replaced
 from mdsvc.store import Stale
+from mdsvc.store.listing import BadRecord
+from mdsvc.store.outlines import Outline, outlined
 from mdsvc.store.sql.errors import ConnectionLost, translated
 from mdsvc.store.sql.tables import INSTANCES, REPORTS
 from mdsvc.store.sql.tokens import SqlTokens
@@ -26,6 +28,9 @@ _KEYS: BindParameter[Sequence[str]] = bindparam("keys", expanding=True)
 _ALL = select(REPORTS)
 _ONE = _ALL.where(REPORTS.c.uuid == _KEY)
 _SOME = _ALL.where(REPORTS.c.uuid.in_(_KEYS))
+_RECORDS = select(INSTANCES.c.uuid, INSTANCES.c.record, INSTANCES.c.host).where(
+    INSTANCES.c.uuid.in_(_KEYS)
+)
 _PAGE = (
     _ALL.where(REPORTS.c.uuid > bindparam("after"), REPORTS.c.received_at >= bindparam("since"))
     .order_by(REPORTS.c.uuid)
@@ -59,6 +64,12 @@ class SqlReports(SqlTokens):
                 statement = _ALL if uuids is None else _SOME
                 rows = (await connection.execute(statement, some)).all()
         return {row.uuid: _report(row) for row in rows}
+
+    async def outlines(self, uuids: Sequence[str]) -> Mapping[str, Outline | BadRecord]:
+        with translated():
+            async with self._engines.reads.connect() as connection:
+                rows = (await connection.execute(_RECORDS, {"keys": uuids})).all()
+        return {uuid: outlined(uuid, record, host) for uuid, record, host in rows}
 
     async def reports_after(self, after: str, limit: int, since: int) -> Mapping[str, Report]:
         with translated():
