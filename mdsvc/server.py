@@ -263,6 +263,10 @@ def operator_sockets(
 def guest_sockets(stack: AsyncExitStack | ExitStack, settings: Settings) -> list[socket.socket]:
     """Where guests ask, beside the namespaces of networks; closed with the stack."""
     listeners = [parse_listen(text, mode=_GUEST_MODE) for text in settings.guest_listeners]
+    for where in listeners:
+        if isinstance(where, UnixListen) and settings.identity == "address":
+            text = "expected identity = neutron: whoever asks there has no address, and is refused"
+            _log.warning("guest: %s: %s", where, text)
     return [open_socket(stack, "guest", where, settings.guest_namespace) for where in listeners]
 
 

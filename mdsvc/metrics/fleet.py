@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from time import monotonic
 from typing import NamedTuple
 
 from prometheus_client.core import GaugeMetricFamily
@@ -36,6 +37,7 @@ class Fleet:
         self._guests: dict[str, _Guest] = {}
         self._unread: set[str] = set()
         self._drifted = 0
+        self._heard_at: float | None = None
         self._count_drifted = count_drifted
         self._position: int | None = None
         self._looking = asyncio.Lock()
@@ -55,6 +57,11 @@ class Fleet:
     def forget(self) -> None:
         """The store does not answer: old figures are none."""
         self.is_known = False
+        self._heard_at = None
+
+    def hears(self, seconds: float) -> bool:
+        """Whether the store has answered within so many seconds, while there is much to read."""
+        return self._heard_at is not None and monotonic() - self._heard_at < seconds
 
     async def _follow(self, at: int, now: int) -> bool:
         """Read what has changed; False where that cannot be told any more."""
@@ -78,6 +85,7 @@ class Fleet:
             page = await self._store.list_instances(None, None, after, _PAGE)
             guests |= {guest.uuid: _counted(guest) for guest in page}
             unread |= {bad.key for bad in page.damaged}
+            self._heard_at = monotonic()
             if len(page) < _PAGE:
                 break
             after = page[-1].uuid

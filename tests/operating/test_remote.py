@@ -45,15 +45,16 @@ def test_a_listing_is_followed_to_its_last_page() -> None:
     ]
 
 
-def test_a_name_is_one_part_of_the_path_and_what_is_none_is_not_asked_for() -> None:
-    with scripted([_problem("not_found")]) as server:
-        remote = Remote(f"{server.url}/door/", {})
-        with pytest.raises(errors.NotFound):
-            remote.get_instance("../a?b#c%")
-        assert server.lines == []
-        with pytest.raises(errors.NotFound):
-            remote.get_host("a..b")
-    assert server.lines == ["GET /door/v1/hosts/a%2E%2Eb"]
+def test_what_can_be_no_uuid_has_no_path_and_is_not_asked_for() -> None:
+    with scripted([]) as server, pytest.raises(errors.NotFound):
+        Remote(f"{server.url}/door/", {}).get_instance("../a?b#c%")
+    assert server.lines == []
+
+
+def test_a_name_is_one_part_of_the_path() -> None:
+    with scripted([_problem("not_found")]) as server, pytest.raises(errors.NotFound):
+        Remote(f"{server.url}/door/", {}).get_instance(UUID)
+    assert server.lines == [f"GET /door/v1/instances/{UUID}"]
 
 
 def test_the_token_is_sent_with_each_request() -> None:
