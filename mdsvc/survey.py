@@ -187,15 +187,15 @@ def guest_from_file(file: Path) -> RunningGuest:
 
 def from_cloud(name: str, hosts: Sequence[Facts], environ: Mapping[str, str]) -> list[Facts]:
     """The guests of an OpenStack cloud, by its entry in clouds.yaml, on their hosts. Of these more
-    is known where they are given.
+    is known where they are given, and those that are given have sets, guests or not.
     """
     by_name = {facts.name: facts for facts in hosts}
     guests: dict[str, list[RunningGuest]] = {}
     for server in asyncio.run(_servers(cloud(name, environ))):
         guests.setdefault(server.host, []).append(server.guest)
     return [
-        replace(by_name.get(host, Facts(name=host)), guests=tuple(there))
-        for host, there in sorted(guests.items())
+        replace(by_name.get(host, Facts(name=host)), guests=tuple(guests.get(host, ())))
+        for host in sorted({*guests, *by_name})
     ]
 
 

@@ -135,6 +135,16 @@ def test_who_is_no_administrator_is_told_so(
     assert (done.code, "administrator" in done.err) == (1, True)
 
 
+def test_a_host_without_guests_has_sets_all_the_same(
+    mdsvc: Mdsvc, cloud: FakeCloud, clouds_yaml: Path, tmp_path: Path
+) -> None:
+    clouds_yaml.write_text(entry(cloud, PASSWORD))
+    file = tmp_path / "hosts.json"
+    file.write_text(json.dumps([HOST, HOST | {"name": "h2", "cpu_shared_set": "0-2"}]))
+    done = mdsvc("audit", "--cloud", "c", "--host", str(file), "--json")
+    assert [(f["code"], f["host"]) for f in done.json["findings"]] == [("sets_overlap", "h2")]
+
+
 def test_guests_that_are_on_no_host_are_none_and_no_want_of_rights(
     mdsvc: Mdsvc, cloud: FakeCloud, clouds_yaml: Path
 ) -> None:
