@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -19,7 +20,7 @@ from mdsvc.documents import Documents
 from mdsvc.documents import overlay as documents_overlay
 from mdsvc.errors import BadInput
 from mdsvc.guarding import Buckets, Guard, Keys
-from mdsvc.guarding.tokens import random_keys, read_keys
+from mdsvc.guarding.tokens import SHUT_OUT, random_keys, read_keys
 from mdsvc.handlers import Guests
 from mdsvc.identity import Identity
 from mdsvc.identity.address import AddressIdentity
@@ -62,6 +63,8 @@ __all__ = [
     "target_app",
     "vendordata_targets",
 ]
+
+_log = logging.getLogger(__name__)
 
 
 class Reload(NamedTuple):
@@ -128,6 +131,8 @@ def guard_of(settings: Settings, reloads: list[Reload]) -> Guard:
     that the same guests ask: Neutron's shared secret, or a file; else none. Raises BadInput.
     """
     proxied = settings.identity == "neutron"
+    if proxied and settings.tokens == "required":
+        _log.warning("%s", SHUT_OUT)
     if proxied:
         keys = Keys([secret.encode() for secret in settings.shared_secret])
     elif file := settings.token_key_file:
@@ -273,8 +278,8 @@ def operator_app(
     """What operators and their monitoring talk to. ``is_local``: only this machine reaches it."""
     access = Access(store, is_local)
     metrics, drifting = figures or figures_of(store)
-    keys = settings.unknown_keys
-    backend = api.Backend(store, follower, access, metrics, api.ROUTES, drifting, keys)
+    options = settings.unknown_keys, settings.identity == "neutron"
+    backend = api.Backend(store, follower, access, metrics, api.ROUTES, drifting, *options)
     names = {*settings.operator_names, *_listener_name(settings)}
     app = api.application(backend, names)
     add_page(app, Door(backend, Readiness(store), names))

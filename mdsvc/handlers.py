@@ -191,9 +191,9 @@ async def _answer(call: _Call) -> web.StreamResponse:
     """Who asks is known. A path that is not there is 404 with every method: clients that try for a
     token with ``PUT`` take that for "no tokens here", and stop at 400.
     """
-    if is_token_path(call.path) and call.guests.guard.has_tokens():
+    if is_token_path(call.path) and call.guests.guard.has_tokens(call.guest.tokens):
         return _token(call)
-    call.guests.guard.check_token(call.request.headers, call.guest.uuid)
+    _check_token(call)
     if handler := call.methods.get(call.request.method):
         return await handler(call)
     _find(call)
@@ -204,10 +204,15 @@ def _token(call: _Call) -> web.Response:
     """A session token. Whoever asks for one with another method has none, or brings one."""
     guard, headers = call.guests.guard, call.request.headers
     if call.request.method != "PUT":
-        guard.check_token(headers, call.guest.uuid)
+        _check_token(call)
         return _not_allowed(call.guests, {"PUT": _token})
     token, seconds = guard.issue(headers, call.guest.uuid)
     return reply_of(token.encode(), TEXT, 200, dict.fromkeys(TTL_HEADERS, str(seconds)))
+
+
+def _check_token(call: _Call) -> None:
+    """What is set for the guest counts more than what is set for all."""
+    call.guests.guard.check_token(call.request.headers, call.guest.uuid, call.guest.tokens)
 
 
 def _not_allowed(guests: Guests, methods: Mapping[str, object]) -> web.Response:
@@ -277,7 +282,9 @@ async def _changed(call: _Call, answer: Answer) -> Answer:
         watched(call.request, parked.end),
     ):
         while answer.etag == last and await parked.woken(deadline):
-            answer = await _whole(call._replace(guest=await _still(call)))
+            call = call._replace(guest=await _still(call))
+            _check_token(call)  # it may have to bring one by now
+            answer = await _whole(call)
     return answer
 
 
