@@ -25,7 +25,7 @@ from mdsvc.handlers import Guests
 from mdsvc.identity import Identity
 from mdsvc.identity.address import AddressIdentity
 from mdsvc.identity.neutron import NeutronIdentity
-from mdsvc.listening.connections import Handler
+from mdsvc.listening.connections import Answering
 from mdsvc.listening.sockets import Listen, parse_listen
 from mdsvc.metrics import Metrics
 from mdsvc.metrics.fleet import Fleet
@@ -92,7 +92,7 @@ def guest_app(
     waiting: Waiting,
     metrics: Metrics | None = None,
     live: Live | None = None,
-) -> Handler:
+) -> Answering:
     """What guests talk to: one handler for every path, as slashes are tolerated anywhere."""
     room = settings.cache_mb * 2**20 // 2
     documents = Documents(document_options(settings), room=room)
@@ -120,9 +120,10 @@ def guest_app(
         longest_wait=settings.longest_wait,
         proxied=settings.identity == "neutron",
         guard=guard_of(settings, live.reloads),
+        kept=recent,
         user_data_seconds=settings.user_data_close,
     )
-    return partial(handlers.handle, guests)
+    return Answering(partial(handlers.handle, guests), partial(handlers.at_once, guests))
 
 
 def guard_of(settings: Settings, reloads: list[Reload]) -> Guard:
@@ -186,7 +187,7 @@ def overlay_app(
     answers: Answers,
     waiting: Waiting,
     metrics: Metrics,
-) -> web.Application:
+) -> Answering:
     """What guests talk to in front of Nova: one handler for every path."""
     metrics.watch("mdsvc_waiting", "Requests that wait for a change.", waiting.__len__)
     metrics.watch("mdsvc_cache_bytes", "Answers of Nova's that are kept.", answers.held)
@@ -200,9 +201,7 @@ def overlay_app(
         guard=guard_of(settings, []),
         metrics=metrics,
     )
-    app = web.Application(client_max_size=overlay.LARGEST_BODY)
-    app.router.add_route("*", "/{path:(?s:.*)}", partial(overlay.handle, door))
-    return app
+    return Answering(partial(overlay.handle, door), partial(overlay.at_once, door))
 
 
 def target_app(

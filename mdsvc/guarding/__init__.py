@@ -89,10 +89,14 @@ class Guard:
             limit: Limit = "rate" if uuid else "strangers"
             raise TooManyRequests("too many requests", seconds, limit)
 
+    def is_crowded(self, uuid: str) -> bool:
+        """Whether as many requests of a guest are worked on as may be."""
+        return self.working[uuid] >= WORKED_ON
+
     @contextmanager
     def at_work(self, uuid: str) -> Iterator[None]:
         """Around the answering of a guest's request. Raises TooManyRequests."""
-        if self.working[uuid] >= WORKED_ON:
+        if self.is_crowded(uuid):
             raise TooManyRequests("too many requests at a time", 1, "at_once")
         self.working[uuid] += 1
         try:
