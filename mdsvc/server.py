@@ -29,7 +29,7 @@ from mdsvc.app import (
 )
 from mdsvc.errors import BadInput
 from mdsvc.listening.activation import GUEST, OPERATOR, inherited
-from mdsvc.listening.connections import BACKLOG, Handler, Runner
+from mdsvc.listening.connections import BACKLOG, Answering, Runner
 from mdsvc.listening.doors import answering
 from mdsvc.listening.files import none_left, raise_limit
 from mdsvc.listening.sockets import (
@@ -73,6 +73,7 @@ TARGET = "vendordata"
 """Who is expected at sockets that are ``given``, beside guests and operators: Nova."""
 
 _log = logging.getLogger(__name__)
+_access = logging.getLogger("mdsvc.access")
 
 
 async def serve(
@@ -167,8 +168,8 @@ async def overlay_listeners(
         upstreams = await stack.enter_async_context(Upstreams(addresses, metrics.upstream_asked))
         answers = overlay_answers(upstreams, metrics)
         stack.push_async_callback(answers.close)
-        app = overlay_app(settings, upstreams, answers, waiting, metrics)
-        runner = await _runner(stack, app)
+        door = overlay_app(settings, upstreams, answers, waiting, metrics)
+        runner = await _runner(stack, door)
         runner.crowd.refused = metrics.refused
         where = f"in front of {', '.join(map(str, addresses))}"
         lines = [f"guests: {await _site(runner, sock)} ({where})" for sock in guests]
@@ -363,13 +364,13 @@ def open_socket(
     return sock
 
 
-async def _runner(stack: AsyncExitStack, door: web.Application | Handler) -> Runner:
+async def _runner(stack: AsyncExitStack, door: web.Application | Answering) -> Runner:
     runner = Runner(
         door,
         keepalive_timeout=_IDLE_SECONDS,
         shutdown_timeout=_SHUTDOWN_SECONDS,
         auto_decompress=False,  # a password is kept as it was sent
-        access_log=logging.getLogger("mdsvc.access"),
+        access_log=_access if _access.isEnabledFor(logging.INFO) else None,
         access_log_format='%a "%r" %s %b %Tf %{X-Request-ID}o',
     )
     await runner.setup()

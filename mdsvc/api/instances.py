@@ -12,6 +12,7 @@ from mdsvc.api.route import Answer, Call
 from mdsvc.control import instances, moves, repeats, reports, resizing, user_data
 from mdsvc.errors import BadInput
 from mdsvc.forms import Form
+from mdsvc.guarding.tokens import SHUT_OUT
 from mdsvc.instance import Content, PlacedInstance
 from mdsvc.libvirt import domain_xml
 from mdsvc.names import HostName, canonical_uuid
@@ -64,7 +65,7 @@ async def create_instance(call: Call) -> Answer:
     guest, is_new = await repeats.ensure_instance(
         call.store, call.body, call.query.host, call.backend.unknown_keys
     )
-    return _warned(_guest(guest, 201 if is_new else 200))
+    return _shut_out(call, _warned(_guest(guest, 201 if is_new else 200)))
 
 
 async def get_instance(call: Call) -> Answer:
@@ -83,7 +84,7 @@ async def put_instance(call: Call) -> Answer:
     if call.body.uuid != uuid:
         raise BadInput(f"uuid: expected {uuid}, as in the path, got {call.body.uuid}", "uuid")
     changed = await instances.change_instance(call.store, call.body, call.if_match.instance)
-    return _guest(changed)
+    return _shut_out(call, _guest(changed))
 
 
 async def delete_instance(call: Call) -> Answer:
@@ -175,3 +176,11 @@ def _warned(answer: Answer) -> Answer:
     """With what is odd about flavor and image (R28), for whoever has just chosen them."""
     assert isinstance(answer.body, PlacedInstance)
     return replace(answer, warnings=warnings(answer.body.flavor, answer.body.image))
+
+
+def _shut_out(call: Call, answer: Answer) -> Answer:
+    """With a warning, where the guest has to bring what cannot arrive."""
+    required = isinstance(answer.body, PlacedInstance) and answer.body.tokens == "required"
+    if call.backend.proxied and required:
+        return replace(answer, warnings=(*answer.warnings, SHUT_OUT))
+    return answer

@@ -25,7 +25,9 @@ EVENTS = "text/event-stream"
 
 
 class Backend(msgspec.Struct, frozen=True):
-    """What answering operators needs: one value, made where the program is put together."""
+    """What answering operators needs: one value, made where the program is put together.
+    ``proxied``: guests ask by Neutron's agent.
+    """
 
     store: Store
     follower: Follower
@@ -34,6 +36,7 @@ class Backend(msgspec.Struct, frozen=True):
     routes: tuple[Route, ...]
     drifting: Drifting
     unknown_keys: UnknownKeys = "warn"
+    proxied: bool = False
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ _SECONDS = 10
 
 _MAX_BODY = 2**20
 _MOST_REDIRECTS = 5
+_LONGEST_SAID = 100
 _MOST_REQUESTS = 500
 """A boot takes some dozens; a service whose folders have no end is not followed for ever."""
 
@@ -48,9 +49,11 @@ class Reply(NamedTuple):
 
     @property
     def got(self) -> str:
-        """What it is, where that is not what a client wants."""
+        """What it is, where that is not what a client wants; and what is said of it, if briefly."""
         if self.status != 200:
-            return f"status {self.status}"
+            text = self.text.strip()
+            is_said = 0 < len(text) <= _LONGEST_SAID and text.isprintable() and not self.is_page
+            return f"status {self.status}" + (f" ({text})" if is_said else "")
         return "a web page" if self.is_page else "an empty body"
 
 

@@ -12,10 +12,20 @@ _SECONDS = 10
 
 
 async def bounded_body(request: web.BaseRequest, name: str, most: int) -> bytes:
-    """The whole body, read no further than it may go, and not waited for beyond patience."""
-    body = b""
+    """The whole body, of 1 to ``most`` bytes. Raises BadInput, which begins with the name."""
     if (request.content_length or 0) > most:
         raise BadInput(f"{name}: expected 1 to {most} bytes")
+    body = await body_of(request, most, f"{name}: ")
+    if not 0 < len(body) <= most:
+        raise BadInput(f"{name}: expected 1 to {most} bytes")
+    return body
+
+
+async def body_of(request: web.BaseRequest, most: int, what: str = "") -> bytes:
+    """The whole body, also none; of a longer one a byte more than ``most``. Raises BadInput, which
+    begins with ``what``.
+    """
+    body = b""
     try:
         async with asyncio.timeout(_SECONDS):
             await _invite(request)
@@ -25,11 +35,9 @@ async def bounded_body(request: web.BaseRequest, name: str, most: int) -> bytes:
                     break
                 body += chunk
     except TimeoutError:
-        raise BadInput(f"{name}: expected the whole body within {_SECONDS} s") from None
+        raise BadInput(f"{what}expected the whole body within {_SECONDS} s") from None
     except (web.RequestPayloadError, ConnectionError) as error:
-        raise BadInput(f"{name}: expected a body that can be read: {error}") from None
-    if not 0 < len(body) <= most:
-        raise BadInput(f"{name}: expected 1 to {most} bytes")
+        raise BadInput(f"{what}expected a body that can be read: {error}") from None
     return body
 
 

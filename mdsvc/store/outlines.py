@@ -52,7 +52,7 @@ def outlined(uuid: str, record: bytes, host: str) -> Outline | BadRecord:
     """
     try:
         form, value = msgspec.structs.astuple(_DECODER.decode(record))
-        if form == GUEST.form:
+        if GUEST.oldest_written <= form <= GUEST.form:  # what was added since is none of it
             told = Told(value.generation, CpuSet.parse(value.layout.dedicated_cpus))
             return Outline(told, value.host, value.project_id)
     except (msgspec.MsgspecError, UnicodeDecodeError, BadInput, ValueError):

@@ -10,15 +10,17 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from msgspec.structs import replace
 from pytest_aiohttp import AiohttpServer
 
 from mdsvc.doctor import CLIENTS, Report, client_named, examine, visit
 from mdsvc.errors import BadInput, Unavailable
 from mdsvc.identity.neutron import signed
+from mdsvc.locking import Lock
 from mdsvc.settings import Settings
 from tests.http.conftest import Serve
 from tests.http.fakes import FakeStore
-from tests.http.guests import PROJECT, RICH_UUID, poor
+from tests.http.guests import PROJECT, RICH_UUID, poor, rich
 from tests.http.signing import SECRET
 
 HAS_TOKENS = "tokens" in Settings.__struct_fields__
@@ -92,6 +94,27 @@ async def test_behind_neutron_it_asks_as_the_guest_that_it_names(serve: Serve) -
     headers = signed(RICH_UUID, PROJECT, SECRET)
     report, *_ = await examine(url(wire.port), headers, [client_named("mdguest")])
     assert (report.works, report.dedicated_cpus) == (True, "2-3,5-7")
+
+
+async def test_of_a_guest_that_requires_tokens_it_says_who_brings_none(serve: Serve) -> None:
+    wire = await serve(FakeStore(replace(rich(), tokens="required")))
+    reports = {report.client: report for report in await examine(url(wire.port))}
+    works = {name for name, report in reports.items() if report.works}
+    assert works == {"systemd-imdsd", "awscli", "mdguest"}
+    assert reports["mdguest"].dedicated_cpus == "2-3,5-7"
+    assert "401 (expected a session token: PUT /latest/api/token)" in reports["talos"].problems[0]
+
+
+async def test_of_a_guest_that_has_booted_it_says_that_its_user_data_are_closed(
+    serve: Serve,
+) -> None:
+    store = FakeStore(rich())
+    store.locks[RICH_UUID] = Lock(closed_at=0)
+    wire = await serve(store, user_data_after_boot="deny")
+    reports = {report.client: report for report in await examine(url(wire.port))}
+    [said] = reports["cloud-init-26"].problems
+    assert "403 (the user data of this guest are closed, as it has booted)" in said
+    assert reports["mdguest"].works
 
 
 # ---- others ----

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,8 @@ pytestmark = pytest.mark.servers
 
 KILLS = int(os.environ.get("MDSVC_KILLS", "2"))
 LIVES = 2
-PATIENCE = 120.0
+PATIENCE = 300.0
+"""Seconds for two changes, on a slow machine with much to do."""
 
 SERVERS: dict[str, Callable[[], PostgreSql | MariaDb]] = {
     "postgresql": lambda: PostgreSql(safe=True),
@@ -44,13 +46,6 @@ def done(log: Path) -> int:
     return sum(bool(line.generations) for line in read(log)) if log.exists() else 0
 
 
-def until(condition: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < give_up
-        time.sleep(0.02)
-
-
 def test_guests_live_on_through_kills_of_their_database(
     server: PostgreSql | MariaDb, tmp_path: Path
 ) -> None:
@@ -59,20 +54,27 @@ def test_guests_live_on_through_kills_of_their_database(
     logs = [tmp_path / f"{number}.log" for number in range(LIVES)]
     lives = [start(url, log, number + 1) for number, log in enumerate(logs)]
     for _ in range(KILLS):
-        before = [done(log) for log in logs]
-        until(lambda: all(done(log) >= b + 3 for log, b in zip(logs, before, strict=True)))  # noqa: B023
+        _go_on(logs, lives)
         server.kill()
         time.sleep(0.5)
         server.start()
-    before = [done(log) for log in logs]
-    until(lambda: all(done(log) >= b + 3 for log, b in zip(logs, before, strict=True)))
+    _go_on(logs, lives)
     for life in lives:
-        assert life.is_alive()
         life.kill()
         life.join()
     stored = generations(books(url))
     for line in (line for log in logs for line in read(log)):
         _check(line, stored, deleted=_may_be_gone(logs))
+
+
+def _go_on(logs: list[Path], lives: list[BaseProcess]) -> None:
+    """Each of them changes something more."""
+    for log, life in zip(logs, lives, strict=True):
+        before, give_up = done(log), time.monotonic() + PATIENCE
+        while done(log) < before + 2:
+            assert life.is_alive()
+            assert time.monotonic() < give_up
+            time.sleep(0.1)
 
 
 def _may_be_gone(logs: list[Path]) -> set[str]:

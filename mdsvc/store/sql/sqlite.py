@@ -35,7 +35,11 @@ def engines(url: DatabaseUrl) -> Engines:
         "pool_timeout": WAIT_SECONDS,
     }
     reads = create_async_engine(
-        **options, isolation_level="AUTOCOMMIT", pool_size=READERS, pool_reset_on_return=None
+        **options,
+        isolation_level="AUTOCOMMIT",
+        pool_size=READERS,
+        pool_reset_on_return=None,
+        skip_autocommit_rollback=True,  # there is nothing to undo, and it takes a turn of a thread
     )
     # Apart from those that answer guests: a listing takes its time.
     snapshots = create_async_engine(**options, pool_size=READERS)
