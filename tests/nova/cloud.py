@@ -16,7 +16,8 @@ it is told of a Keystone. Operations, named by `"op"`:
 `vendordata`
     `{"targets": ["NAME@URL", …]}`, which Nova asks from then on (`vendordata_dynamic_targets`).
 `keystone`
-    `{"url": URL}` of the Keystone that Nova's API asks from then on whose a token is, as `nova`.
+    `{"url": URL}` of the Keystone that Nova's API asks from then on whose a token is; it
+    also gives Nova the token that it sends for vendor data. Null: of none.
 `asked`
     `{}` -> `{"count": N}`, the requests that the metadata API has had.
 
@@ -42,10 +43,13 @@ monkey_patch.patch()
 import eventlet  # noqa: E402
 import eventlet.hubs  # noqa: E402
 import eventlet.wsgi  # noqa: E402
+from keystoneauth1 import loading  # noqa: E402
 from keystonemiddleware import auth_token  # noqa: E402
 
+from nova import service_auth  # noqa: E402
 from nova.api import auth, wsgi  # noqa: E402
 from nova.api.openstack import FaultWrapper, compute  # noqa: E402
+from nova.conf import CONF  # noqa: E402
 from nova.tests.fixtures import libvirt as played_libvirt  # noqa: E402
 from nova.tests.functional.libvirt import test_numa_servers  # noqa: E402
 
@@ -55,6 +59,7 @@ OUT = os.fdopen(os.dup(1), "w")
 
 CONTEXT = auth.NovaKeystoneContext._create_context
 API = "/v2.1"
+VENDORDATA = "vendordata_dynamic_auth"
 
 
 class Context(auth.NovaKeystoneContext):
@@ -95,11 +100,19 @@ class Cloud(test_numa_servers.NUMAServersTestBase):
         return self.compute(environ, start_response)
 
     def keystone(self, url):
-        who = {"auth_type": "password", "auth_url": f"{url}/v3", "www_authenticate_uri": url}
+        service_auth.reset_globals()
+        if url is None:
+            self.compute = None
+            self.flags(auth_type=None, group=VENDORDATA)
+            return {}
+        who = {"auth_type": "password", "auth_url": f"{url}/v3"}
         who |= {"username": "nova", "password": "right", "project_name": "service"}
         who |= {"user_domain_name": "Default", "project_domain_name": "Default"}
         behind = Context(compute.APIRouterV21.factory({}))
-        self.compute = FaultWrapper(auth_token.AuthProtocol(behind, who))
+        asks = auth_token.AuthProtocol(behind, who | {"www_authenticate_uri": url})
+        self.compute = FaultWrapper(asks)
+        CONF.register_opts(loading.get_auth_plugin_conf_options("password"), group=VENDORDATA)
+        self.flags(**who, group=VENDORDATA)
         return {}
 
     def asked(self):

@@ -1,10 +1,11 @@
-"""`mdsvc audit --cloud` with a real Keystone, and the real API of a whole Nova behind its own
-keystonemiddleware and policy.
+"""`mdsvc audit --cloud` and the target of Nova's vendor data with a real Keystone, and the real API
+of a whole Nova behind its own keystonemiddleware and policy.
 """
 
 from __future__ import annotations
 
 import json
+import subprocess
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,10 +14,11 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]  # has no types of its own
 
-from tests.cli.command import Done, process
+from tests.cli.command import MDSVC, Done, environment, process
 from tests.target.real_keystone import Keystone, running
 
 from .programs import Cloud, Guest
+from .serving import agents_headers, ask
 
 DOMAINS = {"user_domain_name": "Default", "project_domain_name": "Default"}
 PASSWORD = {"username": "admin", "password": "right", "project_name": "service", **DOMAINS}
@@ -36,6 +38,7 @@ def keystone(nova: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     with running(tmp_path_factory.mktemp("keystone"), compute) as keystone:
         nova.ask("keystone", url=keystone.url)
         yield keystone
+        nova.ask("keystone", url=None)
 
 
 @pytest.fixture(scope="module")
@@ -162,3 +165,47 @@ def test_what_is_wrong_is_one_line_and_no_secret_in_it(auditor: Auditor, name: s
     assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
     assert says in done.err
     assert not {"wr0ng", "right"} & set(done.err.split())
+
+
+# ---- vendor data, all of whose parts are real ----
+
+VENDOR = "/openstack/latest/vendor_data2.json"
+
+
+@pytest.fixture
+def target(nova: Cloud, keystone: Keystone, tmp_path: Path) -> Iterator[str]:
+    """The address of `mdsvc serve --vendordata`, which Nova asks."""
+    file = tmp_path / "clouds.yaml"
+    auth = {"auth_url": keystone.url, **PASSWORD}
+    file.write_text(yaml.safe_dump({"clouds": {"c": {"auth": auth}}}))
+    command = ("serve", "--vendordata", "127.0.0.1:0", "--operator", "127.0.0.1:0", "--cloud", "c")
+    with subprocess.Popen(
+        [MDSVC, *command],
+        env=environment(OS_CLIENT_CONFIG_FILE=str(file)),
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as serving:
+        try:
+            assert serving.stderr
+            url = serving.stderr.readline().split()[3]
+            targets = {"mdsvc": "layout", "cloud-init": "cloud-init"}
+            asked = [f"{name}@{url}/vendordata/{path}" for name, path in targets.items()]
+            nova.ask("vendordata", targets=asked)
+            yield url
+        finally:
+            nova.ask("vendordata", targets=[])
+            serving.terminate()
+
+
+def test_novas_vendor_data_have_what_novas_own_api_says_of_its_guest(
+    nova: Cloud, mixed: Guest, target: str
+) -> None:
+    """Nova with a token of Keystone's asks us, and we with one of ours Keystone and Nova's API."""
+    for _ in range(20):  # on a busy machine they may take longer than Nova waits
+        answer = ask(nova.port, "GET", VENDOR, agents_headers(mixed))
+        told = json.loads(answer.body)
+        if told["mdsvc"] and told["cloud-init"]:
+            break
+    assert target
+    assert (told["mdsvc"]["dedicated_cpus"], told["mdsvc"]["shared_cpus"]) == ("1-3", "0")
+    assert told["cloud-init"].startswith("#cloud-config\n")
