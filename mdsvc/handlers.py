@@ -128,7 +128,7 @@ def _kept_document(
     guest = guests.identity.kept(kept, peer, message.headers)
     if guest is None or guard.is_crowded(guest.uuid):
         return None
-    guard.check_token(message.headers, guest.uuid)
+    guard.check_token(message.headers, guest.uuid, guest.tokens)
     if answer := guests.documents.find(guest, path):
         guard.take(guest.uuid)
     return answer

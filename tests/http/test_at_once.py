@@ -240,6 +240,18 @@ async def test_the_short_way_takes_of_the_guests_bucket_too(start: Starting) -> 
     assert [(await served.ask(DOCUMENT)).status for _ in range(7)] == [200] * 5 + [429] * 2
 
 
+async def test_a_guest_of_whom_a_token_is_required_gets_nothing_without(start: Starting) -> None:
+    """Though others need none, and whatever is kept."""
+    store = FakeStore(rich())
+    served = await start(store)
+    for _ in range(2):
+        assert (await served.ask(DOCUMENT)).status == 200
+    store.put(replace(rich(), tokens="required"))
+    served.follower.changed(RICH_UUID)
+    for _ in range(3):
+        assert (await served.ask(DOCUMENT)).status == 401
+
+
 class Kept:
     """A connection that stays."""
 
