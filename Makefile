@@ -16,7 +16,7 @@ SERVERS := -m servers tests/stores
 # Of the tests in virtual machines, those that take too long for every change: make test-vm.
 LONG := $(foreach name,containers dataplane exempt fence killed kubernetes machine package \
 	watch,vm/test_$(name).py)
-BENCHES := commands serve fit streams store engines page overlay waiting storm hostile
+BENCHES := commands serve fit streams store engines page overlay waiting storm hostile drift
 
 help: ## list these targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' Makefile | while IFS='|' read -r target does; do \

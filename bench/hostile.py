@@ -157,6 +157,13 @@ def step_forward(priority: int) -> bool:
     return True
 
 
+def step_back() -> None:
+    """As all others again. A parent that is scheduled before its child, on one CPU, can keep it
+    from ending for ever, and waits for that in the kernel.
+    """
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
 @contextmanager
 def server(folder: str) -> Iterator[Served]:
     """With the limits as they are set where nobody sets them; its log goes to a file."""
@@ -189,6 +196,7 @@ def attackers(port: int) -> Iterator[Attacking]:
         try:
             yield Attacking(process)
         finally:
+            step_back()
             process.kill()
 
 

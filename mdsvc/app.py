@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -14,16 +15,17 @@ from aiohttp import web
 from mdsvc import api, handlers, overlay, target
 from mdsvc.access import Access
 from mdsvc.access.addressed import own_name
+from mdsvc.control.drifting import Drifting
 from mdsvc.documents import Documents
 from mdsvc.documents import overlay as documents_overlay
 from mdsvc.errors import BadInput
 from mdsvc.guarding import Buckets, Guard, Keys
-from mdsvc.guarding.tokens import random_keys, read_keys
+from mdsvc.guarding.tokens import SHUT_OUT, random_keys, read_keys
 from mdsvc.handlers import Guests
 from mdsvc.identity import Identity
 from mdsvc.identity.address import AddressIdentity
 from mdsvc.identity.neutron import NeutronIdentity
-from mdsvc.listening.connections import Handler
+from mdsvc.listening.connections import Answering
 from mdsvc.listening.sockets import Listen, parse_listen
 from mdsvc.metrics import Metrics
 from mdsvc.metrics.fleet import Fleet
@@ -52,6 +54,7 @@ __all__ = [
     "Live",
     "Reload",
     "document_options",
+    "figures_of",
     "guest_app",
     "open_store",
     "operator_app",
@@ -60,6 +63,8 @@ __all__ = [
     "target_app",
     "vendordata_targets",
 ]
+
+_log = logging.getLogger(__name__)
 
 
 class Reload(NamedTuple):
@@ -87,7 +92,7 @@ def guest_app(
     waiting: Waiting,
     metrics: Metrics | None = None,
     live: Live | None = None,
-) -> Handler:
+) -> Answering:
     """What guests talk to: one handler for every path, as slashes are tolerated anywhere."""
     room = settings.cache_mb * 2**20 // 2
     documents = Documents(document_options(settings), room=room)
@@ -115,9 +120,10 @@ def guest_app(
         longest_wait=settings.longest_wait,
         proxied=settings.identity == "neutron",
         guard=guard_of(settings, live.reloads),
+        kept=recent,
         user_data_seconds=settings.user_data_close,
     )
-    return partial(handlers.handle, guests)
+    return Answering(partial(handlers.handle, guests), partial(handlers.at_once, guests))
 
 
 def guard_of(settings: Settings, reloads: list[Reload]) -> Guard:
@@ -125,6 +131,8 @@ def guard_of(settings: Settings, reloads: list[Reload]) -> Guard:
     that the same guests ask: Neutron's shared secret, or a file; else none. Raises BadInput.
     """
     proxied = settings.identity == "neutron"
+    if proxied and settings.tokens == "required":
+        _log.warning("%s", SHUT_OUT)
     if proxied:
         keys = Keys([secret.encode() for secret in settings.shared_secret])
     elif file := settings.token_key_file:
@@ -179,7 +187,7 @@ def overlay_app(
     answers: Answers,
     waiting: Waiting,
     metrics: Metrics,
-) -> web.Application:
+) -> Answering:
     """What guests talk to in front of Nova: one handler for every path."""
     metrics.watch("mdsvc_waiting", "Requests that wait for a change.", waiting.__len__)
     metrics.watch("mdsvc_cache_bytes", "Answers of Nova's that are kept.", answers.held)
@@ -193,9 +201,7 @@ def overlay_app(
         guard=guard_of(settings, []),
         metrics=metrics,
     )
-    app = web.Application(client_max_size=overlay.LARGEST_BODY)
-    app.router.add_route("*", "/{path:(?s:.*)}", partial(overlay.handle, door))
-    return app
+    return Answering(partial(overlay.handle, door), partial(overlay.at_once, door))
 
 
 def target_app(
@@ -248,18 +254,32 @@ def overlay_answers(
     return Answers(fetch, clock, on_last_good=metrics.last_good_served)
 
 
+class Figures(NamedTuple):
+    """What is known of a store's guests together."""
+
+    metrics: Metrics
+    drifting: Drifting
+
+
+def figures_of(store: Store) -> Figures:
+    """Of a store, with nothing read yet."""
+    drifting = Drifting(store)
+    return Figures(Metrics(Fleet(store, drifting.count)), drifting)
+
+
 def operator_app(
     store: Store,
     settings: Settings,
     follower: Follower,
-    metrics: Metrics | None = None,
+    figures: Figures | None = None,
     *,
     is_local: bool,
 ) -> web.Application:
     """What operators and their monitoring talk to. ``is_local``: only this machine reaches it."""
     access = Access(store, is_local)
-    figures = metrics or Metrics(Fleet(store))
-    backend = api.Backend(store, follower, access, figures, api.ROUTES, settings.unknown_keys)
+    metrics, drifting = figures or figures_of(store)
+    options = settings.unknown_keys, settings.identity == "neutron"
+    backend = api.Backend(store, follower, access, metrics, api.ROUTES, drifting, *options)
     names = {*settings.operator_names, *_listener_name(settings)}
     app = api.application(backend, names)
     add_page(app, Door(backend, Readiness(store), names))

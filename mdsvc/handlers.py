@@ -16,29 +16,30 @@ from time import monotonic
 from typing import NamedTuple
 
 from aiohttp import hdrs, web
+from aiohttp.http import RawRequestMessage
 
 from mdsvc.control import user_data
-from mdsvc.documents import JSON, TEXT, Answer, Documents, Path, joined, text_type
+from mdsvc.documents import JSON, TEXT, Answer, Documents, Path, joined
+from mdsvc.documents.places import is_password, is_user_data
+from mdsvc.documents.replies import header_of, reply_of, text_reply, unchanged
 from mdsvc.errors import BadInput, Conflict, Forged, NotFound, TooManyRequests, Unidentified
 from mdsvc.forms import to_builtins, to_json
 from mdsvc.guarding import Guard, is_token_path, refusal_of
 from mdsvc.guarding.tokens import TTL_HEADERS
-from mdsvc.identity import Identity
+from mdsvc.identity import Identity, KeptGuests
 from mdsvc.instance import PlacedInstance
+from mdsvc.listening.bodies import bounded_body
 from mdsvc.listening.connections import arrival_of, connection_of, watched
-from mdsvc.listening.replies import Known, KnownHeader
+from mdsvc.listening.replies import Known
 from mdsvc.metrics import Metrics
 from mdsvc.problems import RETRY_SECONDS, log_fault, statuses
 from mdsvc.reports import MOST_BYTES, Status, now_ms, read_status
 from mdsvc.store import GuestStore
 from mdsvc.vendordata.answers import Vendordata
-from mdsvc.versions import BY_NAME
 from mdsvc.waiting import Waiting
 
 _MAX_PASSWORD = 1020
 """Bytes; four fields of 255, as Nova keeps it."""
-
-_BODY_SECONDS = 10
 
 _VENDOR_DATA = ("vendor_data2.json",)
 
@@ -50,6 +51,7 @@ class Guests:
     """What answering guests needs: one value, made where the program is put together.
 
     ``store`` may give what was read a moment ago, but forgets it before ``waiting`` wakes anybody.
+    ``kept`` is what it can give without asking, if it keeps anything.
     ``user_data_seconds``: user data close so long after they were read; None where they never do.
     """
 
@@ -62,6 +64,7 @@ class Guests:
     guard: Guard
     metrics: Metrics | None = None
     vendordata: Vendordata | None = None
+    kept: KeptGuests | None = None
     user_data_seconds: int | None = None
 
 
@@ -88,6 +91,49 @@ async def handle(guests: Guests, request: web.BaseRequest) -> web.StreamResponse
     return response
 
 
+def at_once(guests: Guests, message: RawRequestMessage, peer: str | None) -> bytes | None:
+    """What ``handle`` answers, where that is a document of a guest that is kept, and no more is
+    asked for. Whatever is out of the ordinary, or wrong, is for ``handle``: None.
+    """
+    began = monotonic()
+    if guests.kept is None:
+        return None
+    try:
+        answer = _kept_document(guests, guests.kept, message, peer)
+    except Exception:  # noqa: BLE001  # it comes up again there, and is told
+        return None
+    if answer is None:
+        return None
+    if guests.metrics:
+        client = message.headers.get("User-Agent", "")
+        guests.metrics.answered(message.path, client, 200, monotonic() - began)
+    header = header_of(answer.content_type, answer.etag)
+    content = answer.reply(guests.documents.entropy)
+    return header.wire(content, message.version, keeps=not message.should_close)
+
+
+def _kept_document(
+    guests: Guests, kept: KeptGuests, message: RawRequestMessage, peer: str | None
+) -> Answer | None:
+    """In the order of ``_respond``. The bucket comes last, as ``handle`` takes out of it too."""
+    path, methods = _place(message.path)
+    is_plain = message.method == hdrs.METH_GET and hdrs.IF_NONE_MATCH not in message.headers
+    never_closes = methods is _USER_DATA and guests.user_data_seconds is None
+    if not is_plain or not (methods is _DOCUMENT or never_closes) or "?" in message.path:
+        return None
+    if guests.vendordata and path[-1:] == _VENDOR_DATA:
+        return None
+    guard = guests.guard
+    guard.check_target(message.path, message.headers.getall(hdrs.HOST, ()))
+    guest = guests.identity.kept(kept, peer, message.headers)
+    if guest is None or guard.is_crowded(guest.uuid):
+        return None
+    guard.check_token(message.headers, guest.uuid, guest.tokens)
+    if answer := guests.documents.find(guest, path):
+        guard.take(guest.uuid)
+    return answer
+
+
 async def _respond(guests: Guests, request: web.BaseRequest) -> web.StreamResponse:
     try:
         path, methods = _place(request.path)
@@ -102,12 +148,16 @@ async def _respond(guests: Guests, request: web.BaseRequest) -> web.StreamRespon
 
 async def _who(guests: Guests, request: web.BaseRequest) -> PlacedInstance:
     """Raises TooManyRequests where too many strangers ask: those have one bucket together."""
-    peer, arrival = request.remote or "", arrival_of(request)
     try:
-        return await guests.identity.guest(guests.store, peer, request.headers, arrival)
+        return await _identified(guests, request)
     except (BadInput, Forged, NotFound, Unidentified):
         guests.guard.take(None)
         raise
+
+
+async def _identified(guests: Guests, request: web.BaseRequest) -> PlacedInstance:
+    peer, arrival = request.remote or "", arrival_of(request)
+    return await guests.identity.guest(guests.store, peer, request.headers, arrival)
 
 
 _BEHIND_PROXY = {401: 403, 429: 503}
@@ -124,15 +174,15 @@ def failed(
     if proxied:
         status = _BEHIND_PROXY.get(status, status)
     if isinstance(error, TooManyRequests):
-        response = _text(str(error).encode(), status)
+        response = text_reply(str(error).encode(), status)
         response.headers["Retry-After"] = str(ceil(error.seconds))
         if connection_of(request).is_pipelined:
             response.force_close()  # the rest is not worth an answer each
         return response
     if status < 500:
-        return _text(str(error).encode(errors="replace"), status)
+        return text_reply(str(error).encode(errors="replace"), status)
     log_fault(_log, f"{request.method} {request.path} of {request.remote}", error)
-    response = _text(b"the metadata cannot be read now; try again", 503)
+    response = text_reply(b"the metadata cannot be read now; try again", 503)
     response.headers["Retry-After"] = str(RETRY_SECONDS)
     return response
 
@@ -141,9 +191,9 @@ async def _answer(call: _Call) -> web.StreamResponse:
     """Who asks is known. A path that is not there is 404 with every method: clients that try for a
     token with ``PUT`` take that for "no tokens here", and stop at 400.
     """
-    if is_token_path(call.path) and call.guests.guard.has_tokens():
+    if is_token_path(call.path) and call.guests.guard.has_tokens(call.guest.tokens):
         return _token(call)
-    call.guests.guard.check_token(call.request.headers, call.guest.uuid)
+    _check_token(call)
     if handler := call.methods.get(call.request.method):
         return await handler(call)
     _find(call)
@@ -154,17 +204,22 @@ def _token(call: _Call) -> web.Response:
     """A session token. Whoever asks for one with another method has none, or brings one."""
     guard, headers = call.guests.guard, call.request.headers
     if call.request.method != "PUT":
-        guard.check_token(headers, call.guest.uuid)
+        _check_token(call)
         return _not_allowed(call.guests, {"PUT": _token})
     token, seconds = guard.issue(headers, call.guest.uuid)
-    return _reply(token.encode(), TEXT, 200, dict.fromkeys(TTL_HEADERS, str(seconds)))
+    return reply_of(token.encode(), TEXT, 200, dict.fromkeys(TTL_HEADERS, str(seconds)))
+
+
+def _check_token(call: _Call) -> None:
+    """What is set for the guest counts more than what is set for all."""
+    call.guests.guard.check_token(call.request.headers, call.guest.uuid, call.guest.tokens)
 
 
 def _not_allowed(guests: Guests, methods: Mapping[str, object]) -> web.Response:
     allowed = ", ".join(methods)
     if guests.proxied:
-        return _text(f"expected one of the methods {allowed}".encode(), 400)
-    response = _text(f"expected one of the methods {allowed}".encode(), 405)
+        return text_reply(f"expected one of the methods {allowed}".encode(), 400)
+    response = text_reply(f"expected one of the methods {allowed}".encode(), 405)
     response.headers["Allow"] = allowed
     return response
 
@@ -179,8 +234,8 @@ async def _document(call: _Call) -> web.StreamResponse:
     if waits:
         answer = await _changed(call, answer)
     if not guests.proxied and _is_known(request, answer.etag):
-        return web.Response(status=304, headers={**_NOT_KEPT, hdrs.ETAG: _tag(answer.etag)})
-    header = _header_of(answer.content_type, answer.etag)
+        return unchanged(answer)
+    header = header_of(answer.content_type, answer.etag)
     return Known(header, answer.reply(guests.documents.entropy, waits))
 
 
@@ -227,11 +282,20 @@ async def _changed(call: _Call, answer: Answer) -> Answer:
         watched(call.request, parked.end),
     ):
         while answer.etag == last and await parked.woken(deadline):
-            guest = await call.guests.store.get_instance(call.guest.uuid)
-            if guest is None:
-                raise NotFound(f"instance {call.guest.uuid} is gone")
-            answer = await _whole(call._replace(guest=guest))
+            call = call._replace(guest=await _still(call))
+            _check_token(call)  # it may have to bring one by now
+            answer = await _whole(call)
     return answer
+
+
+async def _still(call: _Call) -> PlacedInstance:
+    """The guest as it is now. Raises NotFound where the peer is it no more: it is gone, or its
+    address is another one's.
+    """
+    guest = await _identified(call.guests, call.request)
+    if guest.uuid != call.guest.uuid:
+        raise NotFound(f"instance {call.guest.uuid} is asked from elsewhere now")
+    return guest
 
 
 def requested_wait(request: web.BaseRequest, longest: int) -> int:
@@ -243,11 +307,6 @@ def requested_wait(request: web.BaseRequest, longest: int) -> int:
 
 
 # ---- user data ----
-
-
-def _is_user_data(path: Path) -> bool:
-    """Of each version, in both trees."""
-    return path[1:] == ("user-data",) or (path[:1], path[2:]) == (("openstack",), ("user_data",))
 
 
 async def _user_data(call: _Call) -> web.StreamResponse:
@@ -265,22 +324,15 @@ async def _user_data(call: _Call) -> web.StreamResponse:
 # ---- the password ----
 
 
-def _is_password(path: Path) -> bool:
-    match path:
-        case ("openstack", version, "password") if version in BY_NAME:
-            return "password" in BY_NAME[version].files
-    return False
-
-
 async def _get_password(call: _Call) -> web.Response:
-    return _text(await call.guests.store.password(call.guest.uuid) or b"")
+    return text_reply(await call.guests.store.password(call.guest.uuid) or b"")
 
 
 async def _post_password(call: _Call) -> web.Response:
-    body = await _bounded_body(call.request, "password", _MAX_PASSWORD)
+    body = await bounded_body(call.request, "password", _MAX_PASSWORD)
     if not await call.guests.store.set_password(call.guest.uuid, body):
         raise Conflict("the password is set already, and can be set only once")
-    return _text(b"")
+    return text_reply(b"")
 
 
 # ---- reports ----
@@ -294,45 +346,16 @@ async def _get_status(call: _Call) -> web.Response:
     report = await call.guests.store.report(call.guest.uuid)
     status = report.status if report else Status()
     told = {key: value for key, value in to_builtins(status).items() if value is not None}
-    return _reply(to_json(told), JSON, 200, {})
+    return reply_of(to_json(told), JSON, 200, {})
 
 
 async def _post_status(call: _Call) -> web.Response:
-    status = read_status(await _bounded_body(call.request, "status", MOST_BYTES))
+    status = read_status(await bounded_body(call.request, "status", MOST_BYTES))
     store, uuid = call.guests.store, call.guest.uuid
     await store.set_report(uuid, status, now_ms())
     if call.guests.user_data_seconds is not None and status.state is not None:
         await user_data.close_after_report(store, uuid)
-    return _text(b"")
-
-
-# ---- what a guest leaves ----
-
-
-async def _bounded_body(request: web.BaseRequest, name: str, most: int) -> bytes:
-    """The whole body, read no further than it may go, and not waited for beyond patience."""
-    body = b""
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            await _invite(request)
-            while len(body) <= most:
-                chunk = await request.content.read(most + 1 - len(body))
-                if not chunk:
-                    break
-                body += chunk
-    except TimeoutError:
-        raise BadInput(f"{name}: expected the whole body within {_BODY_SECONDS} s") from None
-    except (web.RequestPayloadError, ConnectionError) as error:
-        raise BadInput(f"{name}: expected a body that can be read: {error}") from None
-    if not 0 < len(body) <= most:
-        raise BadInput(f"{name}: expected 1 to {most} bytes")
-    return body
-
-
-async def _invite(request: web.BaseRequest) -> None:
-    """A client may wait to be told that its body is wanted (RFC 9110, 10.1.1)."""
-    if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    return text_reply(b"")
 
 
 _Handler = Callable[[_Call], Awaitable[web.StreamResponse]]
@@ -366,33 +389,6 @@ def _kept_place(text: str) -> _Place:
     path = tuple(filter(None, text.split("/")))
     if path == _STATUS_PATH:
         return _Place(path, _STATUS)
-    if _is_user_data(path):
+    if is_user_data(path):
         return _Place(path, _USER_DATA)
-    return _Place(path, _PASSWORD if _is_password(path) else _DOCUMENT)
-
-
-# ---- replies ----
-
-
-def _text(body: bytes, code: int = 200) -> web.Response:
-    return _reply(body, text_type(body), code, {})
-
-
-_NOT_KEPT: Mapping[str, str] = {hdrs.CACHE_CONTROL: "no-store"}
-"""Metadata is for one guest and for now: no cache on the way may keep it."""
-
-
-@lru_cache(maxsize=4096)
-def _header_of(kind: str, etag: str) -> KnownHeader:
-    return KnownHeader({hdrs.CONTENT_TYPE: kind, **_NOT_KEPT, hdrs.ETAG: _tag(etag)})
-
-
-def _tag(etag: str) -> str:
-    """Weak: two replies of one etag may differ in what is new in every reply."""
-    return f'W/"{etag}"'
-
-
-def _reply(body: bytes, kind: str, code: int, headers: Mapping[str, str]) -> web.Response:
-    return web.Response(
-        body=body, status=code, headers={hdrs.CONTENT_TYPE: kind, **_NOT_KEPT, **headers}
-    )
+    return _Place(path, _PASSWORD if is_password(path) else _DOCUMENT)

@@ -29,6 +29,8 @@ from mdsvc.policy.flavor import Flavor, Image
 Tags = tuple[Label, ...]
 VersionList = Literal["nova", "newest"]
 """What /openstack lists: what Nova lists, or only versions that have `dedicated_cpus`."""
+TokenMode = Literal["off", "optional", "required"]
+"""Whether there are session tokens, and whether a guest has to bring one."""
 
 _UUID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _MAX_USER_DATA = 65535
@@ -163,6 +165,7 @@ class Instance(Form, frozen=True, kw_only=True):
     devices: tuple[Nic | Disk | Share, ...] = ()
     network_data: dict[str, Any] | None = None
     version_list: VersionList | None = None
+    tokens: TokenMode | None = None
 
     def __post_init__(self) -> None:
         uuid = canonical_uuid(self.uuid)

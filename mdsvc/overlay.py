@@ -14,6 +14,8 @@ from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
+from multidict import MultiMapping
 
 from mdsvc.cpuset import CpuSet
 from mdsvc.documents import overlay
@@ -24,7 +26,10 @@ from mdsvc.guarding import Guard, is_token_path
 from mdsvc.guarding.tokens import TTL_HEADERS
 from mdsvc.handlers import failed, requested_wait
 from mdsvc.identity.neutron import NeutronIdentity
+from mdsvc.kept import kept
+from mdsvc.listening.bodies import body_of
 from mdsvc.listening.connections import watched
+from mdsvc.listening.replies import KnownHeader
 from mdsvc.metrics import Metrics
 from mdsvc.nova.answers import FRESH_SECONDS, LONGEST_PATIENCE, Answers
 from mdsvc.nova.replies import Asker, Reply
@@ -40,7 +45,9 @@ WAITS = 500
 """How many may wait, as each of them is a request every few seconds."""
 
 LARGEST_BODY = 65536
-_BODY_SECONDS = 10
+_OWN_TREE = "/mdsvc"
+"""What is answered there depends on another answer of the upstream's."""
+
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 _OURS = ("wait_for_change", "last_etag", "timeout_sec")
 
@@ -66,12 +73,12 @@ class _Call(NamedTuple):
 
     door: Overlay
     asker: Asker
-    request: web.Request
+    request: web.BaseRequest
     path: Path
     target: str
 
 
-async def handle(door: Overlay, request: web.Request) -> web.Response:
+async def handle(door: Overlay, request: web.BaseRequest) -> web.Response:
     """Answer any request of a guest."""
     began = monotonic()
     try:
@@ -84,7 +91,52 @@ async def handle(door: Overlay, request: web.Request) -> web.Response:
     return response
 
 
-async def _guarded(door: Overlay, request: web.Request) -> web.Response:
+def at_once(door: Overlay, message: RawRequestMessage, _peer: str | None) -> bytes | None:
+    """What ``handle`` answers, where that is kept and no more is asked for. Whatever is out of the
+    ordinary, or wrong, is for ``handle``: None.
+    """
+    began = monotonic()
+    try:
+        shown = _kept(door, message)
+        if shown is None:
+            return None
+        header = _header(shown)
+    except Exception:  # noqa: BLE001  # it comes up again there, and is told
+        return None
+    if door.metrics:
+        client = message.headers.get("User-Agent", "")
+        door.metrics.answered(message.path, client, shown.status, monotonic() - began)
+    content = shown.body(door.entropy)
+    return header.wire(content, message.version, keeps=not message.should_close)
+
+
+def _kept(door: Overlay, message: RawRequestMessage) -> Shown | None:
+    """In the order of ``_guarded``. The bucket comes last, as ``handle`` takes out of it too."""
+    if message.method != "GET" or message.path.startswith(_OWN_TREE) or "?" in message.path:
+        return None
+    asker = _asker(door, message.headers)
+    reply = door.answers.kept(asker, message.path)
+    shown = door.shown.get(reply) if reply else None
+    if shown is None or shown.status != 200 or "Content-Type" not in shown.headers:
+        return None
+    if door.guard.is_crowded(asker.uuid):
+        return None
+    door.guard.check_token(message.headers, asker.uuid)
+    door.guard.take(asker.uuid)
+    return shown
+
+
+@kept
+def _header(shown: Shown) -> KnownHeader:
+    return KnownHeader({**shown.headers, "ETag": _tag(shown)})
+
+
+def _tag(shown: Shown) -> str:
+    """Weak: two replies of one etag may differ in the seed."""
+    return f'W/"{shown.etag}"'
+
+
+async def _guarded(door: Overlay, request: web.BaseRequest) -> web.Response:
     """Whoever signs falsely is a stranger, and strangers have one bucket together."""
     try:
         call = _call(door, request)
@@ -104,11 +156,9 @@ async def _guarded(door: Overlay, request: web.Request) -> web.Response:
         return await _answer(call)
 
 
-def _call(door: Overlay, request: web.Request) -> _Call:
+def _call(door: Overlay, request: web.BaseRequest) -> _Call:
     """Raises Unidentified, Forged or BadInput."""
-    signed = door.identity.signed_for(request.headers)
-    forwarded = request.headers.getall("X-Forwarded-For", [])
-    asker = Asker(*signed, ", ".join(forwarded) if forwarded else None)
+    asker = _asker(door, request.headers)
     for name, value in asker.headers().items():
         if not (value.isascii() and value.isprintable()):
             raise Unidentified(f"{name}: expected printable ASCII")
@@ -118,7 +168,14 @@ def _call(door: Overlay, request: web.Request) -> _Call:
     return _Call(door, asker, request, overlay.path_of(target), target)
 
 
-def _target(request: web.Request) -> str:
+def _asker(door: Overlay, headers: MultiMapping[str]) -> Asker:
+    """Raises Unidentified or Forged."""
+    signed = door.identity.signed_for(headers)
+    forwarded = headers.getall("X-Forwarded-For", [])
+    return Asker(*signed, ", ".join(forwarded) if forwarded else None)
+
+
+def _target(request: web.BaseRequest) -> str:
     """Path and query as they came, without what is asked of us alone."""
     url = request.rel_url
     parts = url.raw_query_string.split("&")
@@ -137,7 +194,7 @@ async def _answer(call: _Call) -> web.Response:
         answer = await _changed(call, answer)
     headers = {**answer.headers}
     if answer.status == 200:
-        headers["ETag"] = f'W/"{answer.etag}"'
+        headers["ETag"] = _tag(answer)
     return _response(
         answer.status, headers, answer.body(call.door.entropy, waits and answer.is_json)
     )
@@ -157,16 +214,11 @@ async def _passed_through(call: _Call) -> web.Response:
     return _response(shown.status, shown.headers, shown.segments[0])
 
 
-async def _body(request: web.Request) -> bytes:
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            return await request.read()
-    except TimeoutError:
-        raise BadInput(f"expected the whole body within {_BODY_SECONDS} s") from None
-    except web.HTTPRequestEntityTooLarge:
-        raise BadInput(f"expected a body of at most {LARGEST_BODY} bytes") from None
-    except (web.RequestPayloadError, ConnectionError) as error:
-        raise BadInput(f"expected a body that can be read: {error}") from None
+async def _body(request: web.BaseRequest) -> bytes:
+    body = await body_of(request, LARGEST_BODY)
+    if len(body) > LARGEST_BODY:
+        raise BadInput(f"expected a body of at most {LARGEST_BODY} bytes")
+    return body
 
 
 # ---- documents ----

@@ -8,8 +8,6 @@ import socket
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack
 
-from msgspec.structs import replace
-
 from mdsvc import server, workers
 from mdsvc.listening.activation import GUEST, OPERATOR, inherited
 from mdsvc.settings import Settings
@@ -36,8 +34,7 @@ def run(settings: Settings, ready: Callable[[list[str]], None]) -> None:
     if worker:
         os.environ.pop("NOTIFY_SOCKET", None)
         if worker.number:
-            given = {GUEST: given[GUEST], OPERATOR: []}
-            settings = replace(settings, vendordata=None)
+            given = {**given, OPERATOR: []}
         _run(server.serve(settings, worker.ready, given, worker.orphaned))
 
 
@@ -59,4 +56,5 @@ def _given(stack: ExitStack, settings: Settings) -> Mapping[str, Sequence[socket
     return {
         GUEST: guests or server.guest_sockets(stack, settings),
         OPERATOR: operators or server.operator_sockets(stack, settings, {}),
+        server.TARGET: server.target_sockets(stack, settings),
     }

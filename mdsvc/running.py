@@ -43,14 +43,16 @@ class RunningGuest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     others, like emulator and I/O threads that are not, are on ``floats``, where None is every pCPU
     of the host.
 
-    ``flavor`` and ``image`` are what the domain's metadata says of them: None and without
-    properties where it says nothing.
+    ``unplugged``: those vCPUs that no thread runs until somebody plugs them in. ``flavor`` and
+    ``image`` are what the domain's metadata says of them: None and without properties where it says
+    nothing.
     """
 
     uuid: str
     name: str
     vcpus: int
     memory_mb: int
+    unplugged: CpuSet = EMPTY
     pins: Mapping[int, CpuSet] = {}
     floats: CpuSet | None = None
     emulator: CpuSet | None = None

@@ -18,6 +18,7 @@ from mdsvc.api import storeless
 from mdsvc.app import (
     Live,
     Reload,
+    figures_of,
     guest_app,
     open_store,
     operator_app,
@@ -28,7 +29,7 @@ from mdsvc.app import (
 )
 from mdsvc.errors import BadInput
 from mdsvc.listening.activation import GUEST, OPERATOR, inherited
-from mdsvc.listening.connections import BACKLOG, Handler, Runner
+from mdsvc.listening.connections import BACKLOG, Answering, Runner
 from mdsvc.listening.doors import answering
 from mdsvc.listening.files import none_left, raise_limit
 from mdsvc.listening.sockets import (
@@ -43,7 +44,6 @@ from mdsvc.listening.sockets import (
 from mdsvc.listening.tls import Tls
 from mdsvc.logs import one_line
 from mdsvc.metrics import Metrics
-from mdsvc.metrics.fleet import Fleet
 from mdsvc.nova.addresses import parse_upstream
 from mdsvc.nova.clouds import cloud
 from mdsvc.nova.keystone import CloudSession
@@ -69,7 +69,11 @@ _CLOUD_SECONDS = 3.0
 _CLOUD_AT_ONCE = 32
 """For one answer of the cloud's, and how many are waited for: Nova waits 5 s for ours."""
 
+TARGET = "vendordata"
+"""Who is expected at sockets that are ``given``, beside guests and operators: Nova."""
+
 _log = logging.getLogger(__name__)
+_access = logging.getLogger("mdsvc.access")
 
 
 async def serve(
@@ -119,7 +123,7 @@ async def listeners(
         operators = operator_sockets(stack, settings, given)
         namespaces = await _namespaces(stack, settings)
         follower, waiting = Follower(store, settings.poll_seconds), Waiting()
-        metrics = Metrics(Fleet(store))
+        metrics, drifting = figures = figures_of(store)
         reloads: list[Reload] = []
         vendordata = await stack.enter_async_context(vendordata_targets(settings, reloads))
         if vendordata:
@@ -130,6 +134,7 @@ async def listeners(
         follower.tell(waiting)  # the last, as who is woken asks the others
         await stack.enter_async_context(follower.running())
         await stack.enter_async_context(metrics.told())
+        await stack.enter_async_context(drifting.warm(operators))
         runner = await _runner(stack, door)
         runner.crowd.refused = metrics.refused
         _ask_directly(settings, runner, guests)
@@ -140,9 +145,9 @@ async def listeners(
         for sock in operators:
             if not is_local(sock):
                 await _check_guarded(settings, store, sock)
-            app = operator_app(store, settings, follower, metrics, is_local=is_local(sock))
+            app = operator_app(store, settings, follower, figures, is_local=is_local(sock))
             lines.append(f"operator: {await _site(await _runner(stack, app), sock, context)}")
-        lines += await _targets(stack, settings, store, metrics, context)
+        lines += await _targets(stack, settings, Beside(given, metrics, context, store))
         stack.callback(waiting.close)
         yield lines
 
@@ -163,8 +168,8 @@ async def overlay_listeners(
         upstreams = await stack.enter_async_context(Upstreams(addresses, metrics.upstream_asked))
         answers = overlay_answers(upstreams, metrics)
         stack.push_async_callback(answers.close)
-        app = overlay_app(settings, upstreams, answers, waiting, metrics)
-        runner = await _runner(stack, app)
+        door = overlay_app(settings, upstreams, answers, waiting, metrics)
+        runner = await _runner(stack, door)
         runner.crowd.refused = metrics.refused
         where = f"in front of {', '.join(map(str, addresses))}"
         lines = [f"guests: {await _site(runner, sock)} ({where})" for sock in guests]
@@ -174,7 +179,7 @@ async def overlay_listeners(
         for sock in operators:
             app = storeless.application(upstreams, metrics, is_local=is_local(sock))
             lines.append(f"operator: {await _site(await _runner(stack, app), sock, context)}")
-        lines += await _targets(stack, settings, None, metrics, context)
+        lines += await _targets(stack, settings, Beside(given, metrics, context))
         stack.callback(waiting.close)
         yield lines
 
@@ -194,7 +199,7 @@ async def target_listeners(
         _reload_on_sighup(stack, reloads)
         session = await _cloud(stack, settings)
         assert session is not None, "where layouts are the cloud's, there is one"
-        lines = [await _target(stack, settings, Beside(session, None, metrics, context))]
+        lines = await _target(stack, settings, Beside(given, metrics, context, cloud=session))
         for sock in operators:
             app = storeless.application(session, metrics, is_local=is_local(sock))
             lines.append(f"operator: {await _site(await _runner(stack, app), sock, context)}")
@@ -204,10 +209,11 @@ async def target_listeners(
 class Beside(NamedTuple):
     """What the listener that Nova asks has from the rest of the server."""
 
-    cloud: CloudSession | None
-    store: Store | None
+    given: Mapping[str, Sequence[socket.socket]]
     metrics: Metrics
     context: ssl.SSLContext | None
+    store: Store | None = None
+    cloud: CloudSession | None = None
 
 
 async def _cloud(stack: AsyncExitStack, settings: Settings) -> CloudSession | None:
@@ -220,27 +226,28 @@ async def _cloud(stack: AsyncExitStack, settings: Settings) -> CloudSession | No
     return await stack.enter_async_context(session)
 
 
-async def _targets(
-    stack: AsyncExitStack,
-    settings: Settings,
-    store: Store | None,
-    metrics: Metrics,
-    context: ssl.SSLContext | None,
-) -> list[str]:
+async def _targets(stack: AsyncExitStack, settings: Settings, beside: Beside) -> list[str]:
     """Answer Nova, where it is set that it asks here."""
     if not settings.vendordata:
         return []
-    beside = Beside(await _cloud(stack, settings), store, metrics, context)
-    return [await _target(stack, settings, beside)]
+    return await _target(stack, settings, beside._replace(cloud=await _cloud(stack, settings)))
 
 
-async def _target(stack: AsyncExitStack, settings: Settings, beside: Beside) -> str:
+async def _target(stack: AsyncExitStack, settings: Settings, beside: Beside) -> list[str]:
     """Answer Nova; the line for it."""
-    assert settings.vendordata is not None, "it is only called where this is set"
-    sock = open_socket(stack, "vendordata", parse_listen(settings.vendordata))
-    app = target_app(settings, beside.cloud, beside.store, beside.metrics, is_local=is_local(sock))
-    where = await _site(await _runner(stack, app), sock, beside.context)
-    return f"vendor data: {where} (layouts of the {settings.layouts_of})"
+    given, lines = beside.given.get(TARGET), []
+    for sock in target_sockets(stack, settings) if given is None else given:
+        local = is_local(sock)
+        app = target_app(settings, beside.cloud, beside.store, beside.metrics, is_local=local)
+        where = await _site(await _runner(stack, app), sock, beside.context)
+        lines.append(f"vendor data: {where} (layouts of the {settings.layouts_of})")
+    return lines
+
+
+def target_sockets(stack: AsyncExitStack | ExitStack, settings: Settings) -> list[socket.socket]:
+    """Where Nova asks for vendor data, if it does; closed with the stack."""
+    where = settings.vendordata
+    return [open_socket(stack, "vendordata", parse_listen(where))] if where else []
 
 
 def operator_sockets(
@@ -257,6 +264,10 @@ def operator_sockets(
 def guest_sockets(stack: AsyncExitStack | ExitStack, settings: Settings) -> list[socket.socket]:
     """Where guests ask, beside the namespaces of networks; closed with the stack."""
     listeners = [parse_listen(text, mode=_GUEST_MODE) for text in settings.guest_listeners]
+    for where in listeners:
+        if isinstance(where, UnixListen) and settings.identity == "address":
+            text = "expected identity = neutron: whoever asks there has no address, and is refused"
+            _log.warning("guest: %s: %s", where, text)
     return [open_socket(stack, "guest", where, settings.guest_namespace) for where in listeners]
 
 
@@ -290,9 +301,10 @@ async def _at_doors(
     """Answer in namespaces, if there are to be any; the line for them."""
     if namespaces is None:
         return []
-    metrics.watch("mdsvc_namespaces", "Networks' namespaces.", namespaces.count)
+    text = "Networks' namespaces."
+    metrics.watch("mdsvc_namespaces", text, namespaces.count, is_of_each=False)
     text = "Those of them in which not all can be listened on."
-    metrics.watch("mdsvc_namespaces_failing", text, namespaces.failing)
+    metrics.watch("mdsvc_namespaces_failing", text, namespaces.failing, is_of_each=False)
     await stack.enter_async_context(answering(namespaces, runner))
     return [f"guests: {namespaces} (address)"]
 
@@ -352,13 +364,13 @@ def open_socket(
     return sock
 
 
-async def _runner(stack: AsyncExitStack, door: web.Application | Handler) -> Runner:
+async def _runner(stack: AsyncExitStack, door: web.Application | Answering) -> Runner:
     runner = Runner(
         door,
         keepalive_timeout=_IDLE_SECONDS,
         shutdown_timeout=_SHUTDOWN_SECONDS,
         auto_decompress=False,  # a password is kept as it was sent
-        access_log=logging.getLogger("mdsvc.access"),
+        access_log=_access if _access.isEnabledFor(logging.INFO) else None,
         access_log_format='%a "%r" %s %b %Tf %{X-Request-ID}o',
     )
     await runner.setup()

@@ -13,8 +13,7 @@ import msgspec
 
 from mdsvc.errors import BadInput
 from mdsvc.forms import check_plain, explain
-from mdsvc.guarding.tokens import Mode
-from mdsvc.instance import VersionList
+from mdsvc.instance import TokenMode, VersionList
 from mdsvc.listening.sockets import parse_listen
 from mdsvc.locking import DEFAULT_SECONDS
 from mdsvc.logs import Format
@@ -44,7 +43,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     netns_prefix: str | None = None
     netns_add_addresses: str | None = None
     shared_secret: tuple[str, ...] = ()
-    tokens: Mode = "optional"
+    tokens: TokenMode = "optional"
     token_key_file: Path | None = None
     user_data_after_boot: Literal["allow", "deny"] = "allow"
     user_data_seconds: Annotated[int, msgspec.Meta(ge=1, le=7 * 86400)] = DEFAULT_SECONDS

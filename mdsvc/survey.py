@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,7 @@ def with_given(facts: Facts, given: Given) -> Facts:
 def from_folder(folder: Path, hosts: Sequence[Facts]) -> list[Facts]:
     """The guests whose domains are the files of a folder, on the host that is given; or, where it
     has folders and no files, one host in each, found among those given by its name. libvirt's own
-    `/run/libvirt/qemu` has a `.pid` beside each domain, and folders of other things.
+    `/run/libvirt/qemu` has folders of other things too.
 
     Raises BadInput naming the file.
     """
@@ -119,8 +120,7 @@ def from_folder(folder: Path, hosts: Sequence[Facts]) -> list[Facts]:
     files = [path for path in paths if not path.is_dir()]
     folders = [path for path in paths if path.is_dir()]
     if files or not folders:
-        domains = [path for path in files if path.suffix != ".pid"]
-        return [_on(hosts, _name_of(folder), _guests(domains))]
+        return [_on(hosts, _name_of(folder), _guests(files))]
     by_name = {facts.name: facts for facts in hosts}
     missing = [path.name for path in folders if hosts and path.name not in by_name]
     if missing:
@@ -155,12 +155,27 @@ def _on(hosts: Sequence[Facts], name: str, guests: tuple[RunningGuest, ...]) -> 
 
 
 def _guests(files: Sequence[Path]) -> tuple[RunningGuest, ...]:
-    return tuple(map(guest_from_file, files))
+    """Each once: two dumps of one domain would look like two guests on the same pCPUs."""
+    by_file = {file: guest_from_file(file) for file in files if not _is_libvirts(file)}
+    first: dict[str, Path] = {}
+    for file, guest in by_file.items():
+        if guest.uuid and first.setdefault(guest.uuid, file) != file:
+            other = first[guest.uuid]
+            raise BadInput(f"{file}: uuid {guest.uuid}: expected each domain once, as in {other}")
+    return tuple(by_file.values())
+
+
+def _is_libvirts(file: Path) -> bool:
+    """What libvirtd keeps beside its domains in `/run/libvirt/qemu`."""
+    return file.suffix == ".pid" or file.name == "autostarted"
 
 
 def guest_from_file(file: Path) -> RunningGuest:
     """The guest of one domain. Raises BadInput naming the file."""
     try:
+        # a pipe would be waited for until somebody writes
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise BadInput("expected a file, with domain XML in it")
         with file.open("rb") as stream:
             xml = stream.read(MAX_XML + 1)
         return guest_from_domain(xml)
@@ -172,15 +187,15 @@ def guest_from_file(file: Path) -> RunningGuest:
 
 def from_cloud(name: str, hosts: Sequence[Facts], environ: Mapping[str, str]) -> list[Facts]:
     """The guests of an OpenStack cloud, by its entry in clouds.yaml, on their hosts. Of these more
-    is known where they are given.
+    is known where they are given, and those that are given have sets, guests or not.
     """
     by_name = {facts.name: facts for facts in hosts}
     guests: dict[str, list[RunningGuest]] = {}
     for server in asyncio.run(_servers(cloud(name, environ))):
         guests.setdefault(server.host, []).append(server.guest)
     return [
-        replace(by_name.get(host, Facts(name=host)), guests=tuple(there))
-        for host, there in sorted(guests.items())
+        replace(by_name.get(host, Facts(name=host)), guests=tuple(guests.get(host, ())))
+        for host in sorted({*guests, *by_name})
     ]
 
 

@@ -11,6 +11,7 @@ import asyncio
 import base64
 import binascii
 import hmac
+import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from mdsvc.api.boundary import boundary, prepare
 from mdsvc.documents.vendordata import Layout, cloud_config, of_placed, of_running
 from mdsvc.errors import BadInput, Forbidden, MdsvcError, NotFound, Unavailable, Unidentified
 from mdsvc.forms import to_json
+from mdsvc.logs import one_line
 from mdsvc.nova.keeping import Keeping
 from mdsvc.nova.layouts import CloudLayouts
 from mdsvc.nova.tokens import Tokens
@@ -37,6 +39,7 @@ LARGEST_BODY = 2**20
 
 _TOKEN_SECONDS = 2.5
 _STORE_FRESH_SECONDS = 0.2
+_log = logging.getLogger(__name__)
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -167,7 +170,10 @@ def _handler(target: Target, name: str) -> Callable[[web.Request], Awaitable[web
             )
         except Exception as error:
             told = _told(error)
-            target.count(name, statuses(told).operator)
+            status = statuses(told).operator
+            target.count(name, status)
+            if status < 500:  # what is ours or the cloud's fault is logged at the boundary
+                _log.info("%s refused with %d: %s", name, status, one_line(str(told)))
             if told is error:
                 raise
             raise told from error

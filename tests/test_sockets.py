@@ -8,9 +8,10 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyroute2.netlink.exceptions import NetlinkError
@@ -20,7 +21,7 @@ from mdsvc.errors import BadInput
 from mdsvc.instance import Address
 from mdsvc.listening.sockets import Listen, listen
 from mdsvc.listening.sockets import _inside as inside
-from mdsvc.server import listeners
+from mdsvc.server import guest_sockets, listeners
 from mdsvc.settings import Settings
 from tests.cli.command import MDSVC, environment
 from tests.http.fakes import FakeStore
@@ -124,6 +125,20 @@ def test_a_port_in_use_is_named() -> None:
         where = Listen("127.0.0.1", sock.getsockname()[1])
         with pytest.raises(BadInput, match=f"cannot listen on {where}: .*in use"):
             listen(where)
+
+
+@pytest.mark.parametrize("identity", ["address", "neutron"])
+def test_where_nobody_has_an_address_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, identity: Any
+) -> None:
+    """Each guest is refused there, for as long as the server runs."""
+    where = f"unix:{tmp_path}/guests"
+    chosen = Settings(guest=(where,), identity=identity, shared_secret=("s",))
+    with ExitStack() as stack:
+        guest_sockets(stack, chosen)
+    said = [record.getMessage() for record in caplog.records]
+    expected = f"guest: {where}: expected identity = neutron"
+    assert [line.startswith(expected) for line in said] == [True] * (identity == "address")
 
 
 # ---- in a namespace ----

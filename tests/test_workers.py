@@ -292,3 +292,31 @@ async def test_all_hear_of_a_hangup(store: str, tmp_path: Path) -> None:
             await Wire(server.guests)("/openstack/latest/vendor_data.json") for _ in range(30)
         ]
         assert {reply.body for reply in replies} == {b'{"a":2}'}
+
+
+def is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+@asynccontextmanager
+async def stopped(pids: set[int]) -> AsyncIterator[None]:
+    """These processes do nothing meanwhile."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        await until(lambda: all(map(is_stopped, pids)))
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+async def test_every_worker_answers_nova(store: str) -> None:
+    """Else Nova would be refused while one of them is started again."""
+    flags = ("--guest", "127.0.0.1:0", "--vendordata", "127.0.0.1:0")
+    async with serving(store, *flags) as server:
+        (line,) = [line for line in server.log if "vendor data: " in line]
+        nova = Wire(int(line.split("127.0.0.1:")[1].split()[0]))
+        for alone in server.workers:
+            async with stopped({*server.workers} - {alone}):
+                assert (await nova("/healthz")).status == 200

@@ -26,7 +26,7 @@ _VISIT = 0.5
 WAIT = 5.0
 """Seconds that the writer of a pipe has."""
 ANSWER_SECONDS = 30
-"""Seconds that a socket's owner has: irqbalance may be asleep for ten of them, and some."""
+"""Seconds that a socket's owner has, who may be asleep for ten of them."""
 
 
 def _parts(descriptor: int, limit: int) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from mdsvc.access.addressed import check_host
-from mdsvc.api.boundary import CALLER, boundary, meet_expectation, prepare
+from mdsvc.api.boundary import CALLER, boundary, meet_expectation, prepare, told_of_changes
 from mdsvc.api.dispatch import serve
 from mdsvc.api.route import Backend
 from mdsvc.api.routes import ROUTES
@@ -23,7 +23,7 @@ __all__ = ["ROUTES", "Backend", "application"]
 def application(backend: Backend, names: Collection[str] = ()) -> web.Application:
     """Its routes. ``names`` are what the listener is called beside its address."""
     streams = Streams()
-    app = web.Application(middlewares=[boundary, _door(backend, names)])
+    app = web.Application(middlewares=[told_of_changes, boundary, _door(backend, names)])
     for route in backend.routes:
         handler = partial(serve, backend, streams, route)
         resource = app.router.add_resource(route.path)

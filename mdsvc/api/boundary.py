@@ -50,11 +50,17 @@ async def prepare(request: web.Request, response: web.StreamResponse) -> None:
 async def boundary(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Whatever goes wrong is a problem document; what is the server's fault is logged too."""
     try:
-        response = await handler(request)
+        return await handler(request)
     except web.HTTPException as refusal:
-        response = refused(request, _ours(request, refusal))
+        return refused(request, _ours(request, refusal))
     except Exception as error:  # noqa: BLE001  # nothing falls through, and nothing is hidden
-        response = refused(request, error)
+        return refused(request, error)
+
+
+@web.middleware
+async def told_of_changes(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Outside of the boundary: a line in the log for whatever may have changed something."""
+    response = await handler(request)
     if request.method not in ("GET", "HEAD"):
         _log_change(request, response.status)
     return response

@@ -12,6 +12,7 @@ from mdsvc.api.route import Answer, Call
 from mdsvc.control import instances, moves, repeats, reports, resizing, user_data
 from mdsvc.errors import BadInput
 from mdsvc.forms import Form
+from mdsvc.guarding.tokens import SHUT_OUT
 from mdsvc.instance import Content, PlacedInstance
 from mdsvc.libvirt import domain_xml
 from mdsvc.names import HostName, canonical_uuid
@@ -20,7 +21,8 @@ from mdsvc.policy.unknown_keys import warnings
 
 
 class Instances(msgspec.Struct, frozen=True):
-    """A page of guests, by UUID; ``next`` is the marker of the next page.
+    """A page of guests, by UUID; ``next`` is the marker of the next page. There may be one after a
+    page with fewer guests than were asked for.
     Those whose records cannot be read are ``damaged``.
     """
 
@@ -38,20 +40,22 @@ class WhereQuery(Form, frozen=True):
 async def list_instances(call: Call) -> Answer:
     """Every guest, or those of a host or a project, or that drift or do not, page by page."""
     asked, store = call.query, call.store
-    marker, limit = asked.marker and asked.marker.lower(), asked.limit + 1
+    marker = asked.marker and asked.marker.lower()
     if not asked.drifted:
-        listed = await store.list_instances(asked.host, asked.project_id, marker, limit)
-    else:
-        wanted = reports.Wanted(
-            drifted=asked.drifted == "true",
-            host=asked.host,
-            project_id=asked.project_id,
-            after=marker,
-        )
-        listed = await reports.list_by_drift(store, wanted, limit)
-    shown, last = page(listed, asked.limit)
-    following = last.uuid if last else None
-    return Answer(Instances(shown, following, damaged(listed, following)))
+        listed = await store.list_instances(asked.host, asked.project_id, marker, asked.limit + 1)
+        shown, last = page(listed, asked.limit)
+        following = last.uuid if last else None
+        return Answer(Instances(shown, following, damaged(listed, following)))
+    wanted = reports.Wanted(
+        drifted=asked.drifted == "true",
+        host=asked.host,
+        project_id=asked.project_id,
+        after=marker,
+    )
+    found, following = await reports.list_by_drift(
+        store, call.backend.drifting, wanted, asked.limit
+    )
+    return Answer(Instances(tuple(found), following, damaged(found, following)))
 
 
 async def create_instance(call: Call) -> Answer:
@@ -61,7 +65,7 @@ async def create_instance(call: Call) -> Answer:
     guest, is_new = await repeats.ensure_instance(
         call.store, call.body, call.query.host, call.backend.unknown_keys
     )
-    return _warned(_guest(guest, 201 if is_new else 200))
+    return _shut_out(call, _warned(_guest(guest, 201 if is_new else 200)))
 
 
 async def get_instance(call: Call) -> Answer:
@@ -80,7 +84,7 @@ async def put_instance(call: Call) -> Answer:
     if call.body.uuid != uuid:
         raise BadInput(f"uuid: expected {uuid}, as in the path, got {call.body.uuid}", "uuid")
     changed = await instances.change_instance(call.store, call.body, call.if_match.instance)
-    return _guest(changed)
+    return _shut_out(call, _guest(changed))
 
 
 async def delete_instance(call: Call) -> Answer:
@@ -172,3 +176,11 @@ def _warned(answer: Answer) -> Answer:
     """With what is odd about flavor and image (R28), for whoever has just chosen them."""
     assert isinstance(answer.body, PlacedInstance)
     return replace(answer, warnings=warnings(answer.body.flavor, answer.body.image))
+
+
+def _shut_out(call: Call, answer: Answer) -> Answer:
+    """With a warning, where the guest has to bring what cannot arrive."""
+    required = isinstance(answer.body, PlacedInstance) and answer.body.tokens == "required"
+    if call.backend.proxied and required:
+        return replace(answer, warnings=(*answer.warnings, SHUT_OUT))
+    return answer

@@ -9,6 +9,7 @@ import msgspec
 
 from mdsvc.access import Access
 from mdsvc.api.etags import IfMatch
+from mdsvc.control.drifting import Drifting
 from mdsvc.errors import Code
 from mdsvc.forms import Form, from_json
 from mdsvc.metrics import Metrics
@@ -24,14 +25,18 @@ EVENTS = "text/event-stream"
 
 
 class Backend(msgspec.Struct, frozen=True):
-    """What answering operators needs: one value, made where the program is put together."""
+    """What answering operators needs: one value, made where the program is put together.
+    ``proxied``: guests ask by Neutron's agent.
+    """
 
     store: Store
     follower: Follower
     access: Access
     metrics: Metrics
     routes: tuple[Route, ...]
+    drifting: Drifting
     unknown_keys: UnknownKeys = "warn"
+    proxied: bool = False
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

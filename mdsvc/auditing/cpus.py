@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mdsvc.auditing.facts import Facts, Fault, Thread, by_guest, listed, vcpus_of
+from mdsvc.auditing.facts import Facts, Fault, Thread, are, by_guest, listed, named, vcpus_of
 from mdsvc.cpuset import EMPTY, CpuSet, union
 from mdsvc.running import RunningGuest
 
@@ -46,7 +46,7 @@ def _twice(facts: Facts, by_pcpu: dict[int, list[Thread]]) -> Fault:
     return Fault(
         guests=[guest for guest, _ in guests],
         cpus=cpus,
-        detail=f"{who} are pinned to the same pCPU{_s(cpus)} {cpus}: none of them has one of its "
+        detail=f"{who} are pinned to the same {named('pCPU', cpus)}: none of them has one of its "
         "own, and each waits for the others",
         mend=f"{mend} (virsh vcpupin --live --config, or cold-migrate)",
     )
@@ -70,7 +70,7 @@ def _invaded(facts: Facts, guest: RunningGuest, own: CpuSet, others: list[Thread
     return Fault(
         guests=[guest, *(other for other, _ in groups)],
         cpus=cpus,
-        detail=f"pCPU{_s(cpus)} {cpus} {_are(cpus)} dedicated to {facts.label(guest)}, but {who} "
+        detail=f"{named('pCPU', cpus)} {are(cpus)} dedicated to {facts.label(guest)}, but {who} "
         "may run there too, and take time from it",
         mend=f"keep {loose} off: {_confine(facts)}",
     )
@@ -87,16 +87,18 @@ def dedicated_unpinned(facts: Facts) -> Iterator[Fault]:
     """A guest whose flavor and image say dedicated, with vCPUs that have no pCPU of their own."""
     for guest in facts.guests:
         asked = guest.asked.dedicated if guest.asked else EMPTY
-        loose = (asked & guest.all_vcpus) - CpuSet.of(guest.single_pins)
+        loose = (asked & guest.all_vcpus) - guest.unplugged - CpuSet.of(guest.single_pins)
         if loose:
             where = [guest.pcpus(vcpu) for vcpu in loose]
             known = union(pcpus for pcpus in where if pcpus)
-            anywhere = "any pCPU of the host" if None in where or not known else f"pCPUs {known}"
+            anywhere = (
+                "any pCPU of the host" if None in where or not known else named("pCPU", known)
+            )
             yield Fault(
                 guests=[guest],
                 cpus=facts.all_cpus if None in where else known,
                 detail=f"{facts.label(guest)} is to have dedicated CPUs, but its "
-                f"vCPU{_s(loose)} {loose} {_are(loose)} pinned to none: they float over "
+                f"{named('vCPU', loose)} {are(loose)} pinned to none: they float over "
                 f"{anywhere}, and the guest is told that they are dedicated",
                 mend="pin each to a free pCPU of the dedicated set, or move the guest to a host "
                 "that has as many free",
@@ -122,9 +124,9 @@ def outside_sets(facts: Facts) -> Iterator[Fault]:
         yield Fault(
             guests=[guest],
             cpus=cpus,
-            detail=f"{vcpus_of(t for t, _ in strays)} of {facts.label(guest)} may run on pCPUs "
-            f"{cpus}, where the host's sets do not have them ({allowed}): what is placed or kept "
-            "there counts on being alone",
+            detail=f"{vcpus_of(t for t, _ in strays)} of {facts.label(guest)} may run on "
+            f"{named('pCPU', cpus)}, where the host's sets do not have them ({allowed}): what is "
+            "placed or kept there counts on being alone",
             mend="pin dedicated vCPUs inside cpu_dedicated_set, all else to cpu_shared_set; or "
             "correct the sets in the host's configuration",
         )
@@ -134,6 +136,8 @@ def _stray(facts: Facts, thread: Thread) -> CpuSet:
     """Where it may run, and has no business."""
     pcpus = facts.all_cpus if thread.pcpus is None else thread.pcpus
     missing = pcpus - facts.topology.cpus if facts.topology else EMPTY
+    if not thread.owns:
+        missing -= facts.shared or EMPTY  # it runs on the others, and the set is at fault
     return missing | _outside(facts, thread, pcpus)
 
 
@@ -181,11 +185,3 @@ def _neighboured(
         f"are in use: {listed(faults)}; they share its caches and execution units",
         mend="move it to cores that are wholly free, or the others off its siblings",
     )
-
-
-def _s(cpus: CpuSet) -> str:
-    return "s" if len(cpus) > 1 else ""
-
-
-def _are(cpus: CpuSet) -> str:
-    return "are" if len(cpus) > 1 else "is"

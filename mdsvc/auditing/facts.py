@@ -123,7 +123,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
 def _threads(facts: Facts, guest: RunningGuest) -> Iterator[Thread]:
     pinned = guest.pinned(facts.shared, facts.dedicated)
-    for vcpu in range(guest.vcpus):
+    for vcpu in guest.all_vcpus - guest.unplugged:
         pcpus = guest.pcpus(vcpu)
         yield Thread(guest, f"vCPU {vcpu}", pcpus, vcpu, owns=vcpu in pinned)
     emulator = guest.floats if guest.emulator is None else guest.emulator
@@ -158,13 +158,22 @@ def listed(words: Iterable[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
+def named(kind: str, cpus: CpuSet) -> str:
+    """``pCPU 3`` or ``pCPUs 2-3``."""
+    return f"{kind}{'s' if len(cpus) > 1 else ''} {cpus}"
+
+
+def are(cpus: CpuSet) -> str:
+    """The verb for them."""
+    return "are" if len(cpus) > 1 else "is"
+
+
 def vcpus_of(threads: Iterable[Thread]) -> str:
     """Threads of one guest in words: ``vCPUs 0-3, emulator threads``."""
     of = list(threads)
     vcpus = CpuSet.of(t.vcpu for t in of if t.vcpu is not None)
-    many = "s" if len(vcpus) > 1 else ""
     others = dict.fromkeys(t.what for t in of if t.vcpu is None)
-    return ", ".join([*([f"vCPU{many} {vcpus}"] if vcpus else []), *others])
+    return ", ".join([*([named("vCPU", vcpus)] if vcpus else []), *others])
 
 
 def by_guest(threads: Iterable[Thread]) -> list[tuple[RunningGuest, list[Thread]]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from mdsvc.auditing.facts import Facts, Fault, by_guest, listed
+from mdsvc.auditing.facts import Facts, Fault, are, by_guest, listed, named
 from mdsvc.cpuset import CpuSet, union
 from mdsvc.running import RunningCell, RunningGuest
 from mdsvc.topology import Host, HostCell, MemoryPool
@@ -72,15 +72,29 @@ def _pool(
 
 
 def _whole(facts: Facts, host: Host, booked: list[_Booked]) -> Iterator[Fault]:
-    """Guests whose memory may be on any node are held against what all nodes have left."""
-    loose = [each for each in booked if each.place is None and not each.node.pagesize_kb]
-    bound = [each for each in booked if each.place and each.place[1].is_base]
-    base_kb = sum(host.limit_kb(cell.base, True) for cell in host.cells)
-    left_mb = base_kb // 1024 - sum(each.node.memory_mb for each in bound) - facts.reserved_mb
-    wanted_mb = sum(each.node.memory_mb for each in loose)
-    if loose and wanted_mb > left_mb:
-        there = f"the host has {max(0, left_mb)} MiB left for guests that are bound to no node"
-        yield _overbooked(facts, [each.guest for each in loose], there, wanted_mb)
+    """Guests whose memory may be on any node are held against what all nodes have left, of base
+    pages and of huge pages of each size.
+    """
+    sizes = {id(each): _size_kb(host, each) for each in booked}
+    for size_kb in dict.fromkeys(sizes[id(each)] for each in booked if each.place is None):
+        same = [each for each in booked if sizes[id(each)] == size_kb]
+        loose = [each for each in same if each.place is None]
+        pools = [_pool_of(cell, loose[0].node) for cell in host.cells]
+        taken_mb = sum(each.node.memory_mb for each in same if each.place)
+        left_mb = sum(host.limit_kb(pool, True) for pool in pools) // 1024 - taken_mb
+        left_mb -= 0 if size_kb else facts.reserved_mb
+        wanted_mb = sum(each.node.memory_mb for each in loose)
+        if wanted_mb > left_mb:
+            kind = f" in pages of {size_kb} KiB" if size_kb else ""
+            left = f"the host has {max(0, left_mb)} MiB{kind} left"
+            there = f"{left} for guests that are bound to no node"
+            yield _overbooked(facts, [each.guest for each in loose], there, wanted_mb)
+
+
+def _size_kb(host: Host, booked: _Booked) -> int | None:
+    """Of its huge pages; None for base pages, and where the host's huge ones are not known."""
+    pools = [booked.place[1]] if booked.place else [_pool_of(c, booked.node) for c in host.cells]
+    return None if any(pool.is_base for pool in pools) else max(p.size_kb or 0 for p in pools)
 
 
 def _overbooked(facts: Facts, guests: list[RunningGuest], there: str, taken_mb: int) -> Fault:
@@ -114,9 +128,9 @@ def _elsewhere(facts: Facts, guest: RunningGuest, node: RunningCell, far: CpuSet
     return Fault(
         guests=[guest],
         cpus=cpus,
-        detail=f"{facts.label(guest)}: vCPUs {far} of its node {node.id} are on pCPUs {cpus}, "
-        f"and the memory of that node is strictly on host node {node.strict_nodes}: each access "
-        "goes to another node",
+        detail=f"{facts.label(guest)}: {named('vCPU', far)} of its node {node.id} {are(far)} on "
+        f"{named('pCPU', cpus)}, and the memory of that node is strictly on host node "
+        f"{node.strict_nodes}: each access goes to another node",
         mend=f"pin these vCPUs to pCPUs of host node {node.strict_nodes}, or bind the memory to "
         "the node that they are on",
     )

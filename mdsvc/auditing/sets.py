@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mdsvc.auditing.facts import Facts, Fault, listed
+from mdsvc.auditing.facts import Facts, Fault, are, listed, named
 from mdsvc.cpuset import EMPTY, CpuSet, union
 from mdsvc.running import RunningGuest
 
@@ -16,8 +16,8 @@ def sets_overlap(facts: Facts) -> Iterator[Fault]:
         yield Fault(
             guests=_on(facts, both),
             cpus=both,
-            detail=f"pCPUs {both} are in cpu_shared_set and in cpu_dedicated_set: a guest that "
-            "gets one as dedicated shares it with all that float",
+            detail=f"{named('pCPU', both)} {are(both)} in cpu_shared_set and in "
+            "cpu_dedicated_set: a guest that gets one as dedicated shares it with all that float",
             mend="take them out of one of the two sets",
         )
 
@@ -36,9 +36,9 @@ def pmd_in_sets(facts: Facts) -> Iterator[Fault]:
         yield Fault(
             guests=_on(facts, cpus),
             cpus=cpus,
-            detail=f"pCPUs {cpus} are in the PMD mask of Open vSwitch and are given to guests too "
-            f"({where}): a PMD thread polls all the time, so a vCPU there has half of a CPU at "
-            "most, and the switch loses packets",
+            detail=f"{named('pCPU', cpus)} {are(cpus)} in the PMD mask of Open vSwitch and "
+            f"{are(cpus)} given to guests too ({where}): a PMD thread polls all the time, so a "
+            "vCPU there has half of a CPU at most, and the switch loses packets",
             mend="take them out of the host's sets, or out of other_config:pmd-cpu-mask",
         )
 
@@ -52,8 +52,9 @@ def isolcpus_in_shared_set(facts: Facts) -> Iterator[Fault]:
         yield Fault(
             guests=_on(facts, both),
             cpus=both,
-            detail=f"pCPUs {both} of cpu_shared_set are in isolcpus: the kernel balances no load "
-            "there, so threads that float over them crowd on the first and leave the rest idle",
+            detail=f"{named('pCPU', both)} of cpu_shared_set {are(both)} in isolcpus: the "
+            "kernel balances no load there, so threads that float over them crowd on the first "
+            "and leave the rest idle",
             mend="take them out of isolcpus, or out of cpu_shared_set",
         )
 
@@ -67,8 +68,8 @@ def set_cpus_missing(facts: Facts) -> Iterator[Fault]:
         if missing:
             yield Fault(
                 cpus=missing,
-                detail=f"cpu_{name}_set has pCPUs {missing}, which this host does not have, or has "
-                f"offline; it has {facts.topology.cpus}",
+                detail=f"cpu_{name}_set has {named('pCPU', missing)}, which this host does not "
+                f"have, or has offline; it has {facts.topology.cpus}",
                 mend=f"bring them online, or take them out of cpu_{name}_set",
             )
 

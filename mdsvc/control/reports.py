@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from heapq import nsmallest
+from operator import attrgetter
+from typing import NamedTuple
 
 import msgspec
 
+from mdsvc.control.drifting import Drifter, Drifting
 from mdsvc.control.instances import get_instance
 from mdsvc.control.known import check_host
 from mdsvc.errors import NotFound
 from mdsvc.instance import PlacedInstance
-from mdsvc.reports import Report, now_ms
+from mdsvc.reports import now_ms
 from mdsvc.reports.drift import Drift, GuestStatus, Told, drift, guest_status
 from mdsvc.store import Store
 from mdsvc.store.listing import BadRecord, Listing
 
-_PAGE = 500
-"""Guests that are looked at together, where only those are wanted that drift."""
-
-_FEW = 1000
-"""So many guests that report are looked at one by one: nobody drifts who has not reported."""
+_PAGE, _MOST = 500, 5000
+"""Guests that are looked at together, and in all, for a page of those that do not drift."""
 
 
 async def find_status(store: Store, guest: PlacedInstance) -> GuestStatus | None:
@@ -52,53 +53,61 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     project_id: str | None = None
     after: str | None = None
 
-    def is_of(self, guest: PlacedInstance) -> bool:
+    def is_of(self, drifter: Drifter) -> bool:
         """Whether its host and its project are those that are wanted."""
-        return self.host in {None, guest.host} and self.project_id in {None, guest.project_id}
+        is_there = self.host in {None, drifter.host}
+        return is_there and self.project_id in {None, drifter.project_id}
 
 
-async def list_by_drift(store: Store, wanted: Wanted, limit: int) -> Listing[PlacedInstance]:
-    """So many guests at most, by UUID."""
+class Page(NamedTuple):
+    """Guests by UUID; ``next`` is after which of them it goes on, None where nothing follows."""
+
+    guests: Listing[PlacedInstance]
+    next: str | None
+
+
+async def list_by_drift(store: Store, drifting: Drifting, wanted: Wanted, limit: int) -> Page:
+    """So many guests at most; fewer, and where to go on, where too many were looked at for them."""
+    await drifting.look()
     if wanted.drifted:
-        reports = await store.reports()
-        if len(reports) <= _FEW:
-            return await _drifted_of(store, reports, wanted, limit)
-    return await _of_all(store, wanted, limit)
+        return await _list_drifters(store, drifting, wanted, limit)
+    return await _list_others(store, drifting, wanted, limit)
 
 
-async def _drifted_of(
-    store: Store, reports: Mapping[str, Report], wanted: Wanted, limit: int
-) -> Listing[PlacedInstance]:
-    now = now_ms()
-    listed: list[PlacedInstance] = []
-    damaged: list[BadRecord] = []
-    for uuid in sorted(uuid for uuid in reports if uuid > (wanted.after or "")):
+async def _list_drifters(store: Store, drifting: Drifting, wanted: Wanted, limit: int) -> Page:
+    after = wanted.after or ""
+    theirs = (u for u, each in drifting.guests.items() if u > after and wanted.is_of(each))
+    uuids = nsmallest(limit + 1, theirs)
+    following = uuids[limit - 1] if len(uuids) > limit else None
+    unread = [bad for u, bad in drifting.damaged.items() if u > after]
+    damaged = [bad for bad in unread if wanted.host in {None, bad.host}]
+    guests: list[PlacedInstance] = []
+    for uuid in uuids[:limit]:
         try:
             guest = await store.get_instance(uuid)
         except BadRecord as bad:
-            if wanted.host in {None, bad.host}:
-                damaged.append(bad)
-            continue
-        if guest and wanted.is_of(guest) and drift(Told.of(guest), reports[uuid], now):
-            listed.append(guest)
-        if len(listed) == limit:
-            break
-    return Listing(listed, damaged)
+            damaged.append(bad)
+        else:
+            guests += [guest] if guest else []
+    return Page(Listing(guests, sorted(damaged, key=attrgetter("key"))), following)
 
 
-async def _of_all(store: Store, wanted: Wanted, limit: int) -> Listing[PlacedInstance]:
-    after = wanted.after
-    listed: list[PlacedInstance] = []
+async def _list_others(store: Store, drifting: Drifting, wanted: Wanted, limit: int) -> Page:
+    after, looked_at = wanted.after, 0
+    guests: list[PlacedInstance] = []
     damaged: list[BadRecord] = []
-    while len(listed) < limit:
+    while True:
         page = await store.list_instances(wanted.host, wanted.project_id, after, _PAGE)
         damaged += page.damaged
-        drifting = await drifts(store, page)
-        listed += [guest for guest in page if (guest.uuid in drifting) == wanted.drifted]
+        guests += [guest for guest in page if guest.uuid not in drifting.guests]
+        looked_at += len(page)
+        if len(guests) > limit:
+            return Page(Listing(guests[:limit], damaged), guests[limit - 1].uuid)
         if len(page) < _PAGE:
-            break
+            return Page(Listing(guests, damaged), None)
         after = page[-1].uuid
-    return Listing(listed[:limit], damaged)
+        if looked_at >= _MOST:
+            return Page(Listing(guests, damaged), after)
 
 
 async def list_drifted(store: Store, host: str | None = None) -> Listing[PlacedInstance]:
@@ -106,4 +115,5 @@ async def list_drifted(store: Store, host: str | None = None) -> Listing[PlacedI
     if host is not None:
         async with store.snapshot() as snapshot:
             await check_host(snapshot, host)
-    return await list_by_drift(store, Wanted(drifted=True, host=host), limit=2**31)
+    wanted = Wanted(drifted=True, host=host)
+    return (await list_by_drift(store, Drifting(store), wanted, limit=2**31)).guests

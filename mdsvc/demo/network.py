@@ -11,13 +11,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from pyroute2 import IPRoute, netns
+from pyroute2 import IPRoute, config, netns
 
 from mdsvc.instance import Address
 
 METADATA_IPV4 = "169.254.169.254"
 
 _CAP_NET_ADMIN, _CAP_SYS_ADMIN = 12, 21  # linux/capability.h
+
+config.default_communicate_timeout = 60
+"""Seconds that pyroute2's child has to enter a namespace; its own 2 are few on a busy machine."""
 
 
 def can_make_namespaces() -> bool:

@@ -36,6 +36,7 @@ def guest_from_domain(xml: str | bytes) -> RunningGuest:
         name=told.name or _name(domain, uuid),
         vcpus=vcpus,
         memory_mb=_memory_mb(domain.find("memory"), "<memory>"),
+        unplugged=_unplugged(domain, vcpus),
         pins=_pins(domain, vcpus),
         floats=None if vcpu is None else _cpus(vcpu, "cpuset", "<vcpu>"),
         emulator=_one_set(domain.find("cputune/emulatorpin"), "<emulatorpin>"),
@@ -68,6 +69,20 @@ def _name(domain: Element, uuid: str) -> str:
 
 
 # ---- CPUs ----
+
+
+def _unplugged(domain: Element, vcpus: int) -> CpuSet:
+    """Those that ``<vcpus>`` says are not enabled; without it, those above ``current``."""
+    listed = domain.findall("vcpus/vcpu")
+    if listed:
+        off = [vcpu for vcpu in listed if vcpu.get("enabled") == "no"]
+        ids = [attribute(vcpu, "id", "<vcpus><vcpu>", _MAX_VCPUS) for vcpu in off]
+        return CpuSet.of(ids) & CpuSet.first(vcpus)
+    vcpu = domain.find("vcpu")
+    if vcpu is None or vcpu.get("current") is None:
+        return EMPTY
+    current = attribute(vcpu, "current", "<vcpu>", _MAX_VCPUS)
+    return CpuSet.first(vcpus) - CpuSet.first(current)
 
 
 def _pins(domain: Element, vcpus: int) -> Mapping[int, CpuSet]:

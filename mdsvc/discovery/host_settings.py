@@ -37,7 +37,8 @@ def nova_conf(*texts: str) -> NovaConf:
         for text in texts:
             ini.read_string(text)
     except configparser.Error as error:
-        raise BadInput(f"expected sections and options as in nova.conf: {error}") from None
+        said = " ".join(str(error).replace("file: '<string>', ", "").split())
+        raise BadInput(f"expected sections and options as in nova.conf: {said[:200]}") from None
 
     def option(section: str, name: str) -> str:
         return _unquoted((ini.get(section, name, fallback=None) or "").strip())
@@ -67,12 +68,21 @@ def _unquoted(text: str) -> str:
     return text[1:-1].strip() if quoted else text
 
 
+_AROUND = re.compile(r"\s*([,^-])\s*")
+
+
 def _spec(name: str, text: str) -> CpuSet | None:
-    """A set in Nova's grammar, which knows ``^N``; None where none is given."""
+    """A set in Nova's grammar (``parse_cpu_spec``): it knows ``^N``, takes spaces and more commas
+    than are needed, and is no set without a CPU. None where none is given.
+    """
+    elements = filter(None, _AROUND.sub(r"\1", text).split(","))
     try:
-        return CpuSet.parse_spec(text) if text else None
+        cpus = CpuSet.parse_spec(",".join(elements))
     except ValueError as error:
         raise BadInput(f"{name}: {error}") from None
+    if text and not cpus:
+        raise BadInput(f"{name}: expected a CPU, and {text[:60]!r} leaves none, as Nova refuses")
+    return cpus or None
 
 
 def _amount(name: str, text: str) -> float | None:
@@ -87,13 +97,14 @@ def pmd_mask(text: str) -> CpuSet:
     """``other_config:pmd-cpu-mask``: hexadecimal, with or without ``0x``. Raises BadInput."""
     digits = text.strip().strip('"').replace(",", "").lower().removeprefix("0x")
     if not re.fullmatch("[0-9a-f]{1,2048}", digits):
-        raise BadInput(f"PMD mask: expected hexadecimal digits like 0x3c, got {text[:60]!r}")
+        raise BadInput(f"--pmd-mask: expected hexadecimal digits like 0x3c, got {text[:60]!r}")
     return CpuSet(int(digits, 16))
 
 
 # ---- the kernel's command line ----
 
 _RANGE = re.compile(r"([0-9]{1,5})-([0-9]{1,5}):([0-9]{1,5})/([0-9]{1,5})")
+_FLAGS = {"domain", "nohz", "managed_irq"}
 
 
 def isolcpus(cmdline: str) -> CpuSet:
@@ -101,19 +112,21 @@ def isolcpus(cmdline: str) -> CpuSet:
     flags and not ``domain`` among them. Raises BadInput.
 
     The grammar is the kernel's (``kernel-parameters.rst``): also ``0-15:2/4``, the first two of
-    each four.
+    each four, and ``N``, the last CPU there is (here the last that there can be).
     """
-    given = re.findall(r"(?:^|\s)\"?isolcpus=([^\s\"]*)", cmdline)
+    kernels, _, _of_init = cmdline.partition(" -- ")
+    given = re.findall(r"(?:^|\s)\"?isolcpus=([^\s\"]*)", kernels)
     return union(_isolated(value) for value in given)
 
 
 def _isolated(value: str) -> CpuSet:
+    """Flags that the kernel does not know it passes over."""
     elements = value.split(",")
-    flags = [element for element in elements if re.fullmatch("[a-z_]+", element)]
-    if flags and "domain" not in flags:
+    flags = {element for element in elements if re.fullmatch("[A-Za-z_]{2,}", element)}
+    if flags & _FLAGS and "domain" not in flags:
         return EMPTY
     cpus = [element for element in elements if element and element not in flags]
-    return union(_element(element) for element in cpus)
+    return union(_element(re.sub(r"\bN\b", str(MAX_CPU), element)) for element in cpus)
 
 
 def _element(element: str) -> CpuSet:

@@ -47,7 +47,7 @@ async def _cloud_init(visit: Visit, honours_retry_after: bool) -> None:
     if probe.status == 503 and honours_retry_after:
         visit.notes.append("/openstack: 503 is tried again as Retry-After says")
     if probe.status != 200 or not probe.body:
-        raise Stops(f"/openstack: expected 200, got status {probe.status}: {_NO_DATASOURCE}")
+        raise Stops(f"/openstack: expected 200, got {probe.got}: {_NO_DATASOURCE}")
     listed = (await visit.wanted("openstack", _NO_DATASOURCE)).text.splitlines()
     version = next((name for name in reversed(_KNOWN) if name in listed), "latest")
     folder = f"openstack/{version}"
@@ -203,15 +203,20 @@ def _keep(visit: Visit, reply: Reply, otherwise: str) -> None:
     visit.keep(_TOKEN_HEADER, token)
 
 
+async def _session(visit: Visit, otherwise: str) -> None:
+    """A session's token, for who cannot do without one."""
+    reply = await visit.ask(_TOKEN, "PUT", **_TTL)
+    if reply.status != 200:
+        raise Stops(f"PUT /{_TOKEN}: expected 200, got status {reply.status}: {otherwise}")
+    _keep(visit, reply, otherwise)
+
+
 async def _imdsd(visit: Visit) -> None:
     """As the record and the drop-in of the mdguest package set it up. Told to ask for a token, it
     takes no other answer.
     """
     lost = "systemd-imdsd imports nothing"
-    reply = await visit.ask(_TOKEN, "PUT", **_TTL)
-    if reply.status != 200:
-        raise Stops(f"PUT /{_TOKEN}: expected 200, got status {reply.status}: {lost}")
-    _keep(visit, reply, lost)
+    await _session(visit, lost)
     for path in (f"{_EC2}/hostname", "latest/user-data", f"{_EC2}/public-keys/0/openssh-key"):
         await visit.optional(path, lost)
 
@@ -222,11 +227,19 @@ async def _awscli(visit: Visit) -> None:
     await visit.optional(f"{_EC2}/placement/availability-zone", "no region is known")
 
 
+_LAYOUT = "mdsvc/v1/layout"
+
+
 async def _mdguest(visit: Visit) -> None:
-    layout = await visit.optional("mdsvc/v1/layout", "mdguest tries again")
+    """It opens a session where it is told 401."""
+    reply = await visit.ask(_LAYOUT)
+    if reply.status == 401:
+        await _session(visit, "mdguest knows of no dedicated CPUs, and isolates none")
+        reply = await visit.ask(_LAYOUT)
+    layout = visit.if_there(reply, "mdguest tries again")
     if layout:
         value = json_object(layout, "mdguest asks OpenStack's documents")
-        visit.learn(value.get("dedicated_cpus"), "/mdsvc/v1/layout")
+        visit.learn(value.get("dedicated_cpus"), f"/{_LAYOUT}")
         return
     lost = "mdguest knows of no dedicated CPUs, and isolates none"
     meta_data = json_object(await visit.wanted("openstack/latest/meta_data.json", lost), lost)

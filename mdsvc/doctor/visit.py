@@ -18,6 +18,7 @@ _SECONDS = 10
 
 _MAX_BODY = 2**20
 _MOST_REDIRECTS = 5
+_LONGEST_SAID = 100
 _MOST_REQUESTS = 500
 """A boot takes some dozens; a service whose folders have no end is not followed for ever."""
 
@@ -45,6 +46,15 @@ class Reply(NamedTuple):
     def is_page(self) -> bool:
         """A web page is of a proxy or a login, and no metadata."""
         return self.body[:200].lstrip().lower().startswith((b"<!doctype html", b"<html"))
+
+    @property
+    def got(self) -> str:
+        """What it is, where that is not what a client wants; and what is said of it, if briefly."""
+        if self.status != 200:
+            text = self.text.strip()
+            is_said = 0 < len(text) <= _LONGEST_SAID and text.isprintable() and not self.is_page
+            return f"status {self.status}" + (f" ({text})" if is_said else "")
+        return "a web page" if self.is_page else "an empty body"
 
 
 class Visit:
@@ -90,14 +100,18 @@ class Visit:
         """What the client cannot do without: a 200, and not empty unless that will do."""
         reply = await self.ask(path)
         if reply.status != 200 or reply.is_page or not (empty or reply.body):
-            raise Stops(f"/{path}: expected 200, got {_got(reply)}: {otherwise}")
+            raise Stops(f"/{path}: expected 200, got {reply.got}: {otherwise}")
         return reply
 
     async def optional(self, path: str, otherwise: str) -> Reply | None:
         """What may be absent, which is 404; with anything else the client fares as told."""
-        reply = await self.ask(path)
+        return self.if_there(await self.ask(path), otherwise)
+
+    def if_there(self, reply: Reply, otherwise: str) -> Reply | None:
+        """The same of a reply that came."""
         if reply.status not in (200, 204, 404) or (reply.status == 200 and reply.is_page):
-            self.problems.append(f"/{path}: expected 200 or 404, got {_got(reply)}: {otherwise}")
+            expected = f"expected 200 or 404, got {reply.got}"
+            self.problems.append(f"/{reply.path}: {expected}: {otherwise}")
             return None
         return reply if reply.status == 200 else None
 
@@ -110,12 +124,6 @@ class Visit:
         if self.where is None and dedicated_cpus is not None:
             self.dedicated_cpus = _as_set(dedicated_cpus)
             self.where = where
-
-
-def _got(reply: Reply) -> str:
-    if reply.status != 200:
-        return f"status {reply.status}"
-    return "a web page" if reply.is_page else "an empty body"
 
 
 def _why(error: Exception) -> str:

@@ -114,34 +114,46 @@ def find(guest: PlacedInstance, path: Path, options: Options) -> Answer | None:
 
 def tree(guest: PlacedInstance, version: str) -> Mapping[str, bytes]:
     """Every leaf of a version, by its path below it."""
-    return dict(_leaves(guest, VERSIONS[-1] if version == "latest" else version))
+    return dict(_leaves(guest, version, ""))
 
 
 def _below_version(guest: PlacedInstance, version: str, path: Path) -> bytes | None:
     """The leaf or listing at a path below a version."""
     if version not in LISTED:
         return None
-    leaves = tree(guest, version)
     name = "/".join(path)
+    leaves = dict(_leaves(guest, version, name))
     if name in leaves:
         return leaves[name]
-    below = [leaf[len(name) + 1 if name else 0 :] for leaf in leaves if _is_below(leaf, name)]
+    below = [leaf[len(name) + 1 if name else 0 :] for leaf in leaves if _is_at(leaf, name)]
     return _listing(guest, name, below) if below else None
 
 
-def _is_below(leaf: str, folder: str) -> bool:
-    return not folder or leaf.startswith(folder + "/")
+def _is_at(path: str, folder: str) -> bool:
+    """Whether it is that folder, or below it."""
+    return not folder or path == folder or path.startswith(folder + "/")
 
 
-def _leaves(guest: PlacedInstance, version: str) -> Iterator[tuple[str, bytes]]:
+def _leaves(guest: PlacedInstance, version: str, name: str) -> Iterator[tuple[str, bytes]]:
+    """Those at a name, below it and around it; no others are worked out."""
     if guest.user_data is not None:
         yield "user-data", content_bytes(guest.user_data)
-    for entry in _TABLE:
-        if VERSIONS.index(entry.since) <= VERSIONS.index(version):
+    for place, entry in _OF_VERSION[version].items():
+        if _is_at(place, name) or _is_at(name, place):
             value = entry.render(guest)
             leaves = {"": value} if isinstance(value, str) else value
-            for name, leaf in leaves.items():
-                yield f"meta-data/{entry.path}{name}", leaf.encode()
+            for below, leaf in leaves.items():
+                yield f"meta-data/{entry.path}{below}", leaf.encode()
+
+
+def _of_version(version: str) -> Mapping[str, _Entry]:
+    """By leaf or folder."""
+    number = VERSIONS.index(VERSIONS[-1] if version == "latest" else version)
+    entries = [each for each in _TABLE if VERSIONS.index(each.since) <= number]
+    return {f"meta-data/{entry.path.removesuffix('/')}": entry for entry in entries}
+
+
+_OF_VERSION: Mapping[str, Mapping[str, _Entry]] = {each: _of_version(each) for each in LISTED}
 
 
 def _listing(guest: PlacedInstance, folder: str, below: list[str]) -> bytes:

@@ -6,6 +6,7 @@ may be called (``addressed``). Behind a proxy headers of the guest do not arrive
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,9 +18,10 @@ from multidict import MultiMapping
 from mdsvc.errors import Closed, Forged, Forwarded, Limit, NoToken, TooManyRequests, WrongName
 from mdsvc.guarding.addressed import check_host
 from mdsvc.guarding.buckets import Buckets
-from mdsvc.guarding.tokens import LONGEST_TTL, Keys, Mode, check_token, token_of, ttl_of
+from mdsvc.guarding.tokens import LONGEST_TTL, SHUT_OUT, Keys, check_token, token_of, ttl_of
+from mdsvc.instance import TokenMode
 
-__all__ = ["TOKEN_PATH", "Buckets", "Guard", "Keys", "Mode", "is_token_path", "refusal_of"]
+__all__ = ["TOKEN_PATH", "Buckets", "Guard", "Keys", "is_token_path", "refusal_of"]
 
 TOKEN_PATH = ("latest", "api", "token")
 
@@ -28,6 +30,8 @@ WORKED_ON = 32
 
 WAITS, WAITS_BEHIND_PROXY = 16, 2
 """Of one guest at a time. Each stands in the way of others behind a proxy."""
+
+_log = logging.getLogger(__name__)
 
 _STRANGERS = "strangers"
 """The bucket of all whom nobody knows; no guest has such a UUID."""
@@ -54,15 +58,18 @@ def refusal_of(error: Exception) -> str | None:
 
 @dataclass(frozen=True)
 class Guard:
-    """The rules of one door. ``names``: what it may be called beside addresses."""
+    """The rules of one door. ``names``: what it may be called beside addresses. ``told_of``: guests
+    of which the log says that they are shut out.
+    """
 
     proxied: bool
-    mode: Mode
+    mode: TokenMode
     keys: Keys
     buckets: Buckets
     names: frozenset[str] = frozenset()
     clock: Callable[[], float] = time
     working: Counter[str] = field(default_factory=Counter)
+    told_of: set[str] = field(default_factory=set)
 
     def check_target(self, target: str, hosts: Sequence[str]) -> None:
         """Of a direct request: its target as it was sent, and its ``Host`` headers, each of which
@@ -82,10 +89,14 @@ class Guard:
             limit: Limit = "rate" if uuid else "strangers"
             raise TooManyRequests("too many requests", seconds, limit)
 
+    def is_crowded(self, uuid: str) -> bool:
+        """Whether as many requests of a guest are worked on as may be."""
+        return self.working[uuid] >= WORKED_ON
+
     @contextmanager
     def at_work(self, uuid: str) -> Iterator[None]:
         """Around the answering of a guest's request. Raises TooManyRequests."""
-        if self.working[uuid] >= WORKED_ON:
+        if self.is_crowded(uuid):
             raise TooManyRequests("too many requests at a time", 1, "at_once")
         self.working[uuid] += 1
         try:
@@ -100,13 +111,23 @@ class Guard:
         if count >= (WAITS_BEHIND_PROXY if self.proxied else WAITS):
             raise TooManyRequests("too many requests wait for a change", 1, "waits")
 
-    def has_tokens(self, own: Mode | None = None) -> bool:
+    def has_tokens(self, own: TokenMode | None = None) -> bool:
         """Whether there are tokens for a guest; ``own`` is its mode where it has one."""
         return (own or self.mode) != "off"
 
-    def check_token(self, headers: MultiMapping[str], uuid: str, own: Mode | None = None) -> None:
-        """Raises NoToken where a guest must bring one, or brings one that is none of its own."""
-        check_token(own or self.mode, self.keys, headers, uuid, int(self.clock()))
+    def check_token(
+        self, headers: MultiMapping[str], uuid: str, own: TokenMode | None = None
+    ) -> None:
+        """Raises NoToken where a guest must bring one, or brings one that is none of its own. Its
+        operator is told once where none of it can arrive.
+        """
+        try:
+            check_token(own or self.mode, self.keys, headers, uuid, int(self.clock()))
+        except NoToken:
+            if self.proxied and own == "required" and uuid not in self.told_of:
+                self.told_of.add(uuid)
+                _log.warning("instance %s: %s", uuid, SHUT_OUT)
+            raise
 
     def issue(self, headers: MultiMapping[str], uuid: str) -> tuple[str, int]:
         """A token for a guest, and for how many seconds it is good. Raises BadInput; Forwarded

@@ -10,6 +10,8 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Collection, Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 from mdsvc.errors import BadInput, WrongName
 
@@ -28,11 +30,28 @@ def check_host(hosts: Sequence[str], names: Collection[str]) -> None:
         return
     if len(hosts) > 1:
         raise BadInput("expected one Host header")
-    match = _HOST.fullmatch(hosts[0].strip())
+    called = _called(hosts[0]) if len(hosts[0]) <= _LONGEST_KEPT else _called.__wrapped__(hosts[0])
+    if not (called.is_address_or_local or called.name in names):
+        raise WrongName(f"{_EXPECTED}: its address, or one of guest_names")
+
+
+class _Called(NamedTuple):
+    """What a ``Host`` header says; no name where it cannot be read."""
+
+    name: str
+    is_address_or_local: bool
+
+
+_LONGEST_KEPT = 100
+
+
+@lru_cache(maxsize=256)
+def _called(host: str) -> _Called:
+    """A storm's are all alike."""
+    match = _HOST.fullmatch(host.strip())
     called = (match["v6"] or match["name"]).rstrip(".").lower() if match else ""
     is_local = bool(called) and "." not in called
-    if not (is_local or called in names or _is_address(called)):
-        raise WrongName(f"{_EXPECTED}: its address, or one of guest_names")
+    return _Called(called, is_local or _is_address(called))
 
 
 def _is_address(text: str) -> bool:

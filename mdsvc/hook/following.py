@@ -7,8 +7,10 @@ said, and its note waits: it is tried again whenever something else has come or 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Protocol
 
 import msgspec
@@ -30,6 +32,9 @@ from mdsvc.store import Store
 
 PAUSE = 0.5
 """Seconds between two looks at the spool."""
+
+AGAIN = 60.0
+"""Seconds after which what was refused is tried again, as the books may have been put right."""
 
 _ITS_OWN = (BadInput, InvalidRequest, Refused, NotFound, TooLarge)
 """What is wrong with one guest, which keeps no other one waiting. All else is the books' fault."""
@@ -82,13 +87,17 @@ class OfStore:
 
 
 async def follow(books: Books, what: Following, tell: Tell, for_ever: bool) -> None:
-    """Carry out what is there; and, for ever, what comes. Raises NotFound for the host."""
+    """Carry out what is there; and, for ever, what comes. Raises NotFound for the host, BadInput
+    for the spool.
+    """
+    check_spool(what.spool)
     await books.check_host(what.host)
-    said = ""
+    said, due = "", 0.0
     while True:
         try:
-            await once(books, what, tell)
-            said = ""
+            again = monotonic() >= due
+            await once(books, what, tell, again=again)
+            said, due = "", monotonic() + AGAIN if again else due
         except MdsvcError as error:
             if not for_ever:
                 raise
@@ -100,12 +109,24 @@ async def follow(books: Books, what: Following, tell: Tell, for_ever: bool) -> N
         await asyncio.sleep(PAUSE)
 
 
-async def once(books: Books, what: Following, tell: Tell) -> None:
-    """Carry out every note that is there, oldest first; then those that were refused before."""
+def check_spool(spool: Path) -> None:
+    """Raises BadInput for a spool in which nothing could be seen, as if no guest came or went. One
+    that is not there yet is no fault: the hook makes it.
+    """
+    if spool.exists() and not (spool.is_dir() and os.access(spool, os.R_OK | os.W_OK | os.X_OK)):
+        raise BadInput(
+            f"--spool: {spool}: expected a folder that can be read and written, as by root"
+        )
+
+
+async def once(books: Books, what: Following, tell: Tell, *, again: bool = False) -> None:
+    """Carry out every note that is there, oldest first; then, where something has changed or it is
+    time to, those that were refused before.
+    """
     changed = False
     for note in notes(what.spool):
         changed |= await _carry_out(books, what, note, tell)
-    if changed:
+    if (changed or again) and what.spool.exists():
         for path in sorted(refused(what.spool).glob("*.note")):
             await _again(books, what, path, tell)
 

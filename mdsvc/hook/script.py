@@ -21,12 +21,19 @@ GOES = ("stopped", "release")
 
 
 def note(guest: str, operation: str, xml: bytes) -> None:
-    """Write the note whole or not at all; names sort by the time that they were written at."""
+    """Write the note whole or not at all; names sort by the time since the machine started, which
+    nobody sets back.
+    """
     os.makedirs(SPOOL, mode=0o700, exist_ok=True)
-    path = f"{SPOOL}/{time.time_ns():020}-{os.getpid()}"
-    with open(path + ".new", "wb") as file:
-        file.write(json.dumps({"guest": guest, "operation": operation}).encode() + b"\n" + xml)
-    os.rename(path + ".new", path + ".note")
+    path = f"{SPOOL}/{time.monotonic_ns():020}-{os.getpid()}"
+    try:
+        with open(path + ".new", "wb") as file:
+            file.write(json.dumps({"guest": guest, "operation": operation}).encode() + b"\n" + xml)
+        os.rename(path + ".new", path + ".note")
+    except OSError:
+        if os.path.exists(path + ".new"):
+            os.unlink(path + ".new")  # the disk is full enough
+        raise
 
 
 def main() -> None:

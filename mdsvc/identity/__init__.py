@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from multidict import MultiMapping
@@ -36,6 +37,19 @@ class Identity(Protocol):
         arrival: Arrival | None = None,
     ) -> PlacedInstance:
         """The guest behind a peer's IP address and a request's headers."""
+
+    def kept(
+        self, store: KeptGuests, peer: str | None, headers: MultiMapping[str]
+    ) -> PlacedInstance | None:
+        """The same of what is kept, where that is enough; else None, or it raises."""
+
+
+class KeptGuests(Protocol):
+    """What a store has kept, and can be given without asking it."""
+
+    def kept_instance(self, uuid: str) -> PlacedInstance | None: ...
+
+    def kept_owners(self, ip: str, network: str | None) -> Sequence[str]: ...
 
 
 async def known_guest(store: GuestStore, uuid: str) -> PlacedInstance:

@@ -16,10 +16,10 @@ from typing import Literal
 from multidict import MultiMapping
 
 from mdsvc.errors import NotFound, Unidentified, Unresolved
-from mdsvc.identity import Arrival, known_guest
+from mdsvc.identity import Arrival, KeptGuests, known_guest
 from mdsvc.instance import PlacedInstance, macs_on
 from mdsvc.logs import Rarely
-from mdsvc.names import canonical_ip
+from mdsvc.names import canonical_ip, canonical_uuid
 from mdsvc.store import GuestStore
 
 Refusal = Literal["mac", "unresolved"]
@@ -59,6 +59,13 @@ class AddressIdentity:
             self._refuse("mac", f"{ip} on network {network} is asked from by {mac}")
             raise _unknown(ip)
         return guest
+
+    def kept(
+        self, store: KeptGuests, peer: str | None, headers: MultiMapping[str]
+    ) -> PlacedInstance | None:
+        """By the peer's address, where nothing more is known of its arrival."""
+        owners = store.kept_owners(_canonical(peer or ""), self._network)
+        return store.kept_instance(canonical_uuid(owners[0])) if len(owners) == 1 else None
 
     async def _mac(self, arrival: Arrival, ip: str) -> str | None:
         try:

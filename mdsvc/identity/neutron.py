@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from multidict import MultiMapping
 
 from mdsvc.errors import Forged, NotFound, Unidentified
-from mdsvc.identity import Arrival, known_guest
+from mdsvc.identity import Arrival, KeptGuests, known_guest
 from mdsvc.instance import PlacedInstance
+from mdsvc.names import canonical_uuid
 from mdsvc.store import GuestStore
 
 _MOST_KNOWN = 10_000
@@ -35,10 +36,15 @@ class NeutronIdentity:
     ) -> PlacedInstance:
         """By the headers; the signature is checked, in constant time, before any look-up."""
         uuid, project, _signature = self.signed_for(headers)
-        guest = await known_guest(store, uuid)
-        if guest.project_id != project and _bytes(guest.project_id) != _bytes(project):
-            raise NotFound("the project has no such instance")
-        return guest
+        return _of_project(await known_guest(store, uuid), project)
+
+    def kept(
+        self, store: KeptGuests, peer: str | None, headers: MultiMapping[str]
+    ) -> PlacedInstance | None:
+        """By the headers too."""
+        uuid, project, _signature = self.signed_for(headers)
+        guest = store.kept_instance(canonical_uuid(uuid))
+        return _of_project(guest, project) if guest else None
 
     def signed_for(self, headers: MultiMapping[str]) -> tuple[str, str, str]:
         """Instance, project and signature, that of the instance. Raises Unidentified or Forged."""
@@ -68,6 +74,12 @@ def signed(uuid: str, project: str, secret: str) -> dict[str, str]:
     """The headers by which Neutron's agent says, under this secret, which guest asks."""
     signature = hmac.new(secret.encode(), uuid.encode(), hashlib.sha256).hexdigest()
     return {"X-Instance-ID": uuid, "X-Tenant-ID": project, "X-Instance-ID-Signature": signature}
+
+
+def _of_project(guest: PlacedInstance, project: str) -> PlacedInstance:
+    if guest.project_id != project and _bytes(guest.project_id) != _bytes(project):
+        raise NotFound("the project has no such instance")
+    return guest
 
 
 def _only(headers: MultiMapping[str], name: str) -> str:

@@ -16,12 +16,13 @@ from contextlib import contextmanager
 from functools import partial
 from http import HTTPStatus
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from mdsvc.listening.files import leaves
+from mdsvc.listening.prompt import AtOnce, PromptConnection
 from mdsvc.override import override
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -29,6 +30,14 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 BACKLOG = 1024
 """Connections that wait to be taken: a crowd that comes at once shuts nobody out for a second."""
+
+
+class Answering(NamedTuple):
+    """Whoever answers all requests, and may know some answers at once."""
+
+    handle: Handler
+    at_once: AtOnce | None = None
+
 
 _NO_HTTP = (HttpProcessingError, web.RequestPayloadError)
 _ANSWERS = {
@@ -93,14 +102,15 @@ def _peer(transport: asyncio.Transport, door: Door | None) -> str | None:
     return f"{name[0]} on {door.network}" if door else str(name[0])
 
 
-class _Connection(web.RequestHandler):
+class _Connection(PromptConnection):
     """One connection. Nothing of what was sent is reflected."""
 
     __slots__ = ("_mac", "_mac_until", "crowd", "door", "peer", "when_lost")
 
-    def __init__(self, door: Door | None, crowd: Crowd, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.crowd = crowd
+    def __init__(self, door: Door | None, server: _Server, *args: Any, **kwargs: Any) -> None:
+        super().__init__(server, *args, **kwargs)
+        self.crowd = server.crowd
+        self.at_once = None if door else server.at_once
         self.peer: str | None = None
         self.door = door
         self._mac: str | None = None
@@ -211,16 +221,17 @@ class _Server(web.Server):
     """Makes them."""
 
     crowd: Crowd
+    at_once: AtOnce | None = None
 
     @override
     def __call__(self, door: Door | None = None) -> web.RequestHandler:
-        return _Connection(door, self.crowd, self, loop=self._loop, **self._kwargs)
+        return _Connection(door, self, loop=self._loop, **self._kwargs)
 
 
 class Runner(web.BaseRunner):
-    """Runs an application, or one handler of all requests, on such connections, in a ``crowd``."""
+    """Runs an application, or who answers all requests, on such connections, in a ``crowd``."""
 
-    def __init__(self, door: web.Application | Handler, **kwargs: Any) -> None:
+    def __init__(self, door: web.Application | Answering, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.crowd = Crowd()
         self.reply_ttl = 0  # of doors that open later
@@ -250,7 +261,9 @@ class Runner(web.BaseRunner):
     @override
     async def _make_server(self) -> web.Server:
         if not isinstance(self._door, web.Application):
-            return self._crowded(_Server(self._door, **self._kwargs))
+            server = self._crowded(_Server(self._door.handle, **self._kwargs))
+            server.at_once = self._door.at_once
+            return server
         self._plain = web.AppRunner(self._door)
         await self._plain.setup()
         plain = self._plain.server

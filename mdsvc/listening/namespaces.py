@@ -200,12 +200,15 @@ class Namespaces:
         """Compare what there is with what there was; those that are gone make room first."""
         self._last_look = monotonic()
         self._next_look = self._last_look + _LOOK_SECONDS
-        there = self._there()
+        there, others = self._of_one_name(self._there())
         for name, namespace in list(self._namespaces.items()):
             if there.get(name) != namespace.inode:
                 self._leave(name)
         self._due.update(name for name, space in self._namespaces.items() if space.trouble)
-        self._complaints = {name: of for name, of in self._complaints.items() if name in there}
+        names = there.keys() | others.keys()
+        self._complaints = {name: of for name, of in self._complaints.items() if name in names}
+        for name, first in others.items():
+            self._complain(name, Unavailable(f"it is namespace {first}, and of that one's network"))
         for name, inode in there.items():
             if name not in self._namespaces and not self._is_stopping:
                 self._enter(name, inode)
@@ -223,6 +226,16 @@ class Namespaces:
                         if status.st_dev == here:  # else nothing is mounted on the file yet
                             there[entry.name] = status.st_ino
         return there
+
+    def _of_one_name(self, there: dict[str, int]) -> tuple[dict[str, int], dict[str, str]]:
+        """Each namespace once, as guests are of one network, and in all processes of the same; and
+        the further names, with the one that holds: those that are set come first, then by letter.
+        """
+        firsts: dict[int, str] = {}
+        for name in sorted(there, key=lambda name: (name not in self._wanted.named, name)):
+            firsts.setdefault(there[name], name)
+        others = {name: firsts[inode] for name, inode in there.items() if firsts[inode] != name}
+        return {name: inode for inode, name in firsts.items()}, others
 
     def _enter(self, name: str, inode: int) -> None:
         network = self._wanted.network_of(name)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.helpers import rfc822_formatted_time
-from aiohttp.http import HttpVersion11
+from aiohttp.http import HttpVersion, HttpVersion11
 from multidict import CIMultiDict
 
 from mdsvc.override import override
@@ -25,6 +25,26 @@ class KnownHeader:
         lines = ["HTTP/1.1 200 OK", *(f"{name}: {value}" for name, value in headers.items())]
         self.head = "\r\n".join(lines).encode()
 
+    def wire(self, content: bytes, version: HttpVersion, *, keeps: bool) -> bytes:
+        """The whole answer to a request of that version; ``keeps``: the connection stays."""
+        return self.start(len(content), version, keeps=keeps) + content
+
+    def start(self, length: int, version: HttpVersion, *, keeps: bool) -> bytes:
+        """The same, up to the content of that many bytes."""
+        date = rfc822_formatted_time().encode()
+        connection = _CONNECTION[version >= HttpVersion11, keeps]
+        form = b"%b\r\nContent-Length: %d\r\nDate: %b\r\n%b\r\n"
+        return form % (self.head, length, date, connection)
+
+
+_CONNECTION: Mapping[tuple[bool, bool], bytes] = {
+    (True, True): b"",
+    (True, False): b"Connection: close\r\n",
+    (False, True): b"Connection: keep-alive\r\n",
+    (False, False): b"",
+}
+"""What is to be said of it, by whether HTTP is 1.1 and it stays: the other way is usual then."""
+
 
 class Known(web.StreamResponse):
     """An answer of status 200."""
@@ -33,7 +53,7 @@ class Known(web.StreamResponse):
 
     def __init__(self, header: KnownHeader, content: bytes) -> None:
         self._headers = header.headers  # instead of what the base class would make
-        self._head = header.head
+        self._header = header
         self._content = content
         self._request: web.BaseRequest | None = None
 
@@ -60,15 +80,7 @@ class Known(web.StreamResponse):
         transport = request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the peer has hung up")
-        content = self._content if request.method != hdrs.METH_HEAD else b""
-        date, close = rfc822_formatted_time().encode(), _connection(request)
-        form = b"%b\r\nContent-Length: %d\r\nDate: %b\r\n%b\r\n%b"
-        transport.write(form % (self._head, len(self._content), date, close, content))
+        keeps = bool(request.keep_alive)
+        start = self._header.start(len(self._content), request.version, keeps=keeps)
+        transport.write(start if request.method == hdrs.METH_HEAD else start + self._content)
         await request.writer.drain()
-
-
-def _connection(request: web.BaseRequest) -> bytes:
-    """What is to be said of it: the other way is usual for the version."""
-    if request.version >= HttpVersion11:
-        return b"" if request.keep_alive else b"Connection: close\r\n"
-    return b"Connection: keep-alive\r\n" if request.keep_alive else b""

@@ -59,6 +59,7 @@ class Metrics:
         self._fleet = fleet
         self._alike: dict[tuple[str, str, int], Counter] = {}
         self._watched: list[tuple[Gauge, Callable[[], float]]] = []
+        self._looking: asyncio.Task[None] | None = None
         self._is_shared = "PROMETHEUS_MULTIPROC_DIR" in os.environ
         self._registry = CollectorRegistry(auto_describe=False)
         registry = None if self._is_shared else self._registry
@@ -80,12 +81,17 @@ class Metrics:
             )
             self._registry.register(_FleetCollector(fleet))
 
-    def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
-        """A gauge whose value is asked for when it is read; of several processes, their sum."""
+    def watch(
+        self, name: str, text: str, value: Callable[[], float], *, is_of_each: bool = True
+    ) -> None:
+        """A gauge whose value is asked for when it is read; of several processes their sum, or the
+        most where all count the same things.
+        """
         if not self._is_shared:
             Gauge(name, text, registry=self._registry).set_function(value)
         else:
-            gauge = Gauge(name, text, registry=None, multiprocess_mode="livesum")
+            mode: Literal["livesum", "livemax"] = "livesum" if is_of_each else "livemax"
+            gauge = Gauge(name, text, registry=None, multiprocess_mode=mode)
             self._watched.append((gauge, value))
 
     @asynccontextmanager
@@ -162,12 +168,17 @@ class Metrics:
         return generate_latest(everybody) + generate_latest(self._registry)
 
     async def _look(self, fleet: Fleet) -> None:
+        """It goes on where it takes longer, as the first look at very many guests does."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(fleet.look())
+            self._looking.add_done_callback(lambda look: look.cancelled() or look.exception())
         try:
             async with asyncio.timeout(_STORE_SECONDS):
-                await fleet.look()
-        except Exception:  # noqa: BLE001  # whatever a database raises means the same here
-            fleet.forget()
-        self._store_up.set(fleet.is_known)
+                await asyncio.shield(self._looking)
+        except Exception as error:  # noqa: BLE001  # whatever a database raises means the same here
+            if not (isinstance(error, TimeoutError) and fleet.hears(2 * _STORE_SECONDS)):
+                fleet.forget()
+        self._store_up.set(fleet.is_known or fleet.hears(2 * _STORE_SECONDS))
 
 
 class _FleetCollector(Collector):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from time import monotonic
 from typing import NamedTuple
 
 from prometheus_client.core import GaugeMetricFamily
 
 from mdsvc.instance import PlacedInstance
-from mdsvc.reports import Report, now_ms
-from mdsvc.reports.drift import Told, drift
 from mdsvc.store import Store
 from mdsvc.store.listing import BadRecord, Listing
 from mdsvc.topology import Host
@@ -26,19 +25,20 @@ class _Guest(NamedTuple):
     host: str
     policy: str
     pinned: int
-    told: Told
 
 
 class Fleet:
     """A look reads only those guests that have changed since the last one."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, count_drifted: Callable[[], Awaitable[int]]) -> None:
         self.is_known = False
         self._store = store
         self._hosts: Listing[Host] = Listing()
         self._guests: dict[str, _Guest] = {}
         self._unread: set[str] = set()
         self._drifted = 0
+        self._heard_at: float | None = None
+        self._count_drifted = count_drifted
         self._position: int | None = None
         self._looking = asyncio.Lock()
 
@@ -51,12 +51,17 @@ class Fleet:
                 self._position = now
             async with self._store.snapshot() as snapshot:
                 self._hosts = await snapshot.list_hosts()
-            self._drifted = self._count_drifted(await self._store.reports())
+            self._drifted = await self._count_drifted()
             self.is_known = True
 
     def forget(self) -> None:
         """The store does not answer: old figures are none."""
         self.is_known = False
+        self._heard_at = None
+
+    def hears(self, seconds: float) -> bool:
+        """Whether the store has answered within so many seconds, while there is much to read."""
+        return self._heard_at is not None and monotonic() - self._heard_at < seconds
 
     async def _follow(self, at: int, now: int) -> bool:
         """Read what has changed; False where that cannot be told any more."""
@@ -72,12 +77,6 @@ class Fleet:
         self._position = at
         return True
 
-    def _count_drifted(self, reports: Mapping[str, Report]) -> int:
-        """Of a guest that came or went just now there is one of both, or none."""
-        now = now_ms()
-        reporting = reports.keys() & self._guests.keys()
-        return sum(bool(drift(self._guests[u].told, reports[u], now)) for u in reporting)
-
     async def _read_all(self) -> None:
         guests: dict[str, _Guest] = {}
         unread: set[str] = set()
@@ -86,6 +85,7 @@ class Fleet:
             page = await self._store.list_instances(None, None, after, _PAGE)
             guests |= {guest.uuid: _counted(guest) for guest in page}
             unread |= {bad.key for bad in page.damaged}
+            self._heard_at = monotonic()
             if len(page) < _PAGE:
                 break
             after = page[-1].uuid
@@ -158,4 +158,4 @@ def _instances(guests: Sequence[_Guest]) -> GaugeMetricFamily:
 
 def _counted(guest: PlacedInstance) -> _Guest:
     pinned = sum(len(cell.cpu_pinning) for cell in guest.layout.cells)
-    return _Guest(guest.host, guest.layout.cpu_policy, pinned, Told.of(guest))
+    return _Guest(guest.host, guest.layout.cpu_policy, pinned)

@@ -80,6 +80,12 @@ class Answers:
         """Bytes of what is kept."""
         return self._size
 
+    def kept(self, asker: Asker, target: str, max_age: float = FRESH_SECONDS) -> Reply | None:
+        """One that is no older than that, in seconds, if it is kept."""
+        guest = self._guests.get(asker)
+        kept = guest.answers.get(target) if guest else None
+        return kept.reply if kept and self._clock() - kept.asked_at <= max_age else None
+
     async def get(self, asker: Asker, target: str, max_age: float = FRESH_SECONDS) -> Reply:
         """An answer no older than that, in seconds, or the last good one. Raises Away."""
         guest = self._guests.get(asker)

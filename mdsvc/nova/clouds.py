@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import yaml  # type: ignore[import-untyped]  # has no types of its own
@@ -16,6 +17,7 @@ import yaml  # type: ignore[import-untyped]  # has no types of its own
 from mdsvc.errors import BadInput, NotFound
 
 _OVERRIDE = "_endpoint_override"
+_AUTH_TYPES = ("password", "v3password", "v3applicationcredential")
 
 
 class Cloud(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,16 +87,20 @@ def _joined(one: Mapping[str, Any], more: Mapping[str, Any]) -> Mapping[str, Any
 
 def _cloud(name: str, entry: Mapping[str, Any]) -> Cloud:
     auth = _mapping(entry.get("auth", {}), f"{name}.auth")
+    if entry.get("auth_type", _AUTH_TYPES[0]) not in _AUTH_TYPES:
+        known = f"expected one of {', '.join(_AUTH_TYPES)}"
+        raise BadInput(f"{name}.auth_type: {known}, got {str(entry['auth_type'])[:60]!r}")
+    auth_url = _url(_text(auth, "auth_url", name), f"{name}.auth.auth_url")
     return Cloud(
         name=name,
-        auth_url=_text(auth, "auth_url", name).rstrip("/").removesuffix("/v3"),
+        auth_url=auth_url.rstrip("/").removesuffix("/v3"),
         auth=_auth(auth, name),
         region=entry.get("region_name"),
         interface=str(entry.get("interface") or "public").removesuffix("URL"),
         cacert=entry.get("cacert"),
         verify=entry.get("verify", True) is not False,
         endpoints={
-            str(key).removesuffix(_OVERRIDE): str(value)
+            str(key).removesuffix(_OVERRIDE): _url(str(value), f"{name}.{key}")
             for key, value in entry.items()
             if str(key).endswith(_OVERRIDE) and value
         },
@@ -146,3 +152,13 @@ def _text(values: Mapping[str, Any], key: str, name: str) -> str:
     if not isinstance(value, str) or not value:
         raise BadInput(f"{name}.auth.{key}: expected text")
     return value
+
+
+def _url(text: str, field: str) -> str:
+    try:
+        url = urlsplit(text)
+        if url.scheme in ("http", "https") and url.hostname and url.port != 0:
+            return text
+    except ValueError:  # a port that is none
+        pass
+    raise BadInput(f"{field}: expected http://HOST:PORT/PATH or https://…, got {text[:100]!r}")

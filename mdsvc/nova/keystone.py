@@ -5,6 +5,7 @@ do not need openstacksdk, which brings some twenty packages.
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 from collections.abc import Mapping
 from types import TracebackType
@@ -12,7 +13,8 @@ from typing import Any, NamedTuple, Self
 
 import aiohttp
 
-from mdsvc.errors import Forbidden, MdsvcError, NotFound, Unavailable, Unidentified
+from mdsvc.errors import BadInput, Forbidden, MdsvcError, NotFound, Unavailable, Unidentified
+from mdsvc.logs import one_line
 from mdsvc.nova.clouds import Cloud
 
 SECONDS = 60
@@ -22,6 +24,7 @@ AT_ONCE = 8
 """How many answers are waited for at a time."""
 
 _AUTH = "/v3/auth/tokens"
+_LONGEST_FAULT = 65536
 
 
 class Silent(Unavailable):
@@ -78,21 +81,37 @@ class CloudSession:
         await self._http.close()
 
     def _ssl(self) -> ssl.SSLContext | bool:
-        if not self._cloud.verify:
-            return False
-        return ssl.create_default_context(cafile=self._cloud.cacert) if self._cloud.cacert else True
+        """Raises BadInput."""
+        file = self._cloud.cacert
+        if not (self._cloud.verify and file):
+            return self._cloud.verify
+        try:
+            return ssl.create_default_context(cafile=file)
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise BadInput(f"cloud {self._cloud.name}: cacert: {file}: {why}") from None
 
     async def endpoint(self, service: str) -> str:
         """Where a service is, by its type."""
         if service in self._cloud.endpoints:
             return self._cloud.endpoints[service].rstrip("/")
-        for entry in (await self._authenticated()).catalog:
-            for at in entry.get("endpoints", []) if entry.get("type") == service else []:
-                region = self._cloud.region in (None, at.get("region"), at.get("region_id"))
-                if region and at.get("interface") == self._cloud.interface:
-                    return str(at["url"]).rstrip("/")
+        entries = (await self._authenticated()).catalog
+        known = [
+            at
+            for entry in entries
+            if entry.get("type") == service
+            for at in entry.get("endpoints", [])
+        ]
+        for at in known:
+            region = self._cloud.region in (None, at.get("region"), at.get("region_id"))
+            if region and at.get("interface") == self._cloud.interface:
+                return str(at["url"]).rstrip("/")
         where = f"interface {self._cloud.interface}, region {self._cloud.region or 'any'}"
-        raise Refusal(f"cloud {self._cloud.name}: its catalog has no {service} ({where})")
+        there = sorted({f"{at.get('interface')} in {at.get('region_id')}" for at in known})
+        raise Refusal(
+            f"cloud {self._cloud.name}: its catalog has no {service} ({where}); "
+            f"it has: {', '.join(there) or 'none'}"
+        )
 
     async def states(self, seconds: float) -> Mapping[str, str | None]:
         """What is wrong with its Keystone now, by its address; None where it answers."""
@@ -144,7 +163,9 @@ class CloudSession:
                 try:
                     answer, headers = await self._ask("POST", url, json={"auth": self._cloud.auth})
                 except (Unidentified, Forbidden, NotFound) as error:
-                    raise Refusal(f"cloud {self._cloud.name}: {error}") from None  # it is us
+                    expected = "expected a user, password and project, or an application credential"
+                    us = f"cloud {self._cloud.name}: Keystone does not take who we are"
+                    raise Refusal(f"{us} ({error}); {expected}, that it knows") from None
                 catalog = (answer.get("token") or {}).get("catalog") or []
                 self._ours = _Ours(headers.get("X-Subject-Token", ""), catalog)
             return self._ours
@@ -156,7 +177,8 @@ class CloudSession:
             async with self._turns, self._http.request(method, url, **more) as answer:
                 if answer.status >= 300:
                     kind = Unavailable if answer.status >= 500 else _ERRORS.get(answer.status)
-                    raise (kind or Refusal)(f"{method} {url}: {answer.status} {answer.reason}")
+                    why = f"{answer.status} {answer.reason}{await _said(answer)}"
+                    raise (kind or Refusal)(f"{method} {url}: {why}")
                 body = await answer.json()
                 headers = dict(answer.headers)
         except TimeoutError:
@@ -168,3 +190,13 @@ class CloudSession:
         if not isinstance(body, dict):
             raise Unavailable(f"{method} {url}: expected a JSON object")
         return body, headers
+
+
+async def _said(answer: aiohttp.ClientResponse) -> str:
+    """What a service says of its own refusal (``{"error": {"message": …}}``), if it does."""
+    try:
+        (fault,) = dict(json.loads(await answer.content.read(_LONGEST_FAULT))).values()
+        message = " ".join(str(fault["message"]).split())
+    except (LookupError, TypeError, ValueError):
+        return ""
+    return f": {one_line(message[:200])}"

@@ -8,7 +8,7 @@ from time import monotonic
 from mdsvc.errors import Forbidden
 from mdsvc.nova.keeping import Keeping
 from mdsvc.nova.keystone import CloudSession, Refusal
-from mdsvc.nova.servers import get_server
+from mdsvc.nova.servers import ADMINISTRATOR, get_server
 from mdsvc.running import RunningGuest
 
 FRESH_SECONDS = 15.0
@@ -36,4 +36,4 @@ class CloudLayouts:
         try:
             return await get_server(self._cloud, uuid)
         except Forbidden as error:
-            raise Refusal(f"expected an administrator's credentials: {error}") from None
+            raise Refusal(f"{ADMINISTRATOR}: {error}") from None

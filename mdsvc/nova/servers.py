@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from mdsvc.cpuset import EMPTY, CpuSet
-from mdsvc.errors import BadInput, MdsvcError, NotFound, Unavailable
+from mdsvc.errors import BadInput, Forbidden, MdsvcError, NotFound, Unavailable
 from mdsvc.forms import from_store
 from mdsvc.names import canonical_uuid
 from mdsvc.nova.keystone import CloudSession
@@ -21,6 +21,8 @@ from mdsvc.running import RunningCell, RunningGuest
 
 VERSION = {"OpenStack-API-Version": "compute 2.78", "X-OpenStack-Nova-API-Version": "2.78"}
 PAGE = "500"
+ADMINISTRATOR = "expected an administrator's credentials"
+_HOST = "OS-EXT-SRV-ATTR:host"
 
 
 class Unreadable(Unavailable):
@@ -36,6 +38,13 @@ class Server(NamedTuple):
 
 async def servers(cloud: CloudSession) -> list[Server]:
     """Every guest that is on a host, in every project. Raises MdsvcError."""
+    try:
+        return await _servers(cloud)
+    except Forbidden as error:
+        raise MdsvcError(f"{ADMINISTRATOR}: {error}") from None
+
+
+async def _servers(cloud: CloudSession) -> list[Server]:
     compute = await cloud.endpoint("compute")
     found: list[Mapping[str, Any]] = []
     query = {"all_tenants": "1", "limit": PAGE}
@@ -46,9 +55,9 @@ async def servers(cloud: CloudSession) -> list[Server]:
         if not page or not answer.get("servers_links"):
             break
         query["marker"] = page[-1]["id"]
-    placed = [each for each in found if each.get("OS-EXT-SRV-ATTR:host")]
-    if found and not placed:
-        raise MdsvcError("the cloud tells no hosts: expected an administrator's credentials")
+    if not all(_HOST in each for each in found):
+        raise MdsvcError(f"the cloud tells no hosts: {ADMINISTRATOR}")
+    placed = [each for each in found if each[_HOST]]
     known = await asyncio.gather(*(_server(cloud, compute, each) for each in placed))
     return [server for server in known if server]
 
@@ -59,7 +68,7 @@ async def _server(cloud: CloudSession, compute: str, server: Mapping[str, Any]) 
         topology = await cloud.get(f"{compute}/servers/{server['id']}/topology", VERSION)
     except NotFound:
         return None
-    return Server(server["OS-EXT-SRV-ATTR:host"], _guest(server, topology))
+    return Server(server[_HOST], _guest(server, topology))
 
 
 async def get_server(cloud: CloudSession, uuid: str) -> RunningGuest:
@@ -78,8 +87,7 @@ def _guest(server: Mapping[str, Any], topology: Mapping[str, Any]) -> RunningGue
     except (AttributeError, BadInput, KeyError, TypeError, ValueError) as error:
         what = f"no {error}" if isinstance(error, KeyError) else error
         raise Unreadable(
-            f"server {server.get('id')}: its topology cannot be read: {what}; "
-            "expected an administrator's credentials"
+            f"server {server.get('id')}: its topology cannot be read: {what}; {ADMINISTRATOR}"
         ) from None
 
 

@@ -35,7 +35,7 @@ def as_it_runs(host: Host, guest: RunningGuest) -> AsItRuns:
     cells, homeless = _cells(host, guest, pinned)
     layout = _layout(host, guest, pinned, cells)
     flavor, image, disagreement = _flavor(guest, layout)
-    faults = (*homeless, *_faults(host, guest, layout), *disagreement)
+    faults = (*homeless, *_faults(host, guest, layout, pinned), *disagreement)
     return AsItRuns(flavor, image, layout, faults)
 
 
@@ -80,7 +80,7 @@ def _home(host: Host, guest: RunningGuest, node: RunningCell) -> int | None:
         return bound[0] if len(bound) == len(node.strict_nodes) == 1 else None
     if len(host.cells) == 1:
         return host.cells[0].id
-    pcpus = anywhere([guest.pcpus(vcpu) for vcpu in node.vcpus])
+    pcpus = anywhere([guest.pcpus(vcpu) for vcpu in node.vcpus - guest.unplugged])
     near = [cell.id for cell in host.cells if pcpus is not None and pcpus <= cell.cpus]
     return near[0] if len(near) == 1 else None
 
@@ -163,7 +163,9 @@ def _where_vcpus_run(host: Host, cells: tuple[LayoutCell, ...]) -> CpuSet:
 # ---- what the books cannot say ----
 
 
-def _faults(host: Host, guest: RunningGuest, layout: Layout) -> Iterator[str]:
+def _faults(
+    host: Host, guest: RunningGuest, layout: Layout, pinned: Mapping[int, int]
+) -> Iterator[str]:
     if guest.asked is not None:
         loose = guest.asked.dedicated - CpuSet.of(guest.single_pins)
         if loose:
@@ -171,8 +173,9 @@ def _faults(host: Host, guest: RunningGuest, layout: Layout) -> Iterator[str]:
     for cell in layout.cells:
         yield from _astray(guest, cell.cpuset, host.shared(host.by_id[cell.host_cell]))
     if not layout.cells:
-        yield from _astray(guest, guest.all_vcpus, host.cpu_shared_set)
-    allowed = host.cpu_shared_set | union(cell.pcpus for cell in layout.cells)
+        yield from _astray(guest, guest.all_vcpus - CpuSet.of(pinned), host.cpu_shared_set)
+    own = CpuSet.of(pinned.values()) | union(cell.pcpus for cell in layout.cells)
+    allowed = host.cpu_shared_set | own
     others = {"emulator": [guest.emulator], "I/O": list(guest.iothreads)}
     for what, sets in others.items():
         for pcpus in dict.fromkeys(guest.floats if cpus is None else cpus for cpus in sets):

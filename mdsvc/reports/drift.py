@@ -61,6 +61,16 @@ def _had_time(report: Report, now: int) -> bool:
     return report.received_at >= report.told_at or now - report.told_at >= GRACE_MS
 
 
+def due(report: Report, now: int) -> int | None:
+    """When the clock alone changes the codes of a guest's drift next, in milliseconds since 1970;
+    None where it does no more.
+    """
+    times = [report.received_at + SILENT_MS]
+    if report.told_at > report.received_at:
+        times.append(report.told_at + GRACE_MS)
+    return min((at for at in times if at > now), default=None)
+
+
 class GuestStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What a guest has reported last, when (seconds since 1970), and why it is taken to drift."""
 

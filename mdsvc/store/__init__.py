@@ -16,7 +16,8 @@ from mdsvc.instance import PlacedInstance
 from mdsvc.locking import Lock
 from mdsvc.reports import Report, Status
 from mdsvc.store.feed import Feed
-from mdsvc.store.listing import Listing
+from mdsvc.store.listing import BadRecord, Listing
+from mdsvc.store.outlines import Outline
 from mdsvc.topology import Host
 
 
@@ -172,6 +173,16 @@ class Store(GuestStore, TokenStore, Feed, Protocol):
 
     async def reports(self, uuids: Sequence[str] | None = None) -> Mapping[str, Report]:
         """The latest reports by UUID: of every guest that has reported, or of those of these."""
+
+    async def outlines(self, uuids: Sequence[str]) -> Mapping[str, Outline | BadRecord]:
+        """What is followed of those of these guests that are there, by UUID; of some hundreds at a
+        time.
+        """
+
+    async def reports_after(self, after: str, limit: int, since: int) -> Mapping[str, Report]:
+        """So many of the latest reports at most, by UUID, in its order: those that follow ``after``
+        and came at that time or later, in milliseconds since 1970.
+        """
 
     async def ready(self) -> None:
         """Return when the store answers, and can be written to; raise what is wrong otherwise."""

@@ -18,6 +18,7 @@ from mdsvc.store import Stale
 from mdsvc.store.changes import Changes, Key, Put, Stored, addresses
 from mdsvc.store.feed import PAGE, Bell, Change, ChangePage, Kind, new_floor
 from mdsvc.store.listing import BadRecord, Listing
+from mdsvc.store.outlines import Outline, outline_of
 from mdsvc.store.transaction import BufferedTransaction, ReadSnapshot
 from mdsvc.topology import Host
 
@@ -72,10 +73,10 @@ class MemoryReading:
         self._tables = tables
 
     async def host(self, name: str) -> Stored[Host] | None:
-        return _sound(self._read("host", name))
+        return _sound(self.read("host", name))
 
     async def hosts(self) -> Listing[Stored[Host]]:
-        return _listing(self._read("host", name) for name in sorted(self._tables().hosts))
+        return _listing(self.read("host", name) for name in sorted(self._tables().hosts))
 
     async def hosts_after(self, after: str | None, limit: int) -> Listing[Stored[Host]]:
         hosts = await self.hosts()
@@ -84,12 +85,12 @@ class MemoryReading:
         return _page(page, damaged, limit)
 
     async def instance(self, uuid: str) -> Stored[PlacedInstance] | None:
-        return _sound(self._read("instance", uuid))
+        return _sound(self.read("instance", uuid))
 
     async def instances(self, host: str | None) -> Listing[Stored[PlacedInstance]]:
         guests = sorted(self._tables().instances.items())
         return _listing(
-            self._read("instance", uuid)
+            self.read("instance", uuid)
             for uuid, stored in guests
             if host in (None, stored.value.host)
         )
@@ -113,7 +114,8 @@ class MemoryReading:
     async def fleet(self) -> int:
         return self._tables().fleet
 
-    def _read(self, kind: Kind, key: str) -> Any:
+    def read(self, kind: Kind, key: str) -> Any:
+        """What is stored, a BadRecord for what cannot be read, or None."""
         tables = self._tables()
         table: Mapping[str, Stored[Any]] = tables.hosts if kind == "host" else tables.instances
         stored = table.get(key)
@@ -203,6 +205,20 @@ class MemoryStore:
         reports = self._tables.reports
         wanted = reports if uuids is None else reports.keys() & set(uuids)
         return {uuid: reports[uuid] for uuid in wanted}
+
+    async def outlines(self, uuids: Sequence[str]) -> Mapping[str, Outline | BadRecord]:
+        reading = self._reading()
+        read = {uuid: reading.read("instance", uuid) for uuid in uuids}
+        return {
+            uuid: stored if isinstance(stored, BadRecord) else outline_of(stored.value)
+            for uuid, stored in read.items()
+            if stored is not None
+        }
+
+    async def reports_after(self, after: str, limit: int, since: int) -> Mapping[str, Report]:
+        reports = self._tables.reports
+        wanted = (u for u in reports if u > after and reports[u].received_at >= since)
+        return {uuid: reports[uuid] for uuid in sorted(wanted)[:limit]}
 
     async def list_hosts(self, after: str | None, limit: int) -> Listing[Host]:
         hosts = await self._reading().hosts_after(after, limit)

@@ -85,6 +85,15 @@ class RecentReads:
         uuids: Sequence[str] = await self._get((mac, network), self._store.find_mac, mac, network)
         return uuids
 
+    def kept_instance(self, uuid: str) -> PlacedInstance | None:
+        """If it is kept, and may be given; it is not asked for."""
+        guest: PlacedInstance | None = self._of_now(uuid)
+        return guest
+
+    def kept_owners(self, ip: str, network: str | None) -> Sequence[str]:
+        """Of an address, likewise; nobody where they are not kept."""
+        return self._of_now((ip, network)) or ()
+
     async def password(self, uuid: str) -> bytes | None:
         return await self._store.password(uuid)
 
@@ -125,6 +134,11 @@ class RecentReads:
         """The feed knows no more what has changed, and says so; it tells that later."""
 
     # ---- keeping ----
+
+    def _of_now(self, key: str | _Address) -> Any:
+        """What is kept, and is no older than it may be."""
+        entry = self._kept.get(key)
+        return entry.value if entry and self._feed.knows(self._clock() - SECONDS) else None
 
     async def _get(
         self, key: str | _Address, read: Callable[..., Awaitable[Any]], *asked: str | None

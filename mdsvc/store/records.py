@@ -146,5 +146,5 @@ def _union(sets: Iterable[str]) -> str:
     return str(CpuSet(mask))
 
 
-GUEST = Kind("guest", PlacedInstance, {1: _dedicated_into_pcpuset})
+GUEST = Kind("guest", PlacedInstance, {1: _dedicated_into_pcpuset}, {3: {"tokens": None}})
 HOST = Kind("host", Host, added={2: {"draining": False}})

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from mdsvc.auditing import Finding
+from mdsvc.auditing.facts import MOST_NAMED
 from mdsvc.terminal.tables import columns
 from mdsvc.terminal.words import Printable, plain
 
@@ -19,11 +20,15 @@ def findings_report(findings: Sequence[Finding]) -> Printable:
     table = columns(">#!", "fault!", "host", "pCPUs", "guests")
     table.width = WIDTH
     for number, each in enumerate(findings, start=1):
-        guests = ", ".join(each.guests) or "-"
-        table.add_row(
-            f"{number}", each.code, plain(each.host), str(each.cpus) or "-", plain(guests)
-        )
+        cpus = str(each.cpus) or "-"
+        table.add_row(f"{number}", each.code, plain(each.host), cpus, plain(_some(each.guests)))
     return Printable(table, *(plain(line) for line in _words(findings)))
+
+
+def _some(guests: Sequence[str]) -> str:
+    """So many as a table bears; ``--json`` has them all."""
+    more = f" and {len(guests) - MOST_NAMED} more" if len(guests) > MOST_NAMED else ""
+    return f"{', '.join(guests[:MOST_NAMED])}{more}" or "-"
 
 
 def _words(findings: Sequence[Finding]) -> Iterator[str]:

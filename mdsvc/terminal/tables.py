@@ -150,8 +150,15 @@ def instance_detail(instance: PlacedInstance) -> Printable:
         "flavor": f"{flavor.name} ({flavor.vcpus} vCPUs, {flavor.memory_mb} MiB)".lstrip(),
         "host": instance.host,
         "generation": str(instance.generation),
+        "session tokens": _TOKENS.get(instance.tokens, instance.tokens or ""),
     }
     return Printable(facts(described), layout_table(instance.layout))
+
+
+_TOKENS = {
+    None: "as is set for all guests",
+    "required": "required, which behind Neutron's agent shuts it out",
+}
 
 
 def layout_table(layout: Layout) -> Printable:

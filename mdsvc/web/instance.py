@@ -11,6 +11,7 @@ from mdsvc.control.instances import get_instance
 from mdsvc.control.reports import find_status
 from mdsvc.control.user_data import find_lock
 from mdsvc.forms import to_json
+from mdsvc.guarding.tokens import SHUT_OUT
 from mdsvc.instance import PlacedInstance
 from mdsvc.layout import LayoutCell
 from mdsvc.locking import UserDataLock, lock_text
@@ -54,6 +55,7 @@ async def show_instance(visit: Visit) -> Page:
         h("h2", "What it is told, and what it has reported back"),
         _told(guest, status),
         h("h2", "What it is"),
+        *_shut_out(guest, proxied=visit.backend.proxied),
         _described(guest, lock),
     )
     return Page(title=f"Guest {guest.name}", content=content)
@@ -136,6 +138,12 @@ def _compared(name: str, told: str, status: GuestStatus | None) -> Sequence[Chil
     return name, told, reported, word
 
 
+def _shut_out(guest: PlacedInstance, *, proxied: bool) -> Sequence[Html]:
+    if not proxied or guest.tokens != "required":
+        return ()
+    return (h("p", f"{SHUT_OUT}.", class_="warning"),)
+
+
 def _described(guest: PlacedInstance, lock: UserDataLock) -> Html:
     flavor, layout = guest.flavor, guest.layout
     where = [f"{address.ip} on {address.network}" for address in guest.addresses]
@@ -154,6 +162,7 @@ def _described(guest: PlacedInstance, lock: UserDataLock) -> Html:
             "CPU policy": layout.cpu_policy,
             "thread policy": layout.cpu_thread_policy or "–",
             "emulator threads": emulator if layout.cells else "–",
+            "session tokens": guest.tokens or "as is set for all guests",
             "user data": "–" if guest.user_data is None else lock_text(lock),
         }
     )

@@ -52,13 +52,14 @@ async def show_instances(visit: Visit) -> Page:
     drifting = await drifts(visit.store, listed.guests)
     query = {"q": asked.q, "host": asked.host or "", "project_id": asked.project_id or ""}
     rows = (_row(guest, drifting.get(guest.uuid, ())) for guest in listed.guests)
-    here = {**query, "drifted": asked.drifted}
+    limit = visit.query.get("limit", "")
+    here = {**query, "drifted": asked.drifted, "limit": limit}
     first = address("/instances", **here) if asked.marker else None
     following = address("/instances", **here, marker=listed.next) if listed.next else None
     content = (
         h("h1", "Guests"),
-        search("", "/instances", query, drifted=asked.drifted, labels=_LABELS),
-        _other_drift(query, asked.drifted),
+        search("", "/instances", query, drifted=asked.drifted, limit=limit, labels=_LABELS),
+        _other_drift({**query, "limit": limit}, asked.drifted),
         *unreadable(listed.unreadable),
         table(_caption(listed, asked), _COLUMNS, rows),
         *filter(None, [pages(first=first, next=following)]),

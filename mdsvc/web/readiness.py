@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from time import monotonic
 
+from mdsvc.api.probes import ready_within
 from mdsvc.store import Store
 
 FRESH_SECONDS = 5
@@ -30,8 +30,7 @@ class Readiness:
 
     async def _ask(self) -> str | None:
         try:
-            async with asyncio.timeout(_SECONDS):
-                await self._store.ready()
+            await ready_within(self._store, _SECONDS)
         except TimeoutError:
             return f"the store has not answered within {_SECONDS} s"
         except Exception as error:  # noqa: BLE001  # whatever a database raises means the same here

@@ -13,15 +13,18 @@ from pytest_aiohttp import AiohttpServer
 from typing_extensions import override
 
 from mdsvc import access
-from mdsvc.api import streams
+from mdsvc.api import events, streams
 from mdsvc.app import operator_app
+from mdsvc.control.drifting import Drifting
 from mdsvc.control.tokens import create_token, revoke_token
+from mdsvc.reports import Status, now_ms
+from mdsvc.reports.drift import SILENT_MS
 from mdsvc.settings import Settings
 from mdsvc.store.feed import ChangePage
 from mdsvc.store.following import Follower
 from mdsvc.store.memory import MemoryStore
 from tests.api.asking import Ask, problem
-from tests.cli.values import UUID, guest, host
+from tests.cli.values import UUID, guest, host, plain
 from tests.http.wire import Wire
 
 
@@ -230,3 +233,110 @@ async def _dropped(
         await asyncio.sleep(0.01)
     writer.close()
     return dropped
+
+
+# ---- drift ----
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for the next look."""
+    monkeypatch.setattr(Drifting, "pause", 0.01)
+    monkeypatch.setattr(events, "_MISSED_SECONDS", 0.1)
+    monkeypatch.setattr(streams, "TICK_SECONDS", 0.01)
+
+
+async def drifts(stream: Stream) -> tuple[Any, ...]:
+    """Of the next event of drift: of which guest, its generation, the codes, and its id."""
+    event = await stream.event()
+    while not event.name.startswith("drift"):
+        event = await stream.event()
+    if event.name == "drift_reset":
+        assert event.data == {}
+        return ("reset",)
+    codes = [reason["code"] for reason in event.data["drift"]]
+    assert isinstance(event.id, int)
+    return event.data["uuid"], event.data.get("generation"), codes
+
+
+@pytest.mark.usefixtures("soon")
+async def test_drift_is_told_as_it_begins_changes_and_ends(
+    wire: Wire, ask: Ask, store: MemoryStore
+) -> None:
+    await ask("POST", "/v1/hosts", host())
+    await ask("POST", "/v1/instances", guest())
+    async with following(wire) as stream:
+        await store.set_report(UUID, Status(state="broken"), now_ms())
+        assert await drifts(stream) == (UUID, 1, ["said_so"])
+        await store.set_report(UUID, Status(state="broken", generation=0), now_ms())
+        assert await drifts(stream) == (UUID, 1, ["not_applied", "said_so"])
+        await store.set_report(UUID, Status(state="isolated", generation=1), now_ms())
+        assert await drifts(stream) == (UUID, 1, [])
+        await store.set_report(UUID, Status(state="broken"), now_ms())
+        assert await drifts(stream) == (UUID, 1, ["said_so"])
+        await ask("DELETE", f"/v1/instances/{UUID}")
+        assert await drifts(stream) == (UUID, None, [])
+
+
+@pytest.mark.usefixtures("soon")
+async def test_the_clock_alone_begins_drift(wire: Wire, ask: Ask, store: MemoryStore) -> None:
+    await ask("POST", "/v1/hosts", host())
+    await ask("POST", "/v1/instances", guest())
+    await store.set_report(UUID, Status(state="isolated"), now_ms() - SILENT_MS + 3000)
+    async with following(wire) as stream:
+        assert await drifts(stream) == (UUID, 1, ["silent"])
+
+
+@pytest.mark.usefixtures("soon")
+async def test_whoever_goes_on_forgets_what_they_knew_of_drift_and_is_told_anew(
+    wire: Wire, ask: Ask, store: MemoryStore
+) -> None:
+    await ask("POST", "/v1/hosts", host())
+    await ask("POST", "/v1/instances", guest())
+    await ask("POST", "/v1/instances", plain(1))
+    other = plain(1)["uuid"]
+    for each in (UUID, other):
+        await store.set_report(each, Status(state="broken"), now_ms())
+    async with following(wire) as stream:
+        told = [await drifts(stream), await drifts(stream)]
+        assert {uuid for uuid, _, _ in told} == {UUID, other}
+        await ask("PUT", "/v1/hosts/h1", host(packing="pack"))
+        event = await stream.event()
+        while event.name != "host":
+            event = await stream.event()
+    await store.set_report(other, Status(state="isolated"), now_ms())
+    await ask("PUT", "/v1/hosts/h1", host())
+    async with following(wire, Last_Event_ID=str(event.id)) as stream:
+        missed = await stream.event()
+        assert (missed.name, missed.data["name"]) == ("host", "h1")
+        assert await drifts(stream) == ("reset",)
+        assert await drifts(stream) == (UUID, 1, ["said_so"])
+        await store.set_report(UUID, Status(state="isolated"), now_ms())
+        assert await drifts(stream) == (UUID, 1, [])
+
+
+@pytest.mark.usefixtures("soon")
+async def test_where_nobody_drifts_a_new_stream_says_nothing_of_it(wire: Wire, ask: Ask) -> None:
+    async with following(wire) as stream:
+        await asyncio.sleep(0.2)
+        await ask("POST", "/v1/hosts", host())
+        assert (await stream.event()).name == "host"
+
+
+@pytest.mark.usefixtures("soon")
+async def test_a_store_that_does_not_answer_ends_no_stream(
+    wire: Wire, ask: Ask, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lost(*_: object) -> None:
+        raise OSError("connection lost")
+
+    await ask("POST", "/v1/hosts", host())
+    await ask("POST", "/v1/instances", guest())
+    await store.set_report(UUID, Status(state="broken"), now_ms())
+    async with following(wire) as stream:
+        assert await drifts(stream) == (UUID, 1, ["said_so"])
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "reports_after", lost)
+            await asyncio.sleep(0.1)
+        await store.set_report(UUID, Status(state="isolated"), now_ms())
+        assert await drifts(stream) == (UUID, 1, [])

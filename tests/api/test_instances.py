@@ -8,7 +8,8 @@ import pytest
 
 from mdsvc.reports import now_ms, read_status
 from mdsvc.store import Store
-from tests.api.asking import Ask, names, problem
+from tests.api.asking import Ask, asking, names, problem
+from tests.api.conftest import Serve
 from tests.cli.values import DEDICATED, OTHER_UUID, UUID, flavor, guest, host, plain
 
 ONE = f"/v1/instances/{UUID}"
@@ -267,3 +268,37 @@ async def test_user_data_are_closed_and_opened_anew(ask: Ask) -> None:
     for method in ("GET", "PUT", "DELETE"):
         missing = await ask(method, f"/v1/instances/{OTHER_UUID}/lock")
         assert (missing.status, missing.json["code"]) == (404, "not_found")
+
+
+@pytest.mark.usefixtures("placed")
+async def test_whether_a_guest_has_to_bring_tokens_is_no_cpu_business(ask: Ask) -> None:
+    assert (await ask("GET", ONE)).json["tokens"] is None
+    changed = await ask("PUT", ONE, guest(tokens="required"))
+    assert (changed.status, changed.json["tokens"], changed.json["generation"]) == (
+        200,
+        "required",
+        2,
+    )
+    assert changed.headers["X-Mdsvc-Warnings"] is None
+    for call, body in (("rebuild", {}), ("migrate", {"host": "h2"})):
+        assert (await ask("POST", f"{ONE}/{call}", body)).json["tokens"] == "required"
+    again = await ask("PUT", ONE, guest())
+    assert again.json["tokens"] is None, "it is the whole description that is put"
+    wrong = problem(await ask("PUT", ONE, guest(tokens="sometimes")), 400, "bad_input")
+    assert wrong["field"] == "tokens"
+    assert "required" in wrong["detail"]
+
+
+async def test_who_shuts_a_guest_out_behind_neutrons_agent_is_warned(
+    serve: Serve, store: Store
+) -> None:
+    ask = asking(await serve(store, identity="neutron", shared_secret=("s",)))
+    await ask("POST", "/v1/hosts", host())
+    created = await ask("POST", "/v1/instances", guest(tokens="required"))
+    assert created.status == 201
+    put = await ask("PUT", ONE, guest(tokens="required", name="renamed"))
+    for answer in (created, put):
+        [told] = json.loads(answer.headers["X-Mdsvc-Warnings"])
+        assert told.startswith("tokens: required, which behind Neutron's agent shuts out")
+    put = await ask("PUT", ONE, guest(tokens="optional"))
+    assert put.headers["X-Mdsvc-Warnings"] is None

@@ -104,7 +104,7 @@ def domain(
     if iothread is not None:
         pinned += f"<iothreadpin iothread='1' cpuset='{iothread}'/>"
     return f"""<domain type='kvm'>
-  <name>{name}</name><uuid>{uuid.uuid5(uuid.NAMESPACE_OID, name)}</uuid>
+  <name>{name}</name><uuid>{uuid_of(name)}</uuid>
   {_metadata(name, len(pins), memory_mb, specs) if specs is not None else ""}
   <memory unit='MiB'>{memory_mb}</memory>
   <vcpu placement='static'{f" cpuset='{cpuset}'" if cpuset else ""}>{len(pins)}</vcpu>
@@ -112,6 +112,11 @@ def domain(
   <cputune>{pinned}</cputune>
   {_pages(pages_kb)}{_numatune(memory_node)}
 </domain>"""
+
+
+def uuid_of(name: str) -> str:
+    """That of the domain of this name."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, name))
 
 
 def _metadata(name: str, vcpus: int, memory_mb: int, specs: dict[str, str]) -> str:

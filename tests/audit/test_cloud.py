@@ -135,6 +135,38 @@ def test_who_is_no_administrator_is_told_so(
     assert (done.code, "administrator" in done.err) == (1, True)
 
 
+def test_a_host_without_guests_has_sets_all_the_same(
+    mdsvc: Mdsvc, cloud: FakeCloud, clouds_yaml: Path, tmp_path: Path
+) -> None:
+    clouds_yaml.write_text(entry(cloud, PASSWORD))
+    file = tmp_path / "hosts.json"
+    file.write_text(json.dumps([HOST, HOST | {"name": "h2", "cpu_shared_set": "0-2"}]))
+    done = mdsvc("audit", "--cloud", "c", "--host", str(file), "--json")
+    assert [(f["code"], f["host"]) for f in done.json["findings"]] == [("sets_overlap", "h2")]
+
+
+def test_guests_that_are_on_no_host_are_none_and_no_want_of_rights(
+    mdsvc: Mdsvc, cloud: FakeCloud, clouds_yaml: Path
+) -> None:
+    """Such as could not be placed, or are shelved."""
+    clouds_yaml.write_text(entry(cloud, PASSWORD))
+    cloud.add(1, "a", "h1", DEDICATED, node(0, [0], {0: 2}))
+    cloud.servers["00000000-0000-4000-8000-000000000001"][0]["OS-EXT-SRV-ATTR:host"] = None
+    done = mdsvc("audit", "--cloud", "c")
+    assert (done.code, done.err) == (0, "mdsvc: nothing found: 0 guests on 0 hosts looked at\n")
+
+
+def test_a_certificate_that_cannot_be_read_is_named(
+    mdsvc: Mdsvc, cloud: FakeCloud, clouds_yaml: Path, tmp_path: Path
+) -> None:
+    for file, says in ((tmp_path / "none", "No such file"), (clouds_yaml, "certificate")):
+        clouds_yaml.write_text(entry(cloud, PASSWORD, cacert=str(file)))
+        done = mdsvc("audit", "--cloud", "c")
+        assert (done.code, done.out) == (2, "")
+        assert f"cacert: {file}: " in done.err
+        assert says in done.err
+
+
 def test_a_topology_that_cannot_be_read_is_named(
     mdsvc: Mdsvc, cloud: FakeCloud, clouds_yaml: Path
 ) -> None:
@@ -154,6 +186,9 @@ def test_a_cloud_that_is_not_there(mdsvc: Mdsvc, cloud: FakeCloud, clouds_yaml: 
     assert (done.code, "Cannot connect" in done.err) == (1, True)
 
 
+FULL = "auth: {auth_url: 'http://k', username: u, password: p, project_name: s}"
+
+
 @pytest.mark.parametrize(
     ("text", "code", "says"),
     [
@@ -164,6 +199,14 @@ def test_a_cloud_that_is_not_there(mdsvc: Mdsvc, cloud: FakeCloud, clouds_yaml: 
         ("clouds: {c: {auth: {}}}", 2, "c.auth.auth_url: expected text"),
         ("[]", 4, "no cloud c; there are: none"),
         ("clouds: {c: {auth: {auth_url: 'http://x', username: u}}}", 2, "password: expected text"),
+        ("clouds: {c: {auth: {auth_url: 'keystone:5000/v3'}}}", 2, "auth_url: expected http://"),
+        ("clouds: {c: {auth: {auth_url: 'http://k:99999/v3'}}}", 2, "auth_url: expected http://"),
+        ("clouds: {c: {auth_type: v3token}}", 2, "c.auth_type: expected one of password, "),
+        (
+            f"clouds: {{c: {{{FULL}, compute_endpoint_override: nova}}}}",
+            2,
+            "override: expected htt",
+        ),
         ("a: !!python/object/apply:os.system ['true']", 2, "expected YAML"),
     ],
 )

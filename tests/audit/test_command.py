@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.audit.fleets import domain
+from tests.audit.fleets import domain, uuid_of
 from tests.cli.command import Mdsvc
 from tests.strategies import grid
 
@@ -78,7 +81,8 @@ def test_a_file_that_is_no_domain_is_named(mdsvc: Mdsvc, tmp_path: Path) -> None
     [
         ([], "expected one of --domains DIR, --libvirt URI and --cloud NAME"),
         (["--domains", "nowhere"], "nowhere: No such file or directory"),
-        (["--domains", ".", "--pmd-mask", "xyz"], "PMD mask: expected hexadecimal"),
+        (["--domains", ".", "--pmd-mask", "xyz"], "--pmd-mask: expected hexadecimal"),
+        (["--domains", ".", "--pmd-mask", ""], "--pmd-mask: expected hexadecimal"),
         (["--domains", ".", "--host", "a", "--local"], "expected one of --host and --local"),
         (["--domains", ".", "--nova-conf", "nowhere"], "nowhere: No such file"),
     ],
@@ -150,14 +154,71 @@ def test_a_folder_of_folders_is_a_fleet(mdsvc: Mdsvc, tmp_path: Path) -> None:
 
 
 def test_the_folder_that_libvirt_has_itself_is_read(mdsvc: Mdsvc, tmp_path: Path) -> None:
-    """`/run/libvirt/qemu`: a pid beside each domain, and folders of other things."""
+    """`/run/libvirt/qemu`: a pid beside each domain, a mark that all were started, and folders of
+    other things; `tests/libvirt` has a real one.
+    """
     dumps = folder(tmp_path / "qemu", {"a": domain("a", "2")})
     for name in ("a.pid", "driver.pid"):
         (dumps / name).write_text("4242\n")
+    (dumps / "autostarted").touch()
     folder(dumps / "channel", {})
     assert "1 guest on 1 host looked at" in mdsvc("audit", "--domains", str(dumps)).err
     (dumps / "a.xml").unlink()
     assert "0 guests on 1 host looked at" in mdsvc("audit", "--domains", str(dumps)).err
+
+
+def test_one_domain_in_two_files_is_no_two_guests(mdsvc: Mdsvc, tmp_path: Path) -> None:
+    """It would look as if both had the same pCPUs. On two hosts it may be on its way."""
+    dumps = folder(tmp_path / "d", {"a": domain("a", "2"), "copy": domain("a", "2")})
+    done = mdsvc("audit", "--domains", str(dumps))
+    assert (done.code, done.out) == (2, "")
+    assert f"copy.xml: uuid {uuid_of('a')}: expected each domain once, as in {dumps}" in done.err
+    fleet = tmp_path / "fleet"
+    for host in ("h1", "h2"):
+        folder(fleet / host, {"a": domain("a", "2")})
+    assert mdsvc("audit", "--domains", str(fleet)).code == 0
+
+
+@pytest.mark.parametrize("odd", ["pipe", "nowhere", "loop", "locked"])
+def test_a_file_that_cannot_be_read_is_named_and_nobody_is_waited_for(
+    mdsvc: Mdsvc, tmp_path: Path, odd: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dumps = folder(tmp_path / "d", {"a": domain("a", "2")})
+    file = dumps / "odd.xml"
+    if odd == "pipe":
+        os.mkfifo(file)
+    elif odd == "locked":
+        file.touch()
+        denied = PermissionError(13, "Permission denied")  # as root, nobody says so
+        monkeypatch.setattr(Path, "open", mock(file, denied, Path.open))
+    else:
+        file.symlink_to({"nowhere": "gone.xml", "loop": "odd.xml"}[odd])
+    done = mdsvc("audit", "--domains", str(dumps))
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"mdsvc: {file}: ")
+
+
+def mock(file: Path, error: OSError, plain: Callable[..., Any]) -> Callable[..., Any]:
+    """`Path.open`, but for one file."""
+
+    def opened(path: Path, *args: Any, **more: Any) -> Any:
+        if path == file:
+            raise error
+        return plain(path, *args, **more)
+
+    return opened
+
+
+def test_a_table_names_a_few_of_many_guests_and_json_all(
+    mdsvc: Mdsvc, tmp_path: Path, host_file: Path
+) -> None:
+    many = {f"g{number}": domain(f"g{number}", "0-3", emulator="0-1") for number in range(40)}
+    dumps = folder(tmp_path / "d", {"a": domain("a", "2")} | many)
+    audit = ("audit", "--domains", str(dumps), "--host", str(host_file))
+    done = mdsvc(*audit)
+    first = done.out.split("\n\n")[0].splitlines()
+    assert "a, g0, g1, g10, g11 and 36" in first[2] + first[3]
+    assert len(mdsvc(*audit, "--json").json["findings"][0]["guests"]) == 41
 
 
 def test_what_is_not_known_is_said_once_for_many_hosts(mdsvc: Mdsvc, tmp_path: Path) -> None:

@@ -70,6 +70,15 @@ ODD: dict[str, tuple[str, dict[str, Any]]] = {
         "<numatune><memory nodeset='1'/></numatune>",
         {"strict_nodes": "1"},
     ),
+    "vCPUs that may be plugged in": (
+        "<vcpu current='2'>8</vcpu>",
+        {"vcpus": 8, "unplugged": "2-7"},
+    ),
+    "vCPUs of which some are plugged in": (
+        "<vcpu current='2'>4</vcpu><vcpus><vcpu id='0' enabled='yes'/><vcpu id='1' enabled='no'/>"
+        "<vcpu id='2' enabled='no'/><vcpu id='3' enabled='yes'/></vcpus>",
+        {"unplugged": "1-2"},
+    ),
     "batch is not realtime": (
         "<vcpu>2</vcpu><cputune><vcpusched vcpus='0' scheduler='batch'/>"
         "<vcpusched vcpus='1' scheduler='rr' priority='2'/></cputune>",
@@ -154,6 +163,7 @@ HOSTILE = {
     "no number": wrapped("<vcpu>many</vcpu>"),
     "no CPU set": wrapped("<vcpu cpuset='a-b'>1</vcpu>"),
     "a CPU that no machine has": wrapped("<vcpu cpuset='0-99999'>1</vcpu>"),
+    "no number of vCPUs that run": wrapped("<vcpu current='x'>2</vcpu>"),
     "a pin of no vCPU": wrapped("<cputune><vcpupin cpuset='1'/></cputune>"),
     "an odd unit": "<domain><name>a</name><memory unit='stone'>1</memory></domain>",
     "too many I/O threads": wrapped("<iothreads>1000000000</iothreads>"),

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from mdsvc.auditing import RULES, Facts, audit
 from mdsvc.cpuset import CpuSet
 from mdsvc.running import RunningGuest
-from mdsvc.topology import Host
+from mdsvc.topology import Host, PagePool
 from tests.audit.fleets import cpus, domain, facts_of, random_fleet, with_domains
 from tests.strategies import QUICK, grid, host_of
 
@@ -34,6 +34,13 @@ class Planted:
     on: str
     domains: Sequence[str]
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def with_huge_pages(host: Host) -> Host:
+    """One GiB of them a node."""
+    pages = (PagePool(size_kb=4, total=2**20), PagePool(size_kb=2048, total=512))
+    cells = tuple(replace(cell, pages=pages) for cell in host.cells)
+    return replace(host, cells=cells, cpu_shared_set=CpuSet(), cpu_dedicated_set=CpuSet())
 
 
 PLANTED = {
@@ -123,6 +130,13 @@ PLANTED = {
     ),
     "more memory than all nodes have": Planted(
         "memory_overbooked", ["a"], "", [domain("a", "2", memory_mb=40000)]
+    ),
+    "more huge pages than all nodes have": Planted(
+        "memory_overbooked",
+        ["a", "b"],
+        "",
+        [domain(name, at, memory_mb=1536, pages_kb=2048) for name, at in (("a", "2"), ("b", "3"))],
+        {"topology": with_huge_pages(HOST)},
     ),
     "memory on another node": Planted(
         "memory_elsewhere", ["a"], "2-3", [domain("a", "2", "3", memory_node=1)]
@@ -240,6 +254,26 @@ def test_two_guests_of_one_name_are_told_apart() -> None:
 
 def random_guest() -> str:
     return "00000000-0000-4000-8000-000000000001"
+
+
+def test_what_is_not_plugged_in_runs_nowhere() -> None:
+    """As programs leave it that plug vCPUs in later, and pin them then."""
+    xml = domain("a", "2", emulator="0-1").replace("'static'>1<", "'static' current='1'>4<")
+    (guest,) = with_domains(HOST, [xml]).guests
+    assert (guest.vcpus, str(guest.unplugged)) == (4, "1-3")
+    assert audit([with_domains(HOST, [xml, domain("b", "3")])]) == []
+
+
+def test_threads_that_float_over_a_set_with_an_offline_cpu_are_no_fault_of_each_guest() -> None:
+    """But a vCPU that is pinned to it is."""
+    on = {"shared": cpus("0-1,8-9,16"), "dedicated": cpus("2-7,10-15,17")}
+    floats = domain("a", "0-1,16", emulator="0-1,16")
+    for domains, codes in (
+        ([floats], ["set_cpus_missing"] * 2),
+        ([floats, domain("b", "17")], ["outside_sets", *["set_cpus_missing"] * 2]),
+    ):
+        found = audit([replace(with_domains(HOST, domains), **on)])
+        assert [each.code for each in found] == codes
 
 
 def test_a_host_with_one_set_for_both_is_no_overlap_by_itself() -> None:

@@ -241,6 +241,22 @@ def test_what_contradicts_the_books_is_named_and_nothing_is_imported(name: str) 
     run(main())
 
 
+def test_what_has_no_cell_is_not_called_shared_for_that() -> None:
+    runs = as_it_runs(HOST, guest_from_domain(domain("b", "4", "12", emulator="4,12")))
+    assert runs.faults == ("its node 0 is not on one host cell alone",)
+
+
+def test_vcpus_that_are_not_plugged_in_keep_a_guest_on_its_cell() -> None:
+    """Where they may run once they are is to be right all the same."""
+    xml = domain("b", "4", "5").replace("'static'>2<", "'static' current='2' cpuset='0-1'>3<")
+    runs = as_it_runs(HOST, guest_from_domain(xml))
+    assert (runs.faults, str(runs.layout.dedicated_cpus)) == ((), "0-1")
+    loose = as_it_runs(HOST, guest_from_domain(xml.replace(" cpuset='0-1'>3", ">3")))
+    assert loose.faults == (
+        "its shared vCPUs 2 may run on every pCPU; expected pCPUs 0-1 of cpu_shared_set",
+    )
+
+
 def test_all_that_is_wrong_is_told_at_once() -> None:
     async def main() -> None:
         with pytest.raises(Conflict) as raised:

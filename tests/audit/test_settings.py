@@ -25,6 +25,7 @@ def cpus(text: str | None) -> CpuSet | None:
         ("[DEFAULT]\ncpu_shared_set = 0-1", None, None, False),
         ("[compute]\n#cpu_shared_set = 0-1\ncpu_dedicated_set =\n", None, None, False),
         ("[compute]\ncpu_shared_set = 0\ncpu_shared_set = 1\n", "1", "", False),
+        ("[compute]\ncpu_shared_set = 0, 2 - 3,, ^ 3 ,", "0,2", "", False),
         ("[compute]\ncpu_shared_set = 0,\n  2-3\n%(a)s = $b\n", "0,2-3", "", False),
     ],
 )
@@ -45,7 +46,11 @@ def test_nova_conf_s_memory() -> None:
         ("[compute]\ncpu_dedicated_set = 2-x", "[compute] cpu_dedicated_set: '2-x'"),
         ("[DEFAULT]\nvcpu_pin_set = 9-2", "[DEFAULT] vcpu_pin_set: range 9-2"),
         ("[DEFAULT]\nreserved_host_memory_mb = much", "reserved_host_memory_mb: expected a number"),
-        ("no section = 1", "expected sections and options"),
+        ("[compute]\ncpu_shared_set = ^3", "cpu_shared_set: expected a CPU, and '^3' leaves none"),
+        (
+            "no section = 1",
+            "expected sections and options as in nova.conf: File contains no section",
+        ),
     ],
 )
 def test_what_is_wrong_in_nova_conf_is_named(text: str, says: str) -> None:
@@ -85,6 +90,13 @@ def test_what_is_no_pmd_mask_is_refused(text: str) -> None:
         ("isolcpus=0-15:2/4", "0-1,4-5,8-9,12-13"),
         ("xisolcpus=1 isolcpus=", ""),
         ("isolcpus=1 isolcpus=3", "1,3"),
+        ("isolcpus=8000-N", "8000-8191"),
+        ("isolcpus=8000-N:1/100", "8000,8100"),
+        ("isolcpus=domain,nohz,8190,N", "8190-8191"),
+        ("isolcpus=odd,2-3", "2-3"),
+        ("isolcpus=all", ""),
+        ("nohz_full=2-3 rcu_nocbs=all", ""),
+        ("quiet -- isolcpus=2", ""),
     ],
 )
 def test_isolcpus(cmdline: str, cpus_: str) -> None:

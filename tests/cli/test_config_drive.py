@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 from pathlib import Path
 
@@ -39,6 +40,23 @@ def test_an_older_drive_is_replaced_as_a_whole(with_guest: Mdsvc, tmp_path: Path
     assert with_guest(*DRIVE, UUID, "-o", str(drive)).code == 0
     assert '"dedicated_cpus"' in layout(drive)
     assert [file.name for file in tmp_path.glob("drive*")] == ["drive.iso"]
+
+
+def test_a_new_drive_is_for_its_owner_alone_and_one_that_is_replaced_stays_whose_it_is(
+    with_guest: Mdsvc, tmp_path: Path
+) -> None:
+    """User data are on it; a machine's user has been let in by whoever set it up."""
+    drive, link = tmp_path / "drive.iso", tmp_path / "link.iso"
+    link.symlink_to(drive)
+    assert with_guest(*DRIVE, UUID, "-o", str(link)).code == 0
+    assert link.is_symlink()
+    assert drive.stat().st_mode & 0o777 == 0o600
+    drive.chmod(0o640)
+    owner = (4242, 4242) if os.geteuid() == 0 else (os.getuid(), os.getgid())
+    os.chown(drive, *owner)
+    assert with_guest(*DRIVE, UUID, "-o", str(drive)).code == 0
+    after = drive.stat()
+    assert (after.st_mode & 0o777, after.st_uid, after.st_gid) == (0o640, *owner)
 
 
 def test_settings_of_the_documents_are_those_of_the_server(

@@ -37,7 +37,12 @@ RICH = guest(
     ],
     network_data={"links": [{"id": "tap0", "mtu": 1450}], "networks": [], "services": []},
     version_list="newest",
+    tokens="required",
 )
+
+
+def _shown(mdsvc: Mdsvc, uuid: str) -> str:
+    return " ".join(mdsvc("instance", "show", uuid).out.split())
 
 
 @pytest.fixture
@@ -202,3 +207,13 @@ def test_where_unknown_keys_are_errors_no_guest_is_created(mdsvc: Mdsvc) -> None
     assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
     assert "hw_cpu_polcy" in done.err
     assert mdsvc("instance", "list", "--json").json == []
+
+
+def test_a_guest_is_shown_with_whether_it_has_to_bring_tokens(mdsvc: Mdsvc) -> None:
+    mdsvc(*CREATE, stdin=guest(tokens="required"))
+    assert "session tokens required, which behind Neutron's agent shuts" in _shown(mdsvc, UUID)
+    mdsvc(*CREATE, stdin=plain(1))
+    assert "session tokens as is set for all guests" in _shown(mdsvc, plain(1)["uuid"])
+    wrong = mdsvc(*CREATE, stdin=plain(2, tokens="sometimes"))
+    assert (wrong.code, len(wrong.err.splitlines())) == (2, 1)
+    assert "tokens: expected" in wrong.err

@@ -58,9 +58,11 @@ async def test_the_aws_sdk_s(serve: Serve) -> None:
     assert {*doctored} == {*real} - {leaf}
 
 
-async def test_mdguest_s(serve: Serve, tmp_path: Path) -> None:
-    server = await server_of(serve)
+@pytest.mark.parametrize("tokens", ["off", "optional", "required"])
+async def test_mdguest_s(serve: Serve, tokens: str) -> None:
+    server = await server_of(serve, tokens=tokens)
     real = await server.play(MDGUEST, "plan", "--source", f"metadata:{URL}", "--json")
     doctored = await replayed(server, "mdguest")
-    documents = [request for request in real.requests if request.method == "GET"]
+    documents = [request for request in real.requests if request.method in ("GET", "PUT")]
     assert doctored.requests == documents, real.err
+    assert documents[-1].status == 200

@@ -21,11 +21,11 @@ from mdsvc.control.draining import drain_host, move_guests
 from mdsvc.control.instances import create_instance, delete_instance, list_instances
 from mdsvc.control.moves import migrate_instance
 from mdsvc.control.resizing import rebuild_instance, resize_instance
-from mdsvc.errors import MdsvcError
+from mdsvc.errors import MdsvcError, Unavailable
 from mdsvc.instance import PlacedInstance
 from mdsvc.store import Store
-from mdsvc.store.sql import open_sql
 from tests.books.world import random_image, random_instance
+from tests.stores.placer import opened
 
 HOSTS = ("a", "b", "c")
 ENDLESS = 10**9
@@ -51,9 +51,12 @@ class Life:
         self.count = 0
 
     async def run(self, aim: str, most: int) -> None:
-        """Half of what it does is what is aimed at."""
+        """Half of what it does is what is aimed at. While the store is away it looks again."""
         for self.count in range(1, most + 1):
-            await self.one(aim if aim and self.random.random() < 0.5 else self.any())
+            try:
+                await self.one(aim if aim and self.random.random() < 0.5 else self.any())
+            except Unavailable:
+                await asyncio.sleep(0.1)
 
     def any(self) -> str:
         return self.random.choice(["create", *OPERATIONS])
@@ -120,7 +123,7 @@ def live(url: str, log: str, seed: int, aim: str, most: int) -> None:
     """What the process does."""
 
     async def run(lines: TextIO) -> None:
-        store = await open_sql(url)
+        store = await opened(url)
         try:
             await Life(store, lines, seed).run(aim, most)
         finally:

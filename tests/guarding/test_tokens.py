@@ -15,13 +15,13 @@ from mdsvc.guarding.tokens import (
     LONGEST_TTL,
     TOKEN_HEADERS,
     TTL_HEADERS,
-    Mode,
     check_token,
     is_token_of,
     read_keys,
     token_of,
     ttl_of,
 )
+from mdsvc.instance import TokenMode
 
 A, B = "1f1c2a0e-6a56-4c1c-9a35-0d7f3c7b6f52", "1f1c2a0e-6a56-4c1c-9a35-0d7f3c7b6f53"
 KEYS = Keys([b"one"])
@@ -65,7 +65,7 @@ def test_a_token_is_good_for_no_longer_than_any_can_be() -> None:
 
 @pytest.mark.parametrize("header", TOKEN_HEADERS)
 @pytest.mark.parametrize("mode", ["optional", "required"])
-def test_either_header_has_the_token(mode: Mode, header: str) -> None:
+def test_either_header_has_the_token(mode: TokenMode, header: str) -> None:
     check_token(mode, KEYS, CIMultiDict({header: token_of(KEYS, A, NOW + 60)}), A, NOW)
 
 
@@ -77,7 +77,7 @@ def test_without_a_token_it_depends_on_the_mode() -> None:
 
 
 @pytest.mark.parametrize("mode", ["optional", "required"])
-def test_a_token_that_is_brought_must_be_good(mode: Mode) -> None:
+def test_a_token_that_is_brought_must_be_good(mode: TokenMode) -> None:
     for token in (token_of(KEYS, B, NOW + 60), token_of(KEYS, A, NOW), "", "x"):
         with pytest.raises(NoToken):
             check_token(mode, KEYS, CIMultiDict({TOKEN_HEADERS[0]: token}), A, NOW)

@@ -9,12 +9,13 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from mdsvc.control.adoption import Terms, import_guests
 from mdsvc.control.hosts import add_host, get_host
-from mdsvc.control.instances import list_instances
+from mdsvc.control.instances import delete_instance, list_instances
 from mdsvc.discovery.domains import guest_from_domain
-from mdsvc.errors import NotFound
+from mdsvc.errors import BadInput, NotFound
 from mdsvc.hook.following import Following, OfStore, follow
 from mdsvc.store import Store
 from mdsvc.store.memory import MemoryStore
@@ -27,10 +28,10 @@ HOST = host_of(grid(2, 4, threads=2, shared=1))
 class Spool:
     """A host whose hook leaves notes, and what has been told of them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, host: str = "h1") -> None:
         self.folder = folder
-        self.what = Following(folder / "spool", "h1", folder / "networks")
-        self.what.spool.mkdir()
+        self.what = Following(folder / "spool", host, folder / "networks")
+        self.what.spool.mkdir(parents=True)
         self.told: list[str] = []
         self._numbers = count()
 
@@ -105,6 +106,77 @@ def test_a_conflict_is_told_once_and_waits_until_there_is_room(tmp_path: Path) -
         told = await spool.run(store)
         assert [text.split(" (")[0] for text in told] == ["removed a", "imported b"]
         assert (await named(store), spool.left) == (["b"], [])
+
+    story(tell, tmp_path)
+
+
+def test_what_was_refused_is_tried_again_once_somebody_has_put_the_books_right(
+    tmp_path: Path,
+) -> None:
+    """At the latest when it is run again; otherwise in a minute."""
+
+    async def tell(store: Store, spool: Spool) -> None:
+        taken = guest_from_domain(domain("a", "2"))
+        await import_guests(store, [taken], "h1", Terms("mine"))
+        spool.note("started", domain("b", "2"), "b")
+        assert "b (started): host h1: nothing is imported" in (await spool.run(store))[0]
+        await delete_instance(store, taken.uuid)
+        assert [text.split(" (")[0] for text in await spool.run(store)] == ["imported b"]
+        assert (await named(store), spool.left) == (["b"], [])
+
+    story(tell, tmp_path)
+
+
+def test_a_guest_s_life_on_a_host_that_is_booted_anew(tmp_path: Path) -> None:
+    """Its notes are gone with the machine's memory; renamed and re-pinned it is as it runs."""
+
+    async def tell(store: Store, spool: Spool) -> None:
+        for name, pcpu in (("a", "2"), ("b", "3")):
+            spool.note("started", domain(name, pcpu), name)
+        await spool.run(store)
+        for path in spool.what.spool.rglob("*.note"):
+            path.unlink()
+        spool.note("started", domain("a", "2"))
+        assert await spool.run(store) == []
+        spool.note("started", domain("b", "4").replace("<name>b<", "<name>c<"), "c")
+        assert [text.split(" (")[0] for text in await spool.run(store)] == ["updated c"]
+        host, _ = await get_host(store, "h1")
+        assert str(host.cells[0].pinned) == "2,4"
+        spool.note("release", domain("b", "4").replace("<name>b<", "<name>c<"), "c")
+        assert [text.split(" (")[0] for text in await spool.run(store)] == ["removed c"]
+        assert await named(store) == ["a"]
+
+    story(tell, tmp_path)
+
+
+def test_a_guest_that_migrates_is_moved_and_what_its_old_host_says_then_is_old(
+    tmp_path: Path,
+) -> None:
+    async def tell(store: Store, spool: Spool) -> None:
+        await add_host(store, replace(HOST, name="h2"))
+        spool.note("started", domain("a", "2"))
+        await spool.run(store)
+        there = Spool(tmp_path / "there", "h2")
+        there.note("migrate", domain("a", "4"))
+        assert [text.split(" (")[0] for text in await there.run(store)] == ["updated a"]
+        spool.note("stopped", domain("a", "2"))
+        spool.note("release", domain("a", "2"))
+        assert await spool.run(store) == []
+        (guest,) = await list_instances(store)
+        assert (guest.host, guest.layout.cells[0].cpu_pinning) == ("h2", {0: 4})
+        first, _ = await get_host(store, "h1")
+        assert str(first.cells[0].pinned) == ""
+
+    story(tell, tmp_path)
+
+
+def test_a_spool_in_which_nothing_can_be_seen_is_refused(tmp_path: Path) -> None:
+    async def tell(store: Store, spool: Spool) -> None:
+        spool.what.spool.rmdir()
+        assert await spool.run(store) == []  # the hook has had nothing to note yet
+        spool.what.spool.write_text("a file")
+        with pytest.raises(BadInput, match=r"--spool: .*expected a folder"):
+            await spool.run(store)
 
     story(tell, tmp_path)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,13 @@ XML = domain("a", "2")
 
 
 def called(
-    spool: Path, *args: str, stdin: bytes = XML.encode()
+    spool: Path, *args: str, stdin: bytes = XML.encode(), limits: tuple[str, ...] = ()
 ) -> subprocess.CompletedProcess[bytes]:
     """As libvirt does: with nothing of its environment that is needed."""
     file = spool.parent / "mdsvc-hook"
     file.write_text(script_text(spool))
     return subprocess.run(
-        [sys.executable, "-IS", str(file), *args],
+        [*limits, sys.executable, "-IS", str(file), *args],
         input=stdin,
         capture_output=True,
         check=False,
@@ -63,6 +64,24 @@ def test_it_ends_well_where_it_can_write_nothing(tmp_path: Path) -> None:
     done = called(tmp_path / "spool", "a", "started", "begin", "-")
     assert (done.returncode, done.stdout) == (0, b"")
     assert b"mdsvc hook:" in done.stderr
+
+
+def test_on_a_full_disk_nothing_is_left_of_a_note(tmp_path: Path) -> None:
+    """Played by a limit on what a file may hold."""
+    done = called(
+        tmp_path / "spool", "a", "started", "begin", "-", limits=("prlimit", "--fsize=99")
+    )
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert b"mdsvc hook:" in done.stderr
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_a_clock_that_is_set_back_changes_no_order(tmp_path: Path) -> None:
+    """As a host's may be while its guests start with it."""
+    before = time.monotonic_ns()
+    called(tmp_path / "spool", "a", "started", "begin", "-")
+    (note,) = notes(tmp_path / "spool")
+    assert before < int(note.path.name.partition("-")[0]) < time.monotonic_ns()
 
 
 def test_no_xml_is_noted_too_and_too_much_is_not(tmp_path: Path) -> None:

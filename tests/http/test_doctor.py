@@ -10,15 +10,17 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from msgspec.structs import replace
 from pytest_aiohttp import AiohttpServer
 
 from mdsvc.doctor import CLIENTS, Report, client_named, examine, visit
 from mdsvc.errors import BadInput, Unavailable
 from mdsvc.identity.neutron import signed
+from mdsvc.locking import Lock
 from mdsvc.settings import Settings
 from tests.http.conftest import Serve
 from tests.http.fakes import FakeStore
-from tests.http.guests import PROJECT, RICH_UUID, poor
+from tests.http.guests import PROJECT, RICH_UUID, poor, rich
 from tests.http.signing import SECRET
 
 HAS_TOKENS = "tokens" in Settings.__struct_fields__
@@ -66,6 +68,13 @@ async def test_every_client_boots_with_us_and_reads_its_cpus_where_it_can(serve:
     assert where["ignition"] == (None, None)
 
 
+async def test_where_tokens_are_required_those_that_know_them_boot(serve: Serve) -> None:
+    wire = await serve(tokens="required")
+    reports = await examine(url(wire.port))
+    assert {each.client for each in reports if each.works} == {"awscli", "mdguest", "systemd-imdsd"}
+    assert reports[-1].dedicated_cpus == "2-3,5-7"
+
+
 async def test_a_guest_without_dedicated_cpus_is_told_that_it_has_none(serve: Serve) -> None:
     wire = await serve(FakeStore(poor()), version_list="newest")
     reports = {report.client: report for report in await examine(url(wire.port))}
@@ -87,6 +96,27 @@ async def test_behind_neutron_it_asks_as_the_guest_that_it_names(serve: Serve) -
     assert (report.works, report.dedicated_cpus) == (True, "2-3,5-7")
 
 
+async def test_of_a_guest_that_requires_tokens_it_says_who_brings_none(serve: Serve) -> None:
+    wire = await serve(FakeStore(replace(rich(), tokens="required")))
+    reports = {report.client: report for report in await examine(url(wire.port))}
+    works = {name for name, report in reports.items() if report.works}
+    assert works == {"systemd-imdsd", "awscli", "mdguest"}
+    assert reports["mdguest"].dedicated_cpus == "2-3,5-7"
+    assert "401 (expected a session token: PUT /latest/api/token)" in reports["talos"].problems[0]
+
+
+async def test_of_a_guest_that_has_booted_it_says_that_its_user_data_are_closed(
+    serve: Serve,
+) -> None:
+    store = FakeStore(rich())
+    store.locks[RICH_UUID] = Lock(closed_at=0)
+    wire = await serve(store, user_data_after_boot="deny")
+    reports = {report.client: report for report in await examine(url(wire.port))}
+    [said] = reports["cloud-init-26"].problems
+    assert "403 (the user data of this guest are closed, as it has booted)" in said
+    assert reports["mdguest"].works
+
+
 # ---- others ----
 
 
@@ -106,7 +136,7 @@ async def test_what_a_missing_ec2_tree_costs_is_noted(those_of: Examine) -> None
 
 FAULTS = {
     "no service": ("cloud-init-22.4", {"/openstack": (500, "")}, "status 500"),
-    "nothing listed": ("cloud-init-22.4", {"/openstack": (200, "")}, "/openstack"),
+    "nothing listed": ("cloud-init-22.4", {"/openstack": (200, "")}, "got an empty body"),
     "no uuid": ("cloud-init-22.4", {"/openstack/latest/meta_data.json": (200, "{}")}, "a uuid"),
     "no JSON": ("cloudbase-init", {"/openstack/latest/meta_data.json": (200, "<p>")}, "JSON"),
     "a seed that is no base64": (
@@ -129,6 +159,11 @@ FAULTS = {
     "no network data": ("talos", {}, "network_data.json"),
     "a token refused with 400": ("awscli", {"PUT /latest/api/token": (400, "")}, "status 400"),
     "no token for who insists": ("systemd-imdsd", {}, "PUT /latest/api/token: expected 200"),
+    "no token, and nothing without": (
+        "mdguest",
+        {"/mdsvc/v1/layout": (401, "")},
+        "PUT /latest/api/token: expected 200, got status 404",
+    ),
     "no old version": ("afterburn", {}, "2012-08-10"),
     "no EC2 tree": ("cirros", {}, "instance-id"),
 }

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mdsvc import handlers
 from mdsvc.app import open_store
+from mdsvc.listening import bodies
 from mdsvc.store import Store
 from tests.http.conftest import Serve
 from tests.http.guests import HOST, poor
@@ -132,7 +132,7 @@ async def test_a_body_that_does_not_decompress_is_400(
 async def test_a_body_that_stalls_is_not_waited_for(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, length: bytes
 ) -> None:
-    monkeypatch.setattr(handlers, "_BODY_SECONDS", 0.05)
+    monkeypatch.setattr(bodies, "_SECONDS", 0.05)
     ask = await serve()
     assert (await _first_reply(ask, POST + length + b"\r\n\r\n2\r\nab\r\n")).status == 400
     assert (await ask(PASSWORD)).body == b""
@@ -141,7 +141,7 @@ async def test_a_body_that_stalls_is_not_waited_for(
 async def test_a_body_that_trickles_is_not_waited_for_either(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handlers, "_BODY_SECONDS", 0.1)
+    monkeypatch.setattr(bodies, "_SECONDS", 0.1)
     ask = await serve()
     request = POST + b"Content-Length: 1000\r\n\r\n"
     assert (await _first_reply(ask, request, trickle=b"x" * 900)).status == 400

@@ -16,7 +16,7 @@ from mdsvc.store.following import Follower
 from mdsvc.store.memory import MemoryStore
 from tests.http.conftest import Serve
 from tests.http.fakes import FakeStore
-from tests.http.guests import rich
+from tests.http.guests import poor, rich
 from tests.http.signing import SECRET, signed
 from tests.http.wire import Wire
 
@@ -228,6 +228,21 @@ async def test_a_guest_that_goes_while_it_waits_is_404(serve: Serve) -> None:
     await asyncio.sleep(0.05)
     store.remove(rich().uuid)
     assert (await at_once(held)).status == 404
+
+
+async def test_who_is_another_guest_meanwhile_is_told_nothing_of_either(serve: Serve) -> None:
+    """Its address is taken from it, or is the next one's."""
+    elsewhere = [{"network": "net-a", "ip": "10.9.9.9"}]
+    for another in (poor("10.8.8.8"), poor("127.0.0.1")):
+        store = FakeStore(rich())
+        ask = await serve(store)
+        held = asyncio.create_task(ask(waiting(LATEST)))
+        await asyncio.sleep(0.1)
+        assert len(store.waiting) == 1
+        store.guests[another.uuid] = another
+        store.put(poor(None, uuid=rich().uuid, addresses=elsewhere))
+        reply = await at_once(held)
+        assert (reply.status, b"{" in reply.body) == (404, False)
 
 
 async def test_when_time_is_up_the_current_content_is_the_answer(serve: Serve) -> None:

@@ -35,9 +35,17 @@ def require_programs() -> None:
 class Libvirtd:
     """A libvirtd that runs, as `virsh` sees it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, pid: int) -> None:
+        self._pid = pid
         self.spool = directory / "spool"
+        self.status = directory / "run/libvirt/qemu"
         self._socket = directory / "run/libvirt/libvirt-sock"
+
+    @property
+    def inside(self) -> list[str]:
+        """What to put before a command that is to run where this libvirtd does."""
+        (inner,) = Path(f"/proc/{self._pid}/task/{self._pid}/children").read_text().split()
+        return ["nsenter", "--target", inner, "--mount", "--net", "--pid", "--"]
 
     @property
     def uri(self) -> str:
@@ -97,7 +105,7 @@ _IN_NAMESPACES = (
 
 def _ready(process: subprocess.Popen[bytes], directory: Path) -> Libvirtd:
     """It answers only after it has asked every QEMU of this machine what that can do."""
-    daemon, deadline = Libvirtd(directory), time.monotonic() + START_SECONDS
+    daemon, deadline = Libvirtd(directory, process.pid), time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         if daemon.virsh("uri").returncode == 0:
             return daemon

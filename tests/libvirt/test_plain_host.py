@@ -80,6 +80,22 @@ def test_an_audit_without_a_host_file_asks_libvirt_for_the_cells(defined: Libvir
     assert "its cells are not known" not in done.err
 
 
+def test_an_audit_of_the_folder_that_libvirtd_keeps_of_what_runs(
+    defined: Libvirtd, tmp_path: Path
+) -> None:
+    """With all else that it keeps there."""
+    _, floats, (_, xml) = guests()
+    file = tmp_path / "guest.xml"
+    file.write_text(xml)
+    defined.ask(f"create --paused {file}")
+    assert {"autostarted", "driver.pid"} <= {path.name for path in defined.status.iterdir()}
+    done = process("audit", "--domains", str(defined.status), "--local")
+    assert (done.code, done.out) == (0, "")
+    assert "1 guest on 1 host looked at" in done.err
+    defined.ask(f"destroy {floats.uuid}")
+    assert "0 guests" in process("audit", "--domains", str(defined.status), "--local").err
+
+
 def test_an_audit_of_a_libvirt_that_is_not_there(tmp_path: Path) -> None:
     done = process("audit", "--libvirt", f"qemu+unix:///system?socket={tmp_path}/none")
     assert (done.code, done.out) == (1, "")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec.structs import replace
 
-from mdsvc.control import reports
+from mdsvc.control.drifting import Drifting
 from mdsvc.control.hosts import add_host
 from mdsvc.control.instances import (
     change_instance,
@@ -20,7 +20,7 @@ from mdsvc.control.instances import (
 from mdsvc.control.reports import Wanted, find_status, list_by_drift, list_drifted
 from mdsvc.control.resizing import rebuild_instance
 from mdsvc.cpuset import CpuSet
-from mdsvc.instance import Instance
+from mdsvc.instance import Instance, PlacedInstance
 from mdsvc.policy.flavor import Flavor
 from mdsvc.reports import Status, now_ms
 from mdsvc.store.memory import MemoryStore
@@ -93,21 +93,31 @@ class Lives(RuleBasedStateMachine):
     @invariant()
     def each_guest_drifts_or_does_not(self) -> None:
         drifting = asyncio.run(list_drifted(self.store))
-        wanted = Wanted(drifted=False)
-        well = asyncio.run(list_by_drift(self.store, wanted, 100))
+        well = self.listed(Wanted(drifted=False), 100)
         everyone = asyncio.run(list_instances(self.store))
         assert sorted([*drifting, *well], key=lambda guest: guest.uuid) == list(everyone)
         for guest in everyone:
             status = asyncio.run(find_status(self.store, guest))
             assert bool(status and status.drift) == (guest in drifting)
 
+    def listed(self, wanted: Wanted, limit: int) -> list[PlacedInstance]:
+        """All of it, page by page."""
+        guests: list[PlacedInstance] = []
+        after: str | None = ""
+        while after is not None:
+            page = replace(wanted, after=after)
+            found, after = asyncio.run(list_by_drift(self.store, Drifting(self.store), page, limit))
+            assert len(found) <= limit
+            guests += found
+        return guests
+
     @invariant()
-    def few_that_report_are_looked_at_as_all_are(self) -> None:
-        for name, after in ((None, None), ("h1", uuid(1))):
-            wanted = Wanted(drifted=True, host=name, after=after)
-            for limit in (1, 100):
-                few = asyncio.run(list_by_drift(self.store, wanted, limit))
-                assert few == list(asyncio.run(reports._of_all(self.store, wanted, limit)))
+    def pages_are_of_all_of_them(self) -> None:
+        drifting = asyncio.run(list_drifted(self.store))
+        for wanted in (Wanted(drifted=True), Wanted(drifted=True, host="h1", project_id="p")):
+            assert self.listed(wanted, 1) == self.listed(wanted, 100) == list(drifting)
+        assert self.listed(Wanted(drifted=True, host="h2"), 1) == []
+        assert self.listed(Wanted(drifted=True, project_id="q"), 1) == []
 
     @invariant()
     def who_says_that_it_is_broken_drifts_and_who_never_spoke_does_not(self) -> None:

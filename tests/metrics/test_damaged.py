@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mdsvc.control.drifting import Drifting
 from mdsvc.control.hosts import add_host
 from mdsvc.control.instances import create_instance, delete_instance
 from mdsvc.instance import Instance
@@ -30,7 +31,7 @@ async def test_they_are_counted_until_they_are_gone() -> None:
         await create_instance(store, guest, "h1")
     store.damage("instance", uuid(1), "for a test")
     store.damage("host", "h2", "for a test")
-    fleet = Fleet(store)
+    fleet = Fleet(store, Drifting(store).count)
     await fleet.look()
     figures = _figures(fleet)
     assert figures["mdsvc_unreadable", "host"] == 1

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from mdsvc.app import figures_of
 from mdsvc.metrics import Metrics
-from mdsvc.metrics.fleet import Fleet
 from mdsvc.store.memory import MemoryStore
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +34,7 @@ def promtool(*arguments: str, stdin: bytes = b"") -> str:
 
 
 async def figures() -> bytes:
-    metrics = Metrics(Fleet(MemoryStore()))
+    metrics = figures_of(MemoryStore()).metrics
     metrics.watch("mdsvc_waiting", "Requests that wait for a change.", lambda: 0)
     metrics.watch("mdsvc_cache_bytes", "Rendered documents that are kept.", lambda: 0)
     metrics.watch("mdsvc_namespaces", "Network namespaces.", lambda: 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -10,8 +11,12 @@ from urllib.parse import urlencode
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from mdsvc import metrics
+from mdsvc.instance import PlacedInstance
+from mdsvc.metrics import fleet
 from mdsvc.server import listeners
 from mdsvc.settings import Settings
+from mdsvc.store.listing import Listing
 from mdsvc.store.memory import MemoryStore
 from tests.api.asking import Ask, asking
 from tests.cli.values import DEDICATED, OTHER_UUID, UUID, flavor, guest, host, plain
@@ -154,6 +159,34 @@ async def test_a_store_that_does_not_answer_is_told_with_nothing_of_the_fleet(
         assert await story.value("mdsvc_store_up") == 0
         assert await story.pcpus() == [None, None, None]
     assert None not in await story.pcpus()
+
+
+async def test_a_first_look_that_takes_long_goes_on_from_reading_to_reading(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that at very many guests does; the store is up meanwhile."""
+    await story.ask("POST", "/v1/hosts", host())
+    for each in (guest(), plain(1)):
+        await story.ask("POST", "/v1/instances", each)
+    monkeypatch.setattr(fleet, "_PAGE", 1)
+    monkeypatch.setattr(metrics, "_STORE_SECONDS", 1)
+    whole, read, goes_on = story.store.list_instances, list[str | None](), asyncio.Event()
+
+    async def slow(
+        on: str | None, project: str | None, after: str | None, limit: int
+    ) -> Listing[PlacedInstance]:
+        read.append(after)
+        if after:
+            await goes_on.wait()
+        return await whole(on, project, after, limit)
+
+    monkeypatch.setattr(story.store, "list_instances", slow)
+    assert await story.value("mdsvc_store_up") == 1
+    assert await story.pcpus() == [None, None, None]
+    goes_on.set()
+    assert await story.value("mdsvc_store_up") == 1
+    assert None not in await story.pcpus()
+    assert read.count(None) == 1
 
 
 async def test_no_secret_and_no_name_of_a_guest_is_told(story: Story) -> None:

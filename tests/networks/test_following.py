@@ -100,6 +100,26 @@ async def test_a_namespace_may_get_another_name(cloud: Cloud, listen: Listen) ->
     await answered(guest, "two.novalocal")
 
 
+async def test_of_several_names_the_first_holds_in_every_process(
+    cloud: Cloud, listen: Listen, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In whatever order they have come: else a guest would be of two networks by turns."""
+    store = FakeStore(
+        known("one", ("net-a", "10.0.0.5", ONE)), known("two", ("net-b", "10.0.0.5", ONE))
+    )
+    namespace = cloud.network("net-b")
+    guest = cloud.guest("net-b", "g", ONE, "10.0.0.5")
+    await listen(store, workers=2)
+    assert (await ask(guest)).text == "two.novalocal"
+    cloud.name_too(namespace, f"{cloud.prefix}net-a")
+    await answered(guest, "one.novalocal")
+    await listen(store, workers=2)
+    assert {(await ask(guest)).text for _ in range(20)} == {"one.novalocal"}
+    said = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    expected = f"it is namespace {cloud.prefix}net-a, and of that one's network"
+    assert [expected in line for line in said] == [True, True]
+
+
 async def test_a_port_that_another_program_has_is_taken_once_it_is_free(
     cloud: Cloud, listen: Listen, caplog: pytest.LogCaptureFixture
 ) -> None:

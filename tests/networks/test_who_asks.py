@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from mdsvc.store.memory import MemoryStore
 from tests.http.fakes import FakeStore
@@ -102,6 +103,26 @@ async def test_an_address_that_is_another_guests_now_is_so_at_once(
     batch(guest, f"link set eth0 address {TWO}")
     cloud.readdress(guest, "10.0.0.5")
     await answered(guest, "next.novalocal")
+
+
+async def test_who_waits_is_looked_at_again_before_it_is_told(cloud: Cloud, listen: Listen) -> None:
+    """It has another MAC address now than the guest is to have."""
+    store = MemoryStore()
+    async with store.transaction() as tx:
+        assert await tx.add_host(HOST)
+        assert await tx.add_instance(known("one", ("net-a", "10.0.0.5", ONE)))
+    cloud.network("net-a")
+    guest = cloud.guest("net-a", "g", ONE, "10.0.0.5")
+    await listen(store)
+    path = "/openstack/latest/meta_data.json?wait_for_change=true&timeout_sec=20"
+    held = asyncio.create_task(ask(guest, path=path))
+    await asyncio.sleep(1)
+    assert not held.done()
+    async with store.transaction() as tx:
+        changed = known("one", ("net-a", "10.0.0.5", TWO))
+        await tx.update_instance(replace(changed, generation=2))
+    reply = await held
+    assert (reply.status, reply.text) == (404, "no guest has the address 10.0.0.5")
 
 
 async def test_where_the_guests_mac_is_not_known_its_address_is_enough(

@@ -4,7 +4,8 @@ It runs under the interpreter of `.venv-nova` alone and imports nothing of the p
 functional fixtures make it: API, conductor, scheduler with the NUMA filter, Placement, databases in
 memory, and libvirt's driver on a libvirt that is played. `programs.py` starts it with the secret
 that requests are signed with, and for how many seconds a guest's metadata are kept. The first line
-out is `{"port": PORT}`. Operations, named by `"op"`:
+out is `{"port": PORT, "api": PORT}`: the metadata API, and Nova's own, which answers nobody until
+it is told of a Keystone. Operations, named by `"op"`:
 
 `boot`
     `{"flavor": {"vcpus": N, "extra_specs": {...}}, "server": {...}}` -> `{"uuid": …, "project": …}`
@@ -14,6 +15,9 @@ out is `{"port": PORT}`. Operations, named by `"op"`:
     administrator of the guest, and of its NUMA nodes.
 `vendordata`
     `{"targets": ["NAME@URL", …]}`, which Nova asks from then on (`vendordata_dynamic_targets`).
+`keystone`
+    `{"url": URL}` of the Keystone that Nova's API asks from then on whose a token is; it
+    also gives Nova the token that it sends for vendor data. Null: of none.
 `asked`
     `{}` -> `{"count": N}`, the requests that the metadata API has had.
 
@@ -39,13 +43,29 @@ monkey_patch.patch()
 import eventlet  # noqa: E402
 import eventlet.hubs  # noqa: E402
 import eventlet.wsgi  # noqa: E402
+from keystoneauth1 import loading  # noqa: E402
+from keystonemiddleware import auth_token  # noqa: E402
 
-from nova.api import wsgi  # noqa: E402
+from nova import service_auth  # noqa: E402
+from nova.api import auth, wsgi  # noqa: E402
+from nova.api.openstack import FaultWrapper, compute  # noqa: E402
+from nova.conf import CONF  # noqa: E402
 from nova.tests.fixtures import libvirt as played_libvirt  # noqa: E402
 from nova.tests.functional.libvirt import test_numa_servers  # noqa: E402
 
 OUT = os.fdopen(os.dup(1), "w")
 """The fixtures take `sys.stdout` for themselves."""
+
+
+CONTEXT = auth.NovaKeystoneContext._create_context
+API = "/v2.1"
+VENDORDATA = "vendordata_dynamic_auth"
+
+
+class Context(auth.NovaKeystoneContext):
+    """Who asks by Keystone's word, not by the fixtures'."""
+
+    _create_context = staticmethod(CONTEXT)
 
 
 class Cloud(test_numa_servers.NUMAServersTestBase):
@@ -61,17 +81,39 @@ class Cloud(test_numa_servers.NUMAServersTestBase):
         )
         cells = played_libvirt.HostInfo(cpu_nodes=2, cpu_sockets=1, cpu_cores=4, cpu_threads=1)
         self.start_compute(host_info=cells, hostname="compute1")
-        listener = eventlet.listen(("127.0.0.1", 0))
         self.flags(metadata_cache_expiration=int(sys.argv[2]), group="api")
         self.app, self.count = wsgi.Loader().load_app("metadata"), 0
-        eventlet.spawn(eventlet.wsgi.server, listener, self.counted, log_output=False, debug=False)
-        tell({"port": listener.getsockname()[1]})
+        self.compute = None
+        tell({"port": serve(self.counted), "api": serve(self.versioned)})
         for line in lines():
             tell(self.answer(json.loads(line)))
 
     def counted(self, environ, start_response):
         self.count += 1
         return self.app(environ, start_response)
+
+    def versioned(self, environ, start_response):
+        if self.compute is None or not environ["PATH_INFO"].startswith(API):
+            start_response("503 Service Unavailable", [])
+            return []
+        environ["SCRIPT_NAME"], environ["PATH_INFO"] = API, environ["PATH_INFO"][len(API) :]
+        return self.compute(environ, start_response)
+
+    def keystone(self, url):
+        service_auth.reset_globals()
+        if url is None:
+            self.compute = None
+            self.flags(auth_type=None, group=VENDORDATA)
+            return {}
+        who = {"auth_type": "password", "auth_url": f"{url}/v3"}
+        who |= {"username": "nova", "password": "right", "project_name": "service"}
+        who |= {"user_domain_name": "Default", "project_domain_name": "Default"}
+        behind = Context(compute.APIRouterV21.factory({}))
+        asks = auth_token.AuthProtocol(behind, who | {"www_authenticate_uri": url})
+        self.compute = FaultWrapper(asks)
+        CONF.register_opts(loading.get_auth_plugin_conf_options("password"), group=VENDORDATA)
+        self.flags(**who, group=VENDORDATA)
+        return {}
 
     def asked(self):
         return {"count": self.count}
@@ -113,6 +155,13 @@ class Cloud(test_numa_servers.NUMAServersTestBase):
 
     def topology(self, uuid):
         return self.admin_api.api_get(f"/servers/{uuid}/topology").body
+
+
+def serve(app):
+    """At a port of loopback; which that is."""
+    listener = eventlet.listen(("127.0.0.1", 0))
+    eventlet.spawn(eventlet.wsgi.server, listener, app, log_output=False, debug=False)
+    return listener.getsockname()[1]
 
 
 def lines():

@@ -27,14 +27,15 @@ class Guest(NamedTuple):
 
 
 class Cloud:
-    """A running `cloud.py`; its metadata API is at ``port`` of loopback."""
+    """A running `cloud.py`; of loopback its metadata API is at ``port``, Nova's own at ``api``."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         assert process.stdin  # it is a pipe, and so is stdout
         assert process.stdout
         self._stdin, self._stdout = process.stdin, process.stdout
         self.pid = process.pid
-        self.port = int(self._answer()["port"])
+        ports = self._answer()
+        self.port, self.api = int(ports["port"]), int(ports["api"])
 
     def boot(self, vcpus: int, extra_specs: Mapping[str, str], **server: object) -> Guest:
         """A guest that Nova's scheduler places. Raises ValueError."""

@@ -45,10 +45,16 @@ def test_a_listing_is_followed_to_its_last_page() -> None:
     ]
 
 
-def test_a_name_is_one_part_of_the_path_whatever_is_in_it() -> None:
-    with scripted([_problem("not_found")]) as server, pytest.raises(errors.NotFound):
+def test_what_can_be_no_uuid_has_no_path_and_is_not_asked_for() -> None:
+    with scripted([]) as server, pytest.raises(errors.NotFound):
         Remote(f"{server.url}/door/", {}).get_instance("../a?b#c%")
-    assert server.lines == ["GET /door/v1/instances/%2E%2E%2Fa%3Fb%23c%25"]
+    assert server.lines == []
+
+
+def test_a_name_is_one_part_of_the_path() -> None:
+    with scripted([_problem("not_found")]) as server, pytest.raises(errors.NotFound):
+        Remote(f"{server.url}/door/", {}).get_instance(UUID)
+    assert server.lines == [f"GET /door/v1/instances/{UUID}"]
 
 
 def test_the_token_is_sent_with_each_request() -> None:

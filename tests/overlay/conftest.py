@@ -103,7 +103,7 @@ def front(stack: AsyncExitStack, clock: Clock) -> Start:
     async def start(*upstreams: FakeNova | str, **settings: Any) -> Front:
         texts = [each if isinstance(each, str) else _url(each) for each in upstreams]
         chosen = Settings(
-            identity="neutron", shared_secret=(SECRET,), **{"guest_rate": 0, **settings}
+            **{"identity": "neutron", "shared_secret": (SECRET,), "guest_rate": 0, **settings}
         )
         return await running(stack, texts, chosen, clock)
 

@@ -8,6 +8,7 @@ import re
 
 import pytest
 
+from mdsvc.identity.neutron import signed
 from tests.overlay.conftest import OTHER, PROJECT, SECRET, UUID, Clock, Start, headers
 from tests.overlay.upstream import LEAVES, SEED, VERSIONS, FakeNova, meta_data
 
@@ -195,6 +196,41 @@ async def test_a_guest_that_waits_and_is_gone_is_told(
     clock.now += 1
     answer = await waiting
     assert (answer.status, answer.body) == (404, b"gone")
+
+
+async def test_a_guest_that_waits_while_the_upstream_is_away_learns_of_the_change_after_it(
+    nova: FakeNova, front: Start, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mdsvc.overlay.POLL_SECONDS", 0.05)
+    door = await front(nova, wait_seconds=25)
+    waiting = asyncio.create_task(door.ask(META + "?wait_for_change=true"))
+    await door.until_waiting(1)
+    await nova.stop()
+    clock.now += 1
+    while b"mdsvc_upstream_last_good_total 0.0" in await door.metrics.text():  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    assert not waiting.done()
+    nova.dedicated = [7]
+    await nova.start()
+    clock.now += 6
+    assert json.loads((await waiting).body)["dedicated_cpus"] == "7"
+
+
+async def test_while_one_secret_is_rotated_out_both_are_taken_and_no_third(
+    nova: FakeNova, front: Start
+) -> None:
+    """Nova gets each guest's signature as it came, and says by itself which it takes."""
+    door = await front(nova, shared_secret=("new", SECRET))
+    for secret in (SECRET, "new"):
+        who = headers() | signed(UUID, PROJECT, secret)
+        assert (await door.ask(META, who=who)).status == 200
+    asked = [dict(each)["X-Instance-ID-Signature"] for each in nova.headers]
+    assert asked == [
+        signed(UUID, PROJECT, secret)["X-Instance-ID-Signature"] for secret in (SECRET, "new")
+    ]
+    third = headers() | signed(UUID, PROJECT, "third")
+    assert (await door.ask(META, who=third)).status == 403
+    assert len(nova.headers) == 2
 
 
 async def test_behind_an_agent_nobody_is_held_unless_it_is_set(

@@ -66,6 +66,21 @@ async def test_it_serves_without_a_store_and_says_what_the_upstream_is(
     assert not os.listdir(tmp_path)  # noqa: PTH208  # not even a store
 
 
+async def test_it_is_ready_while_one_of_several_upstreams_answers_and_says_which(
+    nova: FakeNova, session: aiohttp.ClientSession
+) -> None:
+    dead, there = "http://127.0.0.1:9", f"http://127.0.0.1:{nova.port}"
+    async with overlay_listeners(set_to(dead, there)) as lines:
+        guests, operator = (line.split()[1] for line in lines)
+        for _ in range(5):  # also once nobody asks the dead one any more
+            got = await session.get(f"{guests}/openstack", headers=headers())
+            assert got.status == 200
+            ready = await session.get(f"{operator}/readyz")
+            upstreams = (await ready.json())["upstreams"]
+            assert (ready.status, upstreams[there]) == (200, "ok")
+            assert "Cannot connect" in upstreams[dead]
+
+
 async def test_an_upstream_can_be_a_unix_socket(
     session: aiohttp.ClientSession, stack: AsyncExitStack, tmp_path: Path
 ) -> None:

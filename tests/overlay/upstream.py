@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from typing import Any
+from typing import Any, Self
 
 from aiohttp import web
 
@@ -40,7 +40,7 @@ class FakeNova:
         self.port = 0
         self._runner: Runner | None = None
 
-    async def start(self) -> FakeNova:
+    async def start(self) -> Self:
         app = web.Application()
         app.router.add_route("*", "/{path:(?s:.*)}", self._answer)
         self._runner = Runner(app, shutdown_timeout=0.1)

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from mdsvc.errors import Conflict, NotFound
-from mdsvc.instance import Address
+from mdsvc.instance import Address, TokenMode
 from mdsvc.store import Stale, Store
 
 from .conftest import Open
@@ -123,6 +123,22 @@ async def test_a_changed_guest_has_its_new_addresses_and_not_the_old_ones(store:
     async with store.transaction() as tx:
         assert await tx.list_instances("h1") == []
         assert await tx.list_instances("h2") == [second]
+
+
+@pytest.mark.parametrize("mode", [None, "off", "optional", "required"])
+async def test_a_guest_keeps_whether_it_has_to_bring_a_token(
+    open_store: Open, mode: TokenMode | None
+) -> None:
+    first = await open_store()
+    stored = replace(guest(1), tokens=mode)
+    await fill(first, host(), stored)
+    again = await open_store()
+    assert await again.get_instance(uuid(1)) == stored
+    other = changed(stored, tokens="optional" if mode else "required")
+    async with again.transaction() as tx:
+        assert await tx.get_instance(uuid(1))
+        await tx.update_instance(other)
+    assert await first.get_instance(uuid(1)) == other
 
 
 async def test_a_removed_guest_takes_its_addresses_and_its_password_along(store: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgpack
 import pytest
 from msgspec.structs import replace
 from sqlalchemy import update
@@ -17,12 +18,14 @@ from mdsvc.control.instances import (
 from mdsvc.control.moves import migrate_instance
 from mdsvc.control.reports import list_drifted
 from mdsvc.errors import Conflict, DoesNotFit, PreconditionFailed
+from mdsvc.forms import to_builtins
 from mdsvc.instance import Instance
 from mdsvc.policy.flavor import Flavor
 from mdsvc.store import Store
 from mdsvc.store.feed import Kind
 from mdsvc.store.listing import BadRecord
 from mdsvc.store.memory import MemoryStore
+from mdsvc.store.outlines import outline_of
 from mdsvc.store.sql import SqlStore, open_sql
 from mdsvc.store.sql.tables import HOSTS, INSTANCES
 
@@ -194,3 +197,22 @@ async def test_what_a_newer_program_can_read_keeps_its_books(any_url: str) -> No
         assert (await get_instance(store, uuid(1))).generation == 1
     finally:
         await store.close()
+
+
+async def test_an_outline_is_what_the_guest_says_whatever_form_its_record_has(store: Store) -> None:
+    await add_host(store, host())
+    for number in (1, 2, 3):
+        await create(store, number, MIXED)
+    await damage(store, "instance", uuid(3))
+    if isinstance(store, SqlStore):  # in form 1 a mixed guest had no dedicated CPUs
+        value = to_builtins(await get_instance(store, uuid(2)))
+        value["layout"]["cells"] = [{**cell, "pcpuset": ""} for cell in value["layout"]["cells"]]
+        await damage(store, "instance", uuid(2), msgpack.packb({"form": 1, "value": value}))
+    found = await store.outlines([uuid(number) for number in (1, 2, 3, 4)])
+    assert set(found) == {uuid(1), uuid(2), uuid(3)}
+    for number in (1, 2):
+        guest = await get_instance(store, uuid(number))
+        assert found[uuid(number)] == outline_of(guest)
+    bad = found[uuid(3)]
+    assert isinstance(bad, BadRecord)
+    assert (bad.key, bad.host) == (uuid(3), "h1")

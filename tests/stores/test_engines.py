@@ -12,14 +12,15 @@ from msgspec.structs import replace
 from sqlalchemy.dialects.mysql import MEDIUMBLOB
 from sqlalchemy.engine import Connection
 
-from mdsvc.errors import BadInput
+from mdsvc.errors import BadInput, Unavailable
 from mdsvc.store import Store
 from mdsvc.store.sql import connecting, open_sql, schema, upgrading, versions
 from mdsvc.store.sql.columns import BYTES
 from mdsvc.store.sql.tables import METADATA
 
 from .conftest import SERVERS, new_url
-from .servers.mariadb import QUOTED, MariaDb
+from .servers.mariadb import PASSWORD, QUOTED, MariaDb
+from .servers.postgresql import PostgreSql
 from .values import fill, guest, host, uuid
 
 ALIKE = ["net", "net ", "Net", "nét", "net\u0301", "ss", "ß", "a\\b", "a'b", "a%b", "💡"]
@@ -140,7 +141,33 @@ async def test_who_cannot_be_let_in_is_told_why_and_never_the_password(
         await open_sql(url)
     message = str(refused.value)
     assert what in message
+    assert "expected a database of mdsvc" not in message
+    assert ("MDSVC_STORE_PASSWORD_FILE" in message) == (what != "none")
     assert "s3cr3t" not in message
     assert "p@ss" not in message
     assert QUOTED not in message
     assert "\n" not in message
+
+
+@pytest.mark.servers
+def test_a_password_that_is_changed_under_a_server_is_told_without_it_until_it_is_right_again(
+    postgresql: PostgreSql,
+) -> None:
+    async def check(url: str) -> None:
+        store = await open_sql(url)
+        await fill(store, host(), guest(1))
+        await store._engines.dispose()  # as connections end in time
+        await postgresql.execute("postgres", "ALTER ROLE mdsvc PASSWORD 'another'")
+        try:
+            for attempt in (store.get_instance(uuid(1)), fill(store, guest(2))):
+                with pytest.raises(Unavailable) as told:
+                    await attempt
+                assert "password authentication failed" in str(told.value)
+                assert "p@ss" not in str(told.value)
+        finally:
+            back = f"ALTER ROLE mdsvc PASSWORD '{PASSWORD}'"
+            await postgresql.execute("postgres", back, password="another")
+        assert await store.get_instance(uuid(1)) == guest(1)
+        await store.close()
+
+    asyncio.run(check(postgresql.new_database()))

@@ -143,3 +143,14 @@ async def test_a_report_is_forgotten_with_the_change_of_its_guest_alone(store: S
         await tx.forget_told(uuid(1))
         await tx.update_instance(changed(stored, user_data="new"))
     assert set(await store.reports()) == {uuid(2)}
+
+
+async def test_reports_are_listed_page_by_page_from_some_time_on(store: Store) -> None:
+    await fill(store, host(), *(guest(number) for number in range(1, 5)))
+    for number in range(1, 5):
+        await store.set_report(uuid(number), Status(state=f"s{number}"), number * 1000)
+    assert list(await store.reports_after("", 3, 0)) == [uuid(1), uuid(2), uuid(3)]
+    assert list(await store.reports_after(uuid(3), 3, 0)) == [uuid(4)]
+    assert list(await store.reports_after("", 3, 2000)) == [uuid(2), uuid(3), uuid(4)]
+    [last] = (await store.reports_after(uuid(2), 9, 4000)).values()
+    assert (last.status.state, last.received_at) == ("s4", 4000)

@@ -14,7 +14,8 @@ from sqlalchemy import delete, update
 from mdsvc.control.draining import drain_host
 from mdsvc.control.hosts import get_host
 from mdsvc.errors import Conflict
-from mdsvc.instance import Address, PlacedInstance
+from mdsvc.instance import Address, PlacedInstance, TokenMode
+from mdsvc.store import Transaction
 from mdsvc.store.records import GUEST, HOST, Kind, form_of, pack, unpack
 from mdsvc.store.sql import forms, open_sql, versions
 from mdsvc.store.sql.tables import ADDRESSES, META
@@ -48,6 +49,17 @@ def test_a_host_that_uses_what_is_new_is_of_a_newer_form_and_refused_by_the_olde
     assert unpack(HOST, "h1", record) == draining
     with pytest.raises(older.CannotRead, match="form 2"):
         older.read("host", record)
+
+
+@pytest.mark.parametrize("mode", ["off", "optional", "required"])
+def test_a_guest_with_tokens_of_its_own_is_of_a_newer_form_and_so_refused(mode: TokenMode) -> None:
+    own = replace(guest(), tokens=mode)
+    record = pack(GUEST, own.uuid, own)
+    assert form_of(record) == GUEST.form > GUEST.oldest_written
+    assert unpack(GUEST, own.uuid, record) == own
+    with pytest.raises(older.CannotRead, match="form 3"):
+        older.read("guest", record)
+    assert form_of(pack(GUEST, own.uuid, replace(own, tokens=None))) == GUEST.oldest_written
 
 
 @pytest.mark.parametrize("kind", [HOST, GUEST], ids=["host", "guest"])
@@ -124,9 +136,31 @@ async def test_it_is_so_on_every_engine(any_url: str) -> None:
     await store.close()
 
 
+async def test_tokens_of_a_guest_are_held_back_on_every_engine(any_url: str) -> None:
+    """Also one that is there is not changed, and can be once all are upgraded."""
+    store = await open_sql(any_url)
+    await fill(store, host(), guest(1))
+    async with store._engines.writes.begin() as connection:
+        await connection.execute(delete(META).where(META.c.name.in_(forms.newest())))
+    own = changed(guest(1), tokens="required")
+
+    async def set_tokens(tx: Transaction) -> None:
+        assert await tx.get_instance(uuid(1))
+        await tx.update_instance(own)
+
+    expected = f"guest {uuid(1)}: tokens: .* run: mdsvc db upgrade --records"
+    with pytest.raises(Conflict, match=expected):
+        await run(store, set_tokens)
+    assert await store.get_instance(uuid(1)) == guest(1)
+    await versions.upgrade(any_url, lambda _number, _what: None, records=True)
+    await run(store, set_tokens)
+    assert await store.get_instance(uuid(1)) == own
+    await store.close()
+
+
 async def test_a_new_store_takes_all_that_is_new_at_once(url: str) -> None:
     store = await open_sql(url)
-    await fill(store, replace(host(), draining=True))
+    await fill(store, replace(host(), draining=True), replace(guest(1), tokens="off"))
     await store.close()
 
 

@@ -12,9 +12,8 @@ from sqlalchemy import update
 
 from mdsvc.errors import BadInput, MdsvcError, Unavailable
 from mdsvc.store import Stale
-from mdsvc.store.sql import engines, open_sql, schema, sqlite, tables, versions
+from mdsvc.store.sql import engines, open_sql, patience, schema, sqlite, tables
 from mdsvc.store.sql.engines import Engines
-from mdsvc.store.sql.errors import Busy
 
 from .values import count_up, fill, floating, guest, host, run, uuid
 
@@ -63,7 +62,7 @@ async def test_a_connection_that_is_never_free_is_given_up_in_time(
     await store.close()
 
 
-@pytest.mark.parametrize("told", [Stale, Busy])
+@pytest.mark.parametrize("told", [Stale, Unavailable])
 async def test_opening_waits_for_who_makes_the_file(
     url: str, monkeypatch: pytest.MonkeyPatch, told: type[Exception]
 ) -> None:
@@ -78,7 +77,7 @@ async def test_opening_waits_for_who_makes_the_file(
 
     real = schema.make_all
     monkeypatch.setattr(schema, "make_all", make_all)
-    monkeypatch.setattr(versions, "WAIT_SECONDS", 0)
+    monkeypatch.setattr(patience, "WAIT_SECONDS", 0)
     store = await open_sql(url)
     assert len(tries) == 3
     await store.ready()
@@ -89,7 +88,7 @@ async def test_opening_a_file_that_stays_locked_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "WAIT_SECONDS", 0.05)
-    monkeypatch.setattr(versions, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(patience, "WAIT_SECONDS", 0.05)
     holder = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     with pytest.raises(Unavailable, match=r"--store sqlite:.*store\.db: .*database is locked"):
@@ -122,6 +121,21 @@ async def test_a_store_that_breaks_is_not_ready(tmp_path: Path) -> None:
     file.close()
     with pytest.raises(MdsvcError, match="no such table: meta"):
         await store.ready()
+    await store.close()
+
+
+async def test_a_file_that_is_not_where_it_was_is_not_ready(tmp_path: Path) -> None:
+    path, aside = tmp_path / "x.db", tmp_path / "aside.db"
+    store = await open_sql(f"sqlite:///{path}")
+    await fill(store, host())
+    path.rename(aside)
+    with pytest.raises(Unavailable, match=r"x\.db was moved, removed or replaced"):
+        await store.ready()
+    path.touch()
+    with pytest.raises(Unavailable, match=r"x\.db was moved, removed or replaced"):
+        await store.ready()
+    aside.rename(path)
+    await store.ready()
     await store.close()
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine, event
-from sqlalchemy.engine import Connection
 
 from mdsvc.control.hosts import add_host, list_hosts, remove_host
 from mdsvc.errors import BadInput
-from mdsvc.store.sql import open_sql, schema, upgrading, versions
+from mdsvc.store.sql import connecting, open_sql, schema, upgrading, versions
+from mdsvc.store.sql.engines import Engines
 from mdsvc.store.sql.tables import METADATA
 
 from .old import GUESTS, HOSTS, MAC, make_version_1
@@ -158,37 +160,62 @@ async def test_many_that_upgrade_it_at_once_upgrade_it_once(file: Path) -> None:
     await store.close()
 
 
-async def test_an_upgrade_that_fails_anywhere_has_changed_nothing_and_goes_on(
-    file: Path, monkeypatch: pytest.MonkeyPatch
+class Cut(Exception):
+    """The process ends here."""
+
+
+def cut_after(patch: pytest.MonkeyPatch, statements: int) -> None:
+    """Of all that an upgrade says to the database."""
+    left = iter(range(statements))
+
+    def count(*_: object) -> None:
+        if next(left, None) is None:
+            raise Cut
+
+    def connect(url: str) -> Engines:
+        engines = connecting.connect(url)
+        event.listen(engines.tables.sync_engine, "before_cursor_execute", count)
+        return engines
+
+    patch.setattr(versions, "connecting", SimpleNamespace(connect=connect))
+
+
+async def test_an_upgrade_that_fails_anywhere_has_lost_nothing_and_goes_on(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Cut(Exception):
-        """The process ends here."""
+    """What it has added may be there: its version is not, and what was there is as it was."""
+    whole = tmp_path / "whole.db"
+    shutil.copy(file, whole)
+    await upgrade(whole)
+    cuts, statements = 0, 0
+    while True:
+        with monkeypatch.context() as patch:
+            cut_after(patch, statements)
+            try:
+                await upgrade(file)
+                break
+            except Cut:
+                cuts += 1
+        state = await versions.current(url_of(file))
+        assert state.version in range(1, schema.VERSION + 1)
+        assert records(file) == records(whole)
+        statements += 7
+        make_again = tmp_path / f"cut-{cuts}.db"
+        shutil.copy(file, make_again)
+        await upgrade(make_again)
+        assert content(make_again) == content(whole)
+    assert cuts > 5
+    assert content(file) == content(whole)
 
-    def cut_after(statements: int) -> None:
-        def upgrade_from(connection: Connection, version: int) -> None:
-            left = iter(range(statements))
 
-            def count(*_: object) -> None:
-                if next(left, None) is None:
-                    raise Cut
-
-            event.listen(connection, "before_cursor_execute", count)
-            upgrade_from_there(connection, version)
-
-        monkeypatch.setattr(upgrading, "_upgrade_from", upgrade_from)
-
-    upgrade_from_there = upgrading._upgrade_from
-    before = content(file)
-    for statements in range(200):
-        cut_after(statements)
-        try:
-            await upgrade(file)
-        except Cut:
-            assert content(file) == before
-        else:
-            break
-    assert 10 < statements < 199
-    await (await open_sql(url_of(file))).close()
+def records(path: Path) -> list[object]:
+    database = sqlite3.connect(path)
+    found = [
+        *database.execute("SELECT name, record FROM hosts"),
+        *database.execute("SELECT uuid, generation, record FROM instances"),
+    ]
+    database.close()
+    return found
 
 
 async def test_an_older_program_that_still_runs_writes_nothing_into_it(file: Path) -> None:

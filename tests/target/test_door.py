@@ -193,3 +193,26 @@ def test_it_is_never_open_to_other_machines() -> None:
     settings = Settings(vendordata="0.0.0.0:8777")
     with pytest.raises(BadInput, match=r"vendordata: 0\.0\.0\.0:8777 can be reached from other"):
         target_app(settings, None, MemoryStore(), Metrics(None), is_local=False)
+
+
+async def test_one_line_in_the_log_says_what_went_wrong(
+    cloud: FakeCloud, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And none is there for what went well: boots are many."""
+    caplog.set_level("INFO", "mdsvc")
+
+    def said() -> list[str]:
+        lines = [each.getMessage() for each in caplog.records if each.name.startswith("mdsvc.")]
+        caplog.clear()
+        return lines
+
+    door, token = await serve(cloud), cloud.token("t", "service")
+    assert (await door.ask(token)).status == 200
+    assert said() == []
+    assert (await door.ask("other")).status == 401
+    assert said() == ["layout refused with 401: X-Auth-Token: this token is good no more"]
+    cloud.status["keystone"] = 500
+    assert (await door.ask("third")).status == 503
+    (line,) = said()
+    assert line.startswith("POST /vendordata/layout: ")
+    assert "500" in line

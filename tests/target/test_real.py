@@ -21,6 +21,7 @@ import yaml  # type: ignore[import-untyped]  # has no types of its own
 from mdsvc.demo.guest import cloud_init
 from tests.nova.client import PYTHON
 from tests.target.cloud import MIXED, PLAIN, PROJECT, FakeCloud, question
+from tests.target.real_keystone import Keystone, running
 from tests.target.test_door import LAYOUT
 
 HERE = Path(__file__).parent
@@ -51,29 +52,11 @@ project_domain_name = Default
 """
 
 
-class Keystone(NamedTuple):
-    """A real one, and a token of its service `nova` that is over."""
-
-    url: str
-    expired: str
-
-
 @pytest.fixture(scope="module")
 def keystone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keystone]:
     """Its catalog has a compute service that nobody runs: the tests' own are named beside it."""
-    folder = tmp_path_factory.mktemp("keystone")
-    script = str(HERE / "keystone_server.py")
-    with subprocess.Popen(
-        [PYTHON, "-E", "-s", "-W", "ignore", script, folder, "http://127.0.0.1:9/v2.1", "3600"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        encoding="utf-8",
-    ) as process:
-        assert process.stdout
-        port, expired = process.stdout.readline().strip(), process.stdout.readline().strip()
-        assert port, (folder / "keystone.log").read_text()
-        yield Keystone(f"http://127.0.0.1:{port}", expired)
-        process.terminate()
+    with running(tmp_path_factory.mktemp("keystone"), "http://127.0.0.1:9/v2.1") as keystone:
+        yield keystone
 
 
 class Cloud(NamedTuple):

@@ -232,8 +232,9 @@ class Facts:
         return self.online - self.boot_isolated or self.online
 
     def usual(self, task: Task) -> CpuSet:
-        """What a task starts with."""
-        return self.everything - (self.nohz_full if task.kernel else EMPTY)
+        """What a task starts with, CPUs included that are offline now."""
+        able = self.possible - self.boot_isolated or self.possible
+        return able - (self.nohz_full if task.kernel else EMPTY)
 
     @property
     def pool_cpus(self) -> CpuSet:

@@ -68,7 +68,9 @@ def memory(journal: Journal, remembered: state.State) -> Memory:
         immovable=remembered.immovable,
         crowded=remembered.crowded,
         isolated=tuple(
-            CpuSet.parse(cpus) for cpus in (remembered.isolated, remembered.isolating) if cpus
+            CpuSet.parse(cpus)
+            for cpus in dict.fromkeys([remembered.isolated, *remembered.isolating.split()])
+            if cpus
         ),
         since=remembered.since,
     )
@@ -126,7 +128,7 @@ def converge(system: System, first: Plan, goal: Goal, remembered: Memory, say: S
 
 
 def _tries(step: Step) -> int:
-    """Who acts later is told once: told again, irqbalance would begin anew."""
+    """Who acts later is told once: told again, it would begin anew."""
     return TRIES if step.needed and not step.kind.seconds else 1
 
 
@@ -189,7 +191,7 @@ def _do(system: System, journal: Journal, step: Step) -> None:
     acts_now = not step.kind.seconds
     if acts_now:
         got = knobs.read(system, step.knob)
-        if not step.kind.same(got, step.want):
+        if not step.is_set(got):
             raise OSError(errno.EIO, f"it reads {got or 'unset'!r} after {step.want or 'unset'!r}")
     if step.restore and acts_now and not step.kind.at_reload:
         journal.back(step.knob)
@@ -257,8 +259,9 @@ def _set_again(system: System, journal: Journal, outcome: Outcome) -> None:
                 journal.back(step.knob)
 
 
-def _intent(layout: Layout, settings: Settings, first: Plan) -> Intent:
-    """What is about to be."""
+def _intent(layout: Layout, settings: Settings, first: Plan, old: state.State) -> Intent:
+    """What is about to be. What runs before it were cut off at is still to be put back."""
+    isolating = dict.fromkeys([*old.isolating.split(), str(first.dedicated)])
     mode = {"mode": first.mode} if first.mode else {}
     exempt = {"exempt": shown(settings.exempted())} if layout.dedicated else {}
     return {
@@ -270,7 +273,7 @@ def _intent(layout: Layout, settings: Settings, first: Plan) -> Intent:
         "partition": settings.partition,
         "housekeeping": settings.housekeeping,
         **exempt,
-        "isolating": str(first.dedicated),
+        "isolating": " ".join(filter(None, isolating)),
     }
 
 
@@ -302,7 +305,7 @@ def apply(
     remembered = memory(Journal(system), old)
     replan = partial(planned, system, asked, settings)
     first = replan(remembered)  # refusals come before any change
-    intent = _intent(layout, settings, first)
+    intent = _intent(layout, settings, first, old)
     beginning = {**intent, "since": old.since}
     outcome = converge(system, first, Goal(replan, beginning), remembered, say)
     ended = {

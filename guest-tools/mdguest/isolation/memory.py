@@ -26,6 +26,6 @@ class Memory:
     crowded: Mapping[str, str] = field(default_factory=dict)
     """Interrupts for which no vector was left elsewhere: number → name."""
     isolated: tuple[CpuSet, ...] = ()
-    """What was isolated until now: two sets where an apply was cut off between them."""
+    """What was isolated until now: several sets where runs were cut off between them."""
     since: int = 0
     """When that began, in clock ticks since boot."""

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 
 from mdguest import knobs
 from mdguest.cpuset import CpuSet
-from mdguest.facts import CGROUP, POOL, RAW_POOL, Facts, Knob
+from mdguest.facts import CGROUP, POOL, RAW_POOL, Facts, Knob, Task
 from mdguest.isolation.memory import Memory
 from mdguest.isolation.share import Share
 from mdguest.isolation.steps import Step
@@ -76,8 +76,15 @@ def _was(facts: Facts, knob: Knob, was: str | None) -> str | None:
     return str(facts.present) if emptied else was
 
 
-def _back(knob: Knob, now: str | None, was: str | None, name: str = "") -> Step:
-    return Step(knob, now, was, "as it was found", name, restore=True)
+def _back(
+    knob: Knob, now: str | None, was: str | None, name: str = "", reads: str | None = None
+) -> Step:
+    return Step(knob, now, was, "as it was found", name, reads=reads, restore=True)
+
+
+def _affinity_back(facts: Facts, task: Task, was: CpuSet) -> Step:
+    name, reads = f"task {task.tid} ({task.name})", str(was & facts.online)
+    return _back(Knob("affinity", task.id), str(task.cpus), str(was), name, reads)
 
 
 def _affinities(facts: Facts, memory: Memory) -> Iterator[Step]:
@@ -88,14 +95,14 @@ def _affinities(facts: Facts, memory: Memory) -> Iterator[Step]:
     """
     shares = [Share(cpus, facts.open - cpus) for cpus in memory.isolated]
     for task in facts.tasks:
-        knob = Knob("affinity", task.id)
-        name = f"task {task.tid} ({task.name})"
-        was = memory.originals.get(knob)
-        cut = [cpus.cut(CpuSet.parse(was or "")) for cpus in shares]
-        if was is not None and (not task.chosen or task.cpus in cut):
-            yield _back(knob, str(task.cpus), was, name)
+        was = memory.originals.get(Knob("affinity", task.id))
+        found = CpuSet.parse(was or "")
+        cut = [cpus.cut(found) & facts.online for cpus in shares]
+        is_ours = not task.chosen or task.cpus in cut
+        if was is not None and is_ours and found & facts.online:  # else the kernel refuses it
+            yield _affinity_back(facts, task, found)
         if was is None and task.started > memory.since:
             usual = facts.usual(task)
-            inherited = [cpus.cut(usual) for cpus in shares]
+            inherited = [cpus.cut(usual) & facts.online for cpus in shares]
             if task.cpus in inherited and (task.kernel or facts.boot_isolated):
-                yield _back(knob, str(task.cpus), str(usual), name)
+                yield _affinity_back(facts, task, usual)

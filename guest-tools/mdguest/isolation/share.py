@@ -79,6 +79,7 @@ def divide(asked: CpuSet, facts: Facts, settings: Settings, exempt_until_now: st
             f"housekeeping {reserved}: this guest has no CPU {missing}, only {facts.possible}"
         )
     exempt = settings.exempted()
+    _check_pods(exempt, facts, settings)
     if shown(exempt) != exempt_until_now:
         _check_dedicated(exempt, asked, settings)
     _check_housekeeping(exempt, settings)
@@ -89,6 +90,14 @@ def divide(asked: CpuSet, facts: Facts, settings: Settings, exempt_until_now: st
     there = {name: left for name, cpus in exempt.items() if (left := cpus & dedicated)}
     notes = tuple(_notes(asked, kept, facts, settings))
     return Share(dedicated, facts.open - dedicated, notes, there, lacking)
+
+
+def _check_pods(exempt: Exempt, facts: Facts, settings: Settings) -> None:
+    """Raise BadInput where a slice has Kubernetes' pods in it, be it further down."""
+    for name in exempt:
+        if any(f"/{name}/" in pods for pods in facts.pods):
+            where = settings.place("exempt")
+            raise BadInput(f"{where}: {name}: pods are in it; expected a slice beside theirs")
 
 
 def _check_dedicated(exempt: Exempt, asked: CpuSet, settings: Settings) -> None:

@@ -38,7 +38,9 @@ class State:
     isolated: str = ""
     """What was isolated: less than ``dedicated`` where some CPU had to stay."""
     isolating: str = ""
-    """What an apply that is under way, or was cut off, isolates."""
+    """What an apply that is under way isolates, and those that were cut off before: CPU lists with
+    spaces between them.
+    """
     since: int = 0
     """When isolation began, in clock ticks since boot: a task that is younger has its parent's
     affinity.

@@ -21,6 +21,8 @@ class Step:
     """What people call it, where the knob's target does not say."""
     was: str | None = None
     """What ``undo`` puts back, where that is not ``now``."""
+    reads: str | None = None
+    """What it reads once it is set, where that is not ``want``: of an affinity what is online."""
     keep: bool = False
     """The change of another knob would lose this value: remember it even if it is right now."""
     journal: bool = True
@@ -49,7 +51,11 @@ class Step:
 
     @property
     def needed(self) -> bool:
-        return not self.only_remember and not self.kind.same(self.now, self.want)
+        return not self.only_remember and not self.is_set(self.now)
+
+    def is_set(self, now: str | None) -> bool:
+        """Whether what it reads now is what was wanted."""
+        return self.kind.same(now, self.want if self.reads is None else self.reads)
 
     @property
     def original(self) -> str | None:

@@ -37,7 +37,7 @@ def _given(nova: Sequence[Path], pmd: str | None, cmdline: Path | None) -> surve
     texts = [_read(file, _nova_text) for file in nova]
     return survey.Given(
         nova=nova_conf(*texts) if texts else None,
-        pmd=pmd_mask(pmd) if pmd else EMPTY,
+        pmd=EMPTY if pmd is None else pmd_mask(pmd),
         isolated=_read(cmdline, lambda text: isolcpus(_text(text))) if cmdline else EMPTY,
     )
 

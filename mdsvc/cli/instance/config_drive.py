@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from tempfile import mkstemp
 from typing import TYPE_CHECKING
 
 import click
@@ -80,14 +83,28 @@ def _write(output: Path, image: bytes) -> None:
     try:
         if output.exists() and not output.is_file():
             output.write_bytes(image)
-            return
-        part = output.with_name(f"{output.name}.{os.getpid()}.part")
-        try:
-            part.write_bytes(image)
-            part.replace(output)
-        finally:
-            part.unlink(missing_ok=True)
+        else:
+            _put(output.resolve(), image)
     except OSError as error:
         from mdsvc.errors import BadInput
 
         raise BadInput(f"-o: {output}: {error.strerror}") from None
+
+
+def _put(file: Path, image: bytes) -> None:
+    """In place of what was there, which keeps its owner and mode; a new file is for its owner
+    alone, as user data are on it.
+    """
+    before = file.stat() if file.exists() else None
+    descriptor, name = mkstemp(".part", f"{file.name[:200]}.", file.parent)
+    part = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as written:
+            written.write(image)
+            if before:
+                with suppress(PermissionError):
+                    os.fchown(written.fileno(), before.st_uid, before.st_gid)
+                os.fchmod(written.fileno(), stat.S_IMODE(before.st_mode))
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from itertools import repeat
 from typing import Any
 
 from sqlalchemy import BindParameter, bindparam, delete, insert, or_, select
@@ -16,12 +17,13 @@ from mdsvc.instance import PlacedInstance, macs_on
 from mdsvc.locking import Lock
 from mdsvc.store import Stale
 from mdsvc.store.feed import PAGE, Bell, ChangePage
-from mdsvc.store.listing import Listing
+from mdsvc.store.gathering import Gathered
+from mdsvc.store.listing import BadRecord, Listing
 from mdsvc.store.sql import feed, versions
 from mdsvc.store.sql.committing import Writer
 from mdsvc.store.sql.engines import Engines
 from mdsvc.store.sql.errors import ConnectionLost, translated
-from mdsvc.store.sql.reading import GUEST_OF_UUID, SqlReading, caches
+from mdsvc.store.sql.reading import GUEST_OF_UUID, SOME_GUESTS, SqlReading, caches
 from mdsvc.store.sql.reports import SqlReports
 from mdsvc.store.sql.tables import ADDRESSES, PASSWORDS
 from mdsvc.store.sql.user_data import LOCK_OF_UUID, SqlUserData
@@ -52,12 +54,29 @@ class SqlStore(SqlReports, SqlUserData):
         self._writer = Writer(engines)
         self._kept = caches()
         self._bell = Bell()
+        self._guests = Gathered(self._read_guests)
 
     # ---- guests ----
 
     async def get_instance(self, uuid: str) -> PlacedInstance | None:
-        rows = await self._read(GUEST_OF_UUID, a_uuid=uuid)
-        return self._kept.guests.read(*rows[0]).value if rows else None
+        return await self._guests.get(uuid)
+
+    async def _read_guests(self, uuids: Sequence[str]) -> Mapping[str, PlacedInstance | Exception]:
+        """Those of them that are stored. Of each size a database prepares a statement, so that is a
+        power of two.
+        """
+        if len(uuids) == 1:
+            rows = await self._read(GUEST_OF_UUID, a_uuid=uuids[0])
+        else:
+            filled = [*uuids, *repeat(uuids[0], 2 ** (len(uuids) - 1).bit_length() - len(uuids))]
+            rows = await self._read(SOME_GUESTS, keys=filled)
+        return {row.uuid: self._guest(row) for row in rows}
+
+    def _guest(self, row: Any) -> PlacedInstance | Exception:
+        try:
+            return self._kept.guests.read(*row).value
+        except BadRecord as error:
+            return error
 
     async def find(self, ip: str, network: str | None) -> Sequence[str]:
         if network is None:
@@ -166,6 +185,8 @@ class SqlStore(SqlReports, SqlUserData):
 
     async def ready(self) -> None:
         """What a write begins with, undone: so it is seen that one would come through."""
+        if self._engines.check:
+            self._engines.check()
         with translated():
             async with self._engines.writes.connect() as connection:
                 await connection.execute(NEXT_REVISION)
@@ -180,7 +201,7 @@ class SqlStore(SqlReports, SqlUserData):
             async with self._engines.snapshots.begin() as connection:
                 yield SqlReading(connection, self._kept)
 
-    async def _read(self, statement: Any, **values: str) -> Sequence[Any]:
+    async def _read(self, statement: Any, **values: Any) -> Sequence[Any]:
         """What one query finds; once more where a connection was no good any more."""
         try:
             return await self._read_once(statement, values)
@@ -189,7 +210,7 @@ class SqlStore(SqlReports, SqlUserData):
                 raise  # whoever asks has waited long enough
             return await self._read_once(statement, values)
 
-    async def _read_once(self, statement: Any, values: Mapping[str, str]) -> Sequence[Any]:
+    async def _read_once(self, statement: Any, values: Mapping[str, Any]) -> Sequence[Any]:
         with translated():
             async with self._engines.reads.connect() as connection:
                 return (await connection.execute(statement, values)).all()

@@ -5,8 +5,11 @@ MariaDB commits each by itself, so a migration that was cut short finds its firs
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from alembic import op
 from sqlalchemy import Column, Table, inspect
+from sqlalchemy.engine import Connection
 from sqlalchemy.schema import CreateTable
 
 
@@ -33,6 +36,13 @@ def create_index(name: str, table: str, columns: list[str]) -> None:
     """An index that is not unique."""
     if name not in {index["name"] for index in inspect(op.get_bind()).get_indexes(table)}:
         op.create_index(name, table, columns)
+
+
+def fill_all(fill: Callable[[Connection, str], str | None]) -> None:
+    """Fill what is still empty in rows that are there, some at a time, in this transaction."""
+    after: str | None = ""
+    while after is not None:
+        after = fill(op.get_bind(), after)
 
 
 def _columns(table: str) -> set[str]:

@@ -28,6 +28,8 @@ class Engines(NamedTuple):
 
     Where the database tells others of changes, each writing transaction has ``notify`` in it, and
     ``listen`` calls what it is given at each, until it is cancelled; it need not miss none.
+
+    ``check`` raises Unavailable where what is open is not what its URL names any more.
     """
 
     reads: AsyncEngine
@@ -38,6 +40,7 @@ class Engines(NamedTuple):
     unlock: str | None = None
     notify: str | None = None
     listen: Callable[[Callable[[], None]], Coroutine[Any, Any, None]] | None = None
+    check: Callable[[], None] | None = None
 
     async def dispose(self) -> None:
         """Close every connection."""

@@ -34,10 +34,6 @@ class ConnectionLost(Unavailable):
     """The connection went while it was used."""
 
 
-class Busy(Unavailable):
-    """A lock was waited for in vain, or there is too much to do: the store itself answers."""
-
-
 @contextmanager
 def translated() -> Iterator[None]:
     """Raises Stale where it helps to run the transaction again at once, Unavailable where it does
@@ -64,7 +60,7 @@ def _translated(error: DBAPIError) -> Stale | MdsvcError:
     if not _LOST.isdisjoint(what):
         return Stale(str(error.orig))
     if not _UNAVAILABLE.isdisjoint(what):
-        return Busy(f"the store is busy: {error.orig}")
+        return Unavailable(f"the store is busy: {error.orig}")
     if not _NOT_WRITABLE.isdisjoint(what):
         return Unavailable(f"the store cannot be written to: {error.orig}")
     if not _NOT_TEXT.isdisjoint(what):

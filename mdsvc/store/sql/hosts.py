@@ -21,6 +21,17 @@ class NotNow(Exception):
     """A server that cannot be used now, and why."""
 
 
+class NotLetIn(Unavailable):
+    """A server refuses the user, the password or the database; so would every other one."""
+
+    @classmethod
+    def login(cls, host: Host, error: str, password: str | None) -> NotLetIn:
+        """Where the user or the password is refused; it says where the password may be given."""
+        given = "the one given is refused" if password else "none was given"
+        where = "in the URL, in the file MDSVC_STORE_PASSWORD_FILE, or in MDSVC_STORE_PASSWORD"
+        return cls(f"{host}: {error}; expected a user and a password, {where}: {given}")
+
+
 class Hosts:
     """Gives connections to the first server that can be used.
 
@@ -36,7 +47,7 @@ class Hosts:
     async def first(self, connect: Callable[[Host], Awaitable[T]]) -> T:
         """A connection by ``connect``, which raises NotNow. Raises Unavailable naming each server.
 
-        What else it raises (a wrong password) holds for all servers.
+        What else it raises (NotLetIn) holds for all servers.
         """
         reasons = []
         for host in self._in_order():

@@ -9,9 +9,8 @@ import asyncmy
 from asyncmy import errors
 from asyncmy.constants import CLIENT
 
-from mdsvc.errors import MdsvcError
 from mdsvc.store.sql.engines import WAIT_SECONDS, Engines
-from mdsvc.store.sql.hosts import NotNow
+from mdsvc.store.sql.hosts import NotLetIn, NotNow
 from mdsvc.store.sql.servers import Server, Session
 from mdsvc.store.sql.servers import engines as engines_of
 from mdsvc.store.sql.urls import DatabaseUrl, Host
@@ -21,8 +20,11 @@ PORT = 3306
 _GONE = frozenset({1047, 1053, 1290, 1792, 1836, 1927, 2006, 2013})
 """It is no part of the cluster, is being shut down, only reads, or has closed the connection."""
 
-_REFUSED = frozenset({1044, 1045, 1049, 1251, 1698, 3159})
-"""No such user, password or database, or the server wants another way to say it: on every node."""
+_NO_LOGIN = frozenset({1045, 1251, 1698, 3159})
+"""No such user or password, or the server wants another way to say it: on every node."""
+
+_NO_DATABASE = frozenset({1044, 1049})
+"""There is no such database, or it is not for this user."""
 
 _TABLES_LOCK = "CONCAT('mdsvc.', MD5(DATABASE()))"
 
@@ -56,7 +58,7 @@ def engines(url: DatabaseUrl) -> Engines:
 async def _connect(
     url: DatabaseUrl, host: Host, tls: ssl.SSLContext | None, session: Session
 ) -> Any:
-    """Raises NotNow, and MdsvcError where it would be the same on another server."""
+    """Raises NotNow, and NotLetIn where it would be the same on another server."""
     try:
         connection = await asyncmy.connect(
             host=host.name,
@@ -72,9 +74,7 @@ async def _connect(
             connect_timeout=WAIT_SECONDS,
         )
     except errors.MySQLError as error:
-        if _REFUSED.isdisjoint(error.args[:1]):
-            raise NotNow(_reason(error)) from None
-        raise MdsvcError(f"{host}: {_reason(error)}") from None
+        raise _refusal(error, url, host) from None
     try:
         await _prepare(connection, session)
     except BaseException:
@@ -104,6 +104,13 @@ async def _told(connection: Any, what: str, *names: str) -> dict[str, str]:
     async with connection.cursor() as cursor:
         await cursor.execute(f"SHOW {what} WHERE Variable_name IN ({listed})")
         return dict(await cursor.fetchall())
+
+
+def _refusal(error: errors.MySQLError, url: DatabaseUrl, host: Host) -> NotNow | NotLetIn:
+    number, reason = error.args[0] if error.args else None, _reason(error)
+    if number in _NO_LOGIN:
+        return NotLetIn.login(host, reason, url.password)
+    return NotLetIn(f"{host}: {reason}") if number in _NO_DATABASE else NotNow(reason)
 
 
 def _reason(error: Exception) -> str:

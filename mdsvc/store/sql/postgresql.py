@@ -12,9 +12,8 @@ from typing import Any
 import asyncpg
 from asyncpg import exceptions
 
-from mdsvc.errors import MdsvcError
 from mdsvc.store.sql.engines import WAIT_SECONDS, Engines
-from mdsvc.store.sql.hosts import NotNow
+from mdsvc.store.sql.hosts import NotLetIn, NotNow
 from mdsvc.store.sql.servers import Connect, Server, Session
 from mdsvc.store.sql.servers import engines as engines_of
 from mdsvc.store.sql.urls import DatabaseUrl, Host
@@ -25,12 +24,6 @@ _log = logging.getLogger(__name__)
 
 _GONE = frozenset({"25006", "57P01", "57P02", "57P03"})
 """It has become a copy that only reads, is being shut down, has crashed, or is starting."""
-
-_REFUSED = (
-    exceptions.InvalidAuthorizationSpecificationError,
-    exceptions.InvalidCatalogNameError,
-)
-"""No such user, password or database: on every server."""
 
 _TABLES_LOCK = 0x6D64737663  # "mdsvc"
 
@@ -83,7 +76,7 @@ async def _listen(connect: Connect, hurry: Callable[[], None]) -> None:
 async def _connect(
     url: DatabaseUrl, host: Host, tls: ssl.SSLContext | None, session: Session
 ) -> Any:
-    """Raises NotNow, and MdsvcError where it would be the same on another server."""
+    """Raises NotNow, and NotLetIn where it would be the same on another server."""
     settings = {"application_name": "mdsvc", "client_encoding": "utf8"}
     try:
         connection = await asyncpg.connect(
@@ -96,8 +89,10 @@ async def _connect(
             command_timeout=session.seconds,
             server_settings=settings | (_WRITER if session.writes else {}),
         )
-    except _REFUSED as error:
-        raise MdsvcError(f"{host}: {error}") from None
+    except exceptions.InvalidAuthorizationSpecificationError as error:
+        raise NotLetIn.login(host, str(error), url.password) from None
+    except exceptions.InvalidCatalogNameError as error:
+        raise NotLetIn(f"{host}: {error}") from None
     except (exceptions.PostgresError, exceptions.InterfaceError) as error:
         raise NotNow(str(error) or type(error).__name__) from None
     if await connection.fetchval("SELECT pg_is_in_recovery()"):

@@ -42,7 +42,7 @@ _GUEST_RECORDS = select(
     INSTANCES.c.uuid, INSTANCES.c.revision, INSTANCES.c.record, INSTANCES.c.host
 )
 GUEST_OF_UUID = _GUEST_RECORDS.where(INSTANCES.c.uuid == _UUID)
-_SOME_GUESTS = _GUEST_RECORDS.where(INSTANCES.c.uuid.in_(_KEYS))
+SOME_GUESTS = _GUEST_RECORDS.where(INSTANCES.c.uuid.in_(_KEYS))
 
 _OF: Mapping[str, ColumnElement[bool]] = {
     "host": INSTANCES.c.host == bindparam("host"),
@@ -105,7 +105,7 @@ class SqlReading:
             keys = await self._rows(_GUEST_KEYS)
         else:
             keys = await self._rows(_GUEST_KEYS_ON, a_name=host)
-        return await self._listed(self._kept.guests, keys, _SOME_GUESTS)
+        return await self._listed(self._kept.guests, keys, SOME_GUESTS)
 
     async def instances_after(
         self, after: str | None, limit: int, *, host: str | None, project_id: str | None
@@ -121,7 +121,7 @@ class SqlReading:
         page = _Page[PlacedInstance](limit)
         while page.wants_more:
             rows = await self._rows(keys, after=after or "", most=limit, **given)
-            guests = await self._listed(self._kept.guests, rows, _SOME_GUESTS)
+            guests = await self._listed(self._kept.guests, rows, SOME_GUESTS)
             theirs = (each for each in guests if project_id in (None, each.value.project_id))
             page.take(rows, Listing(theirs, guests.damaged))
             after = page.last

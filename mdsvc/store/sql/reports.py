@@ -14,6 +14,8 @@ from mdsvc.cpuset import CpuSet
 from mdsvc.errors import NotFound, Unavailable
 from mdsvc.reports import Report, Status, replaced
 from mdsvc.store import Stale
+from mdsvc.store.listing import BadRecord
+from mdsvc.store.outlines import Outline, outlined
 from mdsvc.store.sql.errors import ConnectionLost, translated
 from mdsvc.store.sql.tables import INSTANCES, REPORTS
 from mdsvc.store.sql.tokens import SqlTokens
@@ -26,6 +28,14 @@ _KEYS: BindParameter[Sequence[str]] = bindparam("keys", expanding=True)
 _ALL = select(REPORTS)
 _ONE = _ALL.where(REPORTS.c.uuid == _KEY)
 _SOME = _ALL.where(REPORTS.c.uuid.in_(_KEYS))
+_RECORDS = select(INSTANCES.c.uuid, INSTANCES.c.record, INSTANCES.c.host).where(
+    INSTANCES.c.uuid.in_(_KEYS)
+)
+_PAGE = (
+    _ALL.where(REPORTS.c.uuid > bindparam("after"), REPORTS.c.received_at >= bindparam("since"))
+    .order_by(REPORTS.c.uuid)
+    .limit(bindparam("most"))
+)
 _ADD = insert(REPORTS)
 _SET = update(REPORTS).where(REPORTS.c.uuid == _KEY)
 _GUEST = select(INSTANCES.c.uuid).where(INSTANCES.c.uuid == _KEY)
@@ -53,6 +63,19 @@ class SqlReports(SqlTokens):
             async with self._engines.reads.connect() as connection:
                 statement = _ALL if uuids is None else _SOME
                 rows = (await connection.execute(statement, some)).all()
+        return {row.uuid: _report(row) for row in rows}
+
+    async def outlines(self, uuids: Sequence[str]) -> Mapping[str, Outline | BadRecord]:
+        with translated():
+            async with self._engines.reads.connect() as connection:
+                rows = (await connection.execute(_RECORDS, {"keys": uuids})).all()
+        return {uuid: outlined(uuid, record, host) for uuid, record, host in rows}
+
+    async def reports_after(self, after: str, limit: int, since: int) -> Mapping[str, Report]:
+        with translated():
+            async with self._engines.reads.connect() as connection:
+                values = {"after": after, "most": limit, "since": since}
+                rows = (await connection.execute(_PAGE, values)).all()
         return {row.uuid: _report(row) for row in rows}
 
     async def report(self, uuid: str) -> Report | None:

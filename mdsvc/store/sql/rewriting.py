@@ -19,6 +19,7 @@ from mdsvc.store.listing import BadRecord
 from mdsvc.store.records import GUEST, HOST, Kind, form_of, pack, unpack
 from mdsvc.store.sql import versions
 from mdsvc.store.sql.engines import Engines
+from mdsvc.store.sql.patience import patiently
 from mdsvc.store.sql.tables import HOSTS, INSTANCES
 
 BATCH = 100
@@ -115,7 +116,7 @@ class _Run:
         for _ in range(_ROUNDS):
             old = list(self._old(kind, rows))
             replace = partial(self._replace, table, old)
-            lost = await versions.patiently(replace) if old else []
+            lost = await patiently(replace, changes=True) if old else []
             self._rewritten += len(old) - len(lost)
             if not lost:
                 return
@@ -145,4 +146,4 @@ class _Run:
             async with self._engines.reads.connect() as connection:
                 return (await connection.execute(statement, values)).all()
 
-        return await versions.patiently(attempt)
+        return await patiently(attempt, changes=True)

@@ -104,8 +104,8 @@ def engines(url: DatabaseUrl, server: Server) -> Engines:
     tables = engine(_CHANGING_TABLES, "READ COMMITTED", 1)
     event.listen(snapshots.sync_engine, "begin", begin_snapshot)
     listen = partial(server.listen, connect_to_listen) if server.listen else None
-    names = {"lock": server.lock, "unlock": server.unlock, "notify": server.notify}
-    return Engines(reads, snapshots, writes, tables, **names, listen=listen)
+    told = server.lock, server.unlock, server.notify
+    return Engines(reads, snapshots, writes, tables, *told, listen)
 
 
 def _forsake(gone: frozenset[object]) -> Callable[[ExceptionContext], None]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, event
 from sqlalchemy.engine import Connection
 
-from mdsvc.errors import BadInput
+from mdsvc.errors import BadInput, Unavailable
 from mdsvc.store.sql.asyncio_engine import create_async_engine
 from mdsvc.store.sql.engines import WAIT_SECONDS, Engines
 from mdsvc.store.sql.urls import DatabaseUrl
@@ -34,7 +35,11 @@ def engines(url: DatabaseUrl) -> Engines:
         "pool_timeout": WAIT_SECONDS,
     }
     reads = create_async_engine(
-        **options, isolation_level="AUTOCOMMIT", pool_size=READERS, pool_reset_on_return=None
+        **options,
+        isolation_level="AUTOCOMMIT",
+        pool_size=READERS,
+        pool_reset_on_return=None,
+        skip_autocommit_rollback=True,  # there is nothing to undo, and it takes a turn of a thread
     )
     # Apart from those that answer guests: a listing takes its time.
     snapshots = create_async_engine(**options, pool_size=READERS)
@@ -48,7 +53,20 @@ def engines(url: DatabaseUrl) -> Engines:
     event.listen(writes.sync_engine, "connect", _prepare_writer)
     event.listen(writes.sync_engine, "begin", _begin)
     event.listen(writes.sync_engine, "invalidate", _release)
-    return Engines(reads, snapshots, writes, tables=writes)
+    check = _still_there(Path(url.database))
+    return Engines(reads, snapshots, writes, tables=writes, check=check)
+
+
+def _still_there(path: Path) -> Callable[[], None]:
+    """A file that was moved or replaced is written to all the same, and nobody finds it again."""
+    opened = path.stat()
+
+    def check() -> None:
+        if not (path.exists() and os.path.samestat(opened, path.stat())):
+            what = "was moved, removed or replaced since it was opened"
+            raise Unavailable(f"{path} {what}: put it back, or restart")
+
+    return check
 
 
 def _check_file(url: DatabaseUrl) -> None:

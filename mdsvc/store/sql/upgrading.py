@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from alembic.config import Config
+from alembic.operations import Operations
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import update
 from sqlalchemy.engine import Connection
@@ -22,6 +23,7 @@ from sqlalchemy.engine import Connection
 from mdsvc.store import Stale
 from mdsvc.store.sql import schema
 from mdsvc.store.sql.engines import Engines
+from mdsvc.store.sql.patience import patiently
 from mdsvc.store.sql.tables import META, SCHEMA
 
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -44,10 +46,41 @@ async def upgrade_one(engines: Engines, told: Callable[[int, str], None]) -> boo
     if version > schema.VERSION:
         raise schema.OtherVersion(version)
     if version < schema.VERSION:
-        told(version + 1, script().get_revision(schema.migration(version + 1)).doc)
+        told(version + 1, _script_of(version + 1).doc)
+        await _do_ahead(engines, version + 1)
     async with schema.changing(engines) as connection:
         await connection.run_sync(_upgrade_from, version)
     return version < schema.VERSION
+
+
+def _script_of(version: int) -> Script:
+    return script().get_revision(schema.migration(version))
+
+
+async def _do_ahead(engines: Engines, version: int) -> None:
+    """What a migration adds, and fills in all rows: the tables first, which may lock them for a
+    moment, then some rows at a time. In one transaction with the version nobody could read
+    meanwhile, or write. Whatever of it is left undone, or comes up meanwhile, the migration does.
+    """
+    module: Any = _script_of(version).module
+    if not hasattr(module, "fill"):
+        return
+    async with schema.changing(engines) as connection:
+        await connection.run_sync(_add, module)
+
+    async def fill_some() -> str | None:
+        async with engines.tables.begin() as connection:
+            filled: str | None = await connection.run_sync(module.fill, after)
+            return filled
+
+    after: str | None = ""
+    while after is not None:
+        after = await patiently(fill_some, changes=True)
+
+
+def _add(connection: Connection, module: Any) -> None:
+    with Operations.context(MigrationContext.configure(connection)):
+        module.add()
 
 
 def _upgrade_from(connection: Connection, version: int) -> None:

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from shlex import quote
-from time import monotonic
-from typing import TypeVar
 
 import msgspec
 
 from mdsvc.errors import BadInput, MdsvcError, Unavailable
 from mdsvc.store import Stale
 from mdsvc.store.sql import connecting, forms, schema, urls
-from mdsvc.store.sql.engines import WAIT_SECONDS, Engines
-from mdsvc.store.sql.errors import Busy, translated
-
-T = TypeVar("T")
-
-PATIENCE = 60
-"""Seconds for which making or upgrading tables is tried again while others do it too."""
+from mdsvc.store.sql.engines import Engines
+from mdsvc.store.sql.hosts import NotLetIn
+from mdsvc.store.sql.patience import patiently
 
 
 class Current(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -124,29 +117,9 @@ def _about(url: str) -> Iterator[None]:
         older = error.version < schema.VERSION
         advice = f"run: {mending(url)}" if older else "run the newer mdsvc that has upgraded them"
         raise BadInput(f"{where}: {error}; {advice}") from None
-    except BadInput as error:
+    except (BadInput, NotLetIn) as error:
         raise BadInput(f"{where}: {error}") from None
     except (Unavailable, Stale) as error:
         raise Unavailable(f"{where}: {error}") from None
     except MdsvcError as error:
         raise BadInput(f"{where}: expected a database of mdsvc, or none yet; {error}") from None
-
-
-async def patiently(attempt: Callable[[], Awaitable[T]], *, changes: bool = False) -> T:
-    """Again where others make or change the tables at the same time. Where this changes them too,
-    it waits for its turn, however often the database says that it is busy.
-
-    Where two make a new SQLite file a write-ahead one, one is told at once that it is locked. The
-    last try begins in time to wait for a lock once more.
-    """
-    waits = (Stale, Busy) if changes else (Stale,)
-    start = monotonic()
-    while True:
-        try:
-            with translated():
-                return await attempt()
-        except (Stale, Unavailable) as error:
-            most = PATIENCE if isinstance(error, waits) else WAIT_SECONDS
-            if monotonic() > start + most:
-                raise
-            await asyncio.sleep(0.05)

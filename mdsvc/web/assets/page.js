@@ -70,7 +70,7 @@ if (main.dataset.events) {
     wasOpen = true;
   });
   source.addEventListener("error", () => say("not live; trying again"));
-  for (const kind of ["host", "instance", "reset"]) source.addEventListener(kind, refreshSoon);
+  for (const kind of ["host", "instance", "drift", "drift_reset", "reset"]) source.addEventListener(kind, refreshSoon);
   setInterval(refreshSoon, ANYHOW_MS);
 }
 

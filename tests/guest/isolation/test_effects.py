@@ -205,6 +205,25 @@ def test_a_container_is_known_by(path: str, text: str, name: str) -> None:
     assert view(made, "2-3").facts.container == name
 
 
+def test_a_pod_is_known_by_what_it_does_not_see() -> None:
+    made = guest(systemd=None)
+    assert view(made, "2-3").facts.container == ""
+    for task in [task for task in made.tasks if task.kernel]:
+        made.end(task)
+    assert view(made, "2-3").facts.container == "of unknown kind"
+    before = snapshot(made)
+    assert "in a container (of unknown kind)" in " ".join(isolate(made, "2-3").plan.notes)
+    touched = {name for name, now in snapshot(made).items() if before.get(name) != now}
+    assert not [name for name in touched if "/irq/" in name or "watchdog" in name]
+
+
+def test_who_may_not_see_other_processes_takes_no_machine_for_a_container() -> None:
+    made = guest()
+    for task in [task for task in made.tasks if task.kernel or task.tid == 1]:
+        made.end(task)
+    assert view(made, "2-3").facts.container == ""
+
+
 def test_a_container_with_read_only_cgroups_is_refused_and_told_where_to_do_it() -> None:
     made = container()
     made.frozen = True

@@ -253,6 +253,14 @@ def test_a_cpu_that_is_not_dedicated_is_one_error_that_names_the_setting() -> No
     assert made.changes == 0
 
 
+def test_a_slice_with_pods_in_it_cannot_be_exempt() -> None:
+    made = guest()
+    made.spawn("nginx", "/kubelet.slice/kubelet-kubepods.slice/pod7")
+    with pytest.raises(BadInput, match=r"MDGUEST_EXEMPT: kubelet\.slice: pods are in it"):
+        plan(made, "2-3", exempt="kubelet.slice=2")
+    assert plan(made, "2-3", exempt="ovs.slice=2").mode == "kubernetes"
+
+
 def test_another_exemption_is_held_against_the_layout_again() -> None:
     made = node()
     isolate(made, CPUS, exempt=EXEMPT)

@@ -80,9 +80,9 @@ class PostgreSql:
     def url(self, name: str) -> str:
         return f"postgresql://mdsvc:{QUOTED}@127.0.0.1:{self.port}/{name}"
 
-    async def execute(self, database: str, *statements: str) -> None:
+    async def execute(self, database: str, *statements: str, password: str = PASSWORD) -> None:
         connection = await asyncpg.connect(
-            host="127.0.0.1", port=self.port, user="mdsvc", password=PASSWORD, database=database,
+            host="127.0.0.1", port=self.port, user="mdsvc", password=password, database=database,
             ssl=False,
         )  # fmt: skip
         for statement in statements:

@@ -49,7 +49,7 @@ def observe(
     facts = Facts(
         online=online,
         **_of_the_machine(system, online),
-        container=container.name(system),
+        container=container.name(system, tasks),
         **_of_the_hierarchy(system),
         systemd=systemd,
         groups=groups,

@@ -38,10 +38,10 @@ def _outside(scene: Scene, task: Task, settled: bool) -> Iterator[Step]:
     base = chosen_by(scene, task)
     touches = task.cpus & scene.cpus.dedicated
     if base is None and touches and (settled or (task.kernel and _fenced(scene))):
-        base = task.cpus
+        base = _unclipped(scene, task)
     if base is not None:
         why = "its affinity is kept" if not touches else f"it may run on CPU {touches}"
-        step = _affinity(task, base, scene.cpus.cut(base), why)
+        step = _affinity(scene, task, base, scene.cpus.cut(base), why)
         yield replace(step, young=_is_young(scene, task))
 
 
@@ -56,7 +56,7 @@ def _inside(scene: Scene, task: Task) -> Iterator[Step]:
     clip = _clip_to(own_cpus(scene, task.group) or EMPTY, task)
     base = _wish(scene, task, clip)
     if base is not None:
-        yield _affinity(task, base, clip(base), "its affinity is kept")
+        yield _affinity(scene, task, base, clip(base), "its affinity is kept")
 
 
 def _clip_to(own: CpuSet, task: Task) -> Callable[[CpuSet], CpuSet]:
@@ -75,7 +75,7 @@ def _wish(scene: Scene, task: Task, *clips: Callable[[CpuSet], CpuSet]) -> CpuSe
             return remembered
     if not task.chosen:
         return None
-    return scene.facts.usual(task) if _is_the_kernels(scene, task) else task.cpus
+    return _unclipped(scene, task) if task.kernel else task.cpus
 
 
 def chosen_by(scene: Scene, task: Task) -> CpuSet | None:
@@ -86,23 +86,32 @@ def chosen_by(scene: Scene, task: Task) -> CpuSet | None:
     return _wish(scene, task, scene.cpus.cut, *(cpus.cut for cpus in scene.before))
 
 
-def _is_the_kernels(scene: Scene, task: Task) -> bool:
-    """Whether the kernel itself has put a thread of its own where it is.
+def _unclipped(scene: Scene, task: Task) -> CpuSet:
+    """What a task may use, whatever is offline or the kernel itself took of it when CPUs were
+    isolated.
 
-    A partition that became invalid leaves them there (Linux 6.1). They may use what of the pool is
-    balanced by itself (Linux 7).
+    A partition that became invalid leaves kernel threads where they are (Linux 6.1). They may use
+    what of the pool is balanced by itself (Linux 7).
     """
-    taken = [cpus.dedicated for cpus in scene.before]
+    taken = [EMPTY, *(cpus.dedicated for cpus in scene.before)]
     if scene.facts.pool and scene.before:
         taken.append(scene.facts.pool.effective or EMPTY)
-    usual = scene.facts.usual(task)
-    return task.kernel and task.cpus in [usual - cpus for cpus in taken]
+    usual, online = scene.facts.usual(task), scene.facts.online
+    return usual if task.cpus in [(usual - cpus) & online for cpus in taken] else task.cpus
 
 
-def _affinity(task: Task, base: CpuSet, want: CpuSet, why: str) -> Step:
-    knob, kind = Knob("affinity", task.id), "kernel thread" if task.kernel else "task"
-    name = f"{kind} {task.tid} ({task.name})"
-    return Step(knob, str(task.cpus), str(want), why, name, was=str(base), keep=True)
+def _affinity(scene: Scene, task: Task, base: CpuSet, want: CpuSet, why: str) -> Step:
+    kind = "kernel thread" if task.kernel else "task"
+    return Step(
+        Knob("affinity", task.id),
+        str(task.cpus),
+        str(want),
+        why,
+        f"{kind} {task.tid} ({task.name})",
+        was=str(base),
+        reads=str(want & scene.facts.online),
+        keep=True,
+    )
 
 
 def _fenced(scene: Scene) -> bool:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import msgpack
-from alembic import op
 from sqlalchemy import Column, MetaData, Table, bindparam, select, update
+from sqlalchemy.engine import Connection
 
 from mdsvc.store.sql.columns import BYTES, text
-from mdsvc.store.sql.ddl import add_column, create_index
+from mdsvc.store.sql.ddl import add_column, create_index, fill_all
 
 revision = "0005"
 down_revision = "0004"
@@ -23,7 +23,7 @@ _BATCH = 1000
 
 _SOME = (
     select(_GUESTS.c.uuid, _GUESTS.c.record)
-    .where(_GUESTS.c.uuid > bindparam("after"))
+    .where(_GUESTS.c.uuid > bindparam("after"), _GUESTS.c.project_id.is_(None))
     .order_by(_GUESTS.c.uuid)
     .limit(_BATCH)
 )
@@ -34,19 +34,28 @@ _SET = (
 )
 
 
-def upgrade() -> None:
+def add() -> None:
+    """What older programs do not look at, and leave empty."""
+    add_column("instances", Column("project_id", text(255)))
+    create_index("instances_by_project", "instances", ["project_id", "uuid"])
+
+
+def fill(connection: Connection, after: str) -> str | None:
     """What stands in a guest's record stands beside it too. Where it does not, as older programs
     leave it, the record is asked.
     """
-    add_column("instances", Column("project_id", text(255)))
-    create_index("instances_by_project", "instances", ["project_id", "uuid"])
-    after = ""
-    while rows := op.get_bind().execute(_SOME, {"after": after}).all():
-        projects = [(uuid, _project(record)) for uuid, record in rows]
-        values = [{"a_uuid": uuid, "a_project": p} for uuid, p in projects if p is not None]
-        if values:
-            op.get_bind().execute(_SET, values)
-        after = rows[-1].uuid
+    rows = connection.execute(_SOME, {"after": after}).all()
+    projects = [(uuid, _project(record)) for uuid, record in rows]
+    values = [{"a_uuid": uuid, "a_project": p} for uuid, p in projects if p is not None]
+    if values:
+        connection.execute(_SET, values)
+    return rows[-1].uuid if rows else None
+
+
+def upgrade() -> None:
+    """All of it; what was done ahead is left."""
+    add()
+    fill_all(fill)
 
 
 def _project(record: bytes) -> str | None:

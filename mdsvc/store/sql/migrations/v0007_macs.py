@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import msgpack
-from alembic import op
 from sqlalchemy import Column, MetaData, Table, bindparam, select, update
+from sqlalchemy.engine import Connection
 
 from mdsvc.store.sql.columns import BYTES, text
-from mdsvc.store.sql.ddl import add_column, create_index
+from mdsvc.store.sql.ddl import add_column, create_index, fill_all
 
 revision = "0007"
 down_revision = "0006"
@@ -30,11 +30,18 @@ _ADDRESSES = Table(
 )
 _BATCH = 1000
 
+_EMPTY = (
+    select(_ADDRESSES.c.uuid)
+    .where(_ADDRESSES.c.uuid > bindparam("after"), _ADDRESSES.c.mac.is_(None))
+    .order_by(_ADDRESSES.c.uuid)
+    .distinct()
+    .limit(_BATCH)
+    .subquery()
+)
 _SOME = (
     select(_GUESTS.c.uuid, _GUESTS.c.record)
-    .where(_GUESTS.c.uuid > bindparam("after"))
+    .join(_EMPTY, _EMPTY.c.uuid == _GUESTS.c.uuid)
     .order_by(_GUESTS.c.uuid)
-    .limit(_BATCH)
 )
 _SET = (
     update(_ADDRESSES)
@@ -47,18 +54,27 @@ _SET = (
 )
 
 
-def upgrade() -> None:
+def add() -> None:
+    """What older programs do not look at, and leave empty."""
+    add_column("addresses", Column("mac", text(17)))
+    create_index("addresses_by_mac", "addresses", ["mac", "network"])
+
+
+def fill(connection: Connection, after: str) -> str | None:
     """What stands in a guest's record stands beside its address too. Where it does not, as older
     programs leave it, the record is asked.
     """
-    add_column("addresses", Column("mac", text(17)))
-    create_index("addresses_by_mac", "addresses", ["mac", "network"])
-    after = ""
-    while rows := op.get_bind().execute(_SOME, {"after": after}).all():
-        values = [row for uuid, record in rows for row in _rows(uuid, record)]
-        if values:
-            op.get_bind().execute(_SET, values)
-        after = rows[-1].uuid
+    rows = connection.execute(_SOME, {"after": after}).all()
+    values = [row for uuid, record in rows for row in _rows(uuid, record)]
+    if values:
+        connection.execute(_SET, values)
+    return rows[-1].uuid if rows else None
+
+
+def upgrade() -> None:
+    """All of it; what was done ahead is left."""
+    add()
+    fill_all(fill)
 
 
 def _rows(uuid: str, record: bytes) -> Iterator[dict[str, str]]:
