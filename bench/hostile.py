@@ -158,8 +158,8 @@ def step_forward(priority: int) -> bool:
 
 
 def step_back() -> None:
-    """As all others again. A parent that is scheduled before its child, on one CPU, can keep it from
-    ending for ever, and waits for that in the kernel.
+    """As all others again. A parent that is scheduled before its child, on one CPU, can keep it
+    from ending for ever, and waits for that in the kernel.
     """
     os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 

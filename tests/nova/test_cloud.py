@@ -201,11 +201,12 @@ def test_novas_vendor_data_have_what_novas_own_api_says_of_its_guest(
     nova: Cloud, mixed: Guest, target: str
 ) -> None:
     """Nova with a token of Keystone's asks us, and we with one of ours Keystone and Nova's API."""
+    assert target
+    told: Any = {"mdsvc": {}, "cloud-init": {}}
     for _ in range(20):  # on a busy machine they may take longer than Nova waits
         answer = ask(nova.port, "GET", VENDOR, agents_headers(mixed))
         told = json.loads(answer.body)
         if told["mdsvc"] and told["cloud-init"]:
             break
-    assert target
     assert (told["mdsvc"]["dedicated_cpus"], told["mdsvc"]["shared_cpus"]) == ("1-3", "0")
     assert told["cloud-init"].startswith("#cloud-config\n")

@@ -26,13 +26,14 @@ _NSPAWN, _LXC = "machine-*.scope", "/lxc*"
 _OTHERS = (*_CONTAINERS, _NSPAWN, _LXC, "systemd-nspawn@*.service")
 """What has files of its own."""
 
+_OF_NSPAWN = "start it with systemd-nspawn --slice={home}"
 _WAYS = (
     (_CONTAINERS, "start the container with --cgroup-parent={home}"),
     (
         ("machine-qemu*.scope", "machine-lxc*.scope"),
         "virsh edit DOMAIN: <resource><partition>/{stem}</partition></resource>",
     ),
-    ((_NSPAWN,), "start it with systemd-nspawn --slice={home}"),
+    ((_NSPAWN,), _OF_NSPAWN),
     ((_LXC,), "lxc.cgroup.dir = {home}/NAME in the container's configuration"),
     (("init.scope",), "take CPUAffinity= out of /etc/systemd/system.conf"),
     (
@@ -64,7 +65,12 @@ class Place(NamedTuple):
 
     @property
     def is_container(self) -> bool:
-        return _is_one_of(self.name, _OTHERS)
+        return self._is_machine or _is_one_of(self.name, _OTHERS)
+
+    @property
+    def _is_machine(self) -> bool:
+        """Whether it is systemd-nspawn's, which is no longer called ``machine-*`` (systemd 262)."""
+        return fnmatchcase(self.path, "*/machine.slice/*.scope*")
 
     def names(self) -> list[str]:
         """All that it can be called by: itself, and what it is in."""
@@ -83,7 +89,7 @@ class Place(NamedTuple):
         if self.of_a_user:
             return f"as root, since no user's unit can be in {{home}}: {started}"
         ways = (way for patterns, way in _WAYS if _is_one_of(self.name, patterns))
-        return next(ways, started)
+        return next(ways, _OF_NSPAWN if self._is_machine else started)
 
 
 def _is_one_of(name: str, patterns: tuple[str, ...]) -> bool:

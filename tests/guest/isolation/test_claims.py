@@ -180,6 +180,10 @@ PLACES = {
         "/machine.slice/machine-web.scope/payload",
         ("machine-web.scope", "systemd-nspawn --slice=dedicated.slice"),
     ),
+    "nspawn of systemd 262": (
+        "/machine.slice/web.scope/payload",
+        ("web.scope", "systemd-nspawn --slice=dedicated.slice"),
+    ),
     "libvirt": (
         r"/machine.slice/machine-qemu\x2d1\x2dvm.scope/libvirt/vcpu0",
         (r"machine-qemu\x2d1\x2dvm.scope", "<partition>/dedicated</partition>"),
