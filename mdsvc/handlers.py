@@ -11,7 +11,6 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil
 from time import monotonic
 from typing import NamedTuple
 
@@ -22,9 +21,9 @@ from mdsvc.control import user_data
 from mdsvc.documents import JSON, TEXT, Answer, Documents, Path, joined
 from mdsvc.documents.places import is_password, is_user_data
 from mdsvc.documents.replies import header_of, reply_of, text_reply, unchanged
-from mdsvc.errors import BadInput, Conflict, Forged, NotFound, TooManyRequests, Unidentified
+from mdsvc.errors import BadInput, Conflict, Forged, NotFound, Unidentified
 from mdsvc.forms import to_builtins, to_json
-from mdsvc.guarding import Guard, is_token_path, refusal_of
+from mdsvc.guarding import Guard, is_token_path
 from mdsvc.guarding.tokens import TTL_HEADERS
 from mdsvc.identity import Identity, KeptGuests
 from mdsvc.instance import PlacedInstance
@@ -32,7 +31,7 @@ from mdsvc.listening.bodies import bounded_body
 from mdsvc.listening.connections import arrival_of, connection_of, watched
 from mdsvc.listening.replies import Known
 from mdsvc.metrics import Metrics
-from mdsvc.problems import RETRY_SECONDS, log_fault, statuses
+from mdsvc.refusals import failed, not_allowed
 from mdsvc.reports import MOST_BYTES, Status, now_ms, read_status
 from mdsvc.store import GuestStore
 from mdsvc.vendordata.answers import Vendordata
@@ -160,33 +159,6 @@ async def _identified(guests: Guests, request: web.BaseRequest) -> PlacedInstanc
     return await guests.identity.guest(guests.store, peer, request.headers, arrival)
 
 
-_BEHIND_PROXY = {401: 403, 429: 503}
-"""Statuses that Neutron's agent takes for its own failure, and what is said instead."""
-
-
-def failed(
-    request: web.BaseRequest, error: Exception, metrics: Metrics | None, *, proxied: bool
-) -> web.Response:
-    """What is wrong on this side is for the log alone; the guest is to come again."""
-    if metrics and (reason := refusal_of(error)):
-        metrics.refused(reason)
-    status = statuses(error).guest
-    if proxied:
-        status = _BEHIND_PROXY.get(status, status)
-    if isinstance(error, TooManyRequests):
-        response = text_reply(str(error).encode(), status)
-        response.headers["Retry-After"] = str(ceil(error.seconds))
-        if connection_of(request).is_pipelined:
-            response.force_close()  # the rest is not worth an answer each
-        return response
-    if status < 500:
-        return text_reply(str(error).encode(errors="replace"), status)
-    log_fault(_log, f"{request.method} {request.path} of {request.remote}", error)
-    response = text_reply(b"the metadata cannot be read now; try again", 503)
-    response.headers["Retry-After"] = str(RETRY_SECONDS)
-    return response
-
-
 async def _answer(call: _Call) -> web.StreamResponse:
     """Who asks is known. A path that is not there is 404 with every method: clients that try for a
     token with ``PUT`` take that for "no tokens here", and stop at 400.
@@ -197,7 +169,7 @@ async def _answer(call: _Call) -> web.StreamResponse:
     if handler := call.methods.get(call.request.method):
         return await handler(call)
     _find(call)
-    return _not_allowed(call.guests, call.methods)
+    return not_allowed(call.methods, proxied=call.guests.proxied)
 
 
 def _token(call: _Call) -> web.Response:
@@ -205,7 +177,7 @@ def _token(call: _Call) -> web.Response:
     guard, headers = call.guests.guard, call.request.headers
     if call.request.method != "PUT":
         _check_token(call)
-        return _not_allowed(call.guests, {"PUT": _token})
+        return not_allowed({"PUT": _token}, proxied=call.guests.proxied)
     token, seconds = guard.issue(headers, call.guest.uuid)
     return reply_of(token.encode(), TEXT, 200, dict.fromkeys(TTL_HEADERS, str(seconds)))
 
@@ -213,15 +185,6 @@ def _token(call: _Call) -> web.Response:
 def _check_token(call: _Call) -> None:
     """What is set for the guest counts more than what is set for all."""
     call.guests.guard.check_token(call.request.headers, call.guest.uuid, call.guest.tokens)
-
-
-def _not_allowed(guests: Guests, methods: Mapping[str, object]) -> web.Response:
-    allowed = ", ".join(methods)
-    if guests.proxied:
-        return text_reply(f"expected one of the methods {allowed}".encode(), 400)
-    response = text_reply(f"expected one of the methods {allowed}".encode(), 405)
-    response.headers["Allow"] = allowed
-    return response
 
 
 # ---- documents ----

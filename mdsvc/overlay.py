@@ -24,7 +24,7 @@ from mdsvc.documents.overlay import Shown
 from mdsvc.errors import BadInput, Forged, TooManyRequests, Unavailable, Unidentified
 from mdsvc.guarding import Guard, is_token_path
 from mdsvc.guarding.tokens import TTL_HEADERS
-from mdsvc.handlers import failed, requested_wait
+from mdsvc.handlers import requested_wait
 from mdsvc.identity.neutron import NeutronIdentity
 from mdsvc.kept import kept
 from mdsvc.listening.bodies import body_of
@@ -35,6 +35,7 @@ from mdsvc.nova.answers import FRESH_SECONDS, LONGEST_PATIENCE, Answers
 from mdsvc.nova.replies import Asker, Reply
 from mdsvc.nova.upstreams import Upstreams
 from mdsvc.problems import RETRY_SECONDS
+from mdsvc.refusals import failed
 from mdsvc.versions import Entropy, Options
 from mdsvc.waiting import Waiting
 

@@ -9,7 +9,9 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack
 
 from mdsvc import server, workers
+from mdsvc.doorways import TARGET, guest_sockets, operator_sockets, target_sockets
 from mdsvc.listening.activation import GUEST, OPERATOR, inherited
+from mdsvc.listening.readiness import notify
 from mdsvc.settings import Settings
 
 
@@ -24,7 +26,7 @@ def run(settings: Settings, ready: Callable[[list[str]], None]) -> None:
 
     def all_ready(lines: list[str]) -> None:
         ready(lines)
-        server.notify("READY=1")
+        notify("READY=1")
 
     with ExitStack() as stack:
         given = _given(stack, settings)
@@ -54,7 +56,7 @@ def _given(stack: ExitStack, settings: Settings) -> Mapping[str, Sequence[socket
     given = inherited()
     guests, operators = given.get(GUEST), given.get(OPERATOR)
     return {
-        GUEST: guests or server.guest_sockets(stack, settings),
-        OPERATOR: operators or server.operator_sockets(stack, settings, {}),
-        server.TARGET: server.target_sockets(stack, settings),
+        GUEST: guests or guest_sockets(stack, settings),
+        OPERATOR: operators or operator_sockets(stack, settings, {}),
+        TARGET: target_sockets(stack, settings),
     }

@@ -9,7 +9,7 @@ import signal
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
@@ -27,20 +27,14 @@ from mdsvc.app import (
     target_app,
     vendordata_targets,
 )
+from mdsvc.doorways import TARGET, guest_sockets, operator_sockets, target_sockets
 from mdsvc.errors import BadInput
-from mdsvc.listening.activation import GUEST, OPERATOR, inherited
+from mdsvc.listening.activation import GUEST, inherited
 from mdsvc.listening.connections import BACKLOG, Answering, Runner
 from mdsvc.listening.doors import answering
 from mdsvc.listening.files import none_left, raise_limit
-from mdsvc.listening.sockets import (
-    Listen,
-    UnixListen,
-    is_local,
-    listen,
-    near,
-    parse_listen,
-    removed_in_the_end,
-)
+from mdsvc.listening.readiness import notify
+from mdsvc.listening.sockets import Listen, UnixListen, is_local, near
 from mdsvc.listening.tls import Tls
 from mdsvc.logs import one_line
 from mdsvc.metrics import Metrics
@@ -62,15 +56,9 @@ _IDLE_SECONDS = 15
 _SHUTDOWN_SECONDS = 1
 """For how long a guest's request may go on after SIGTERM; aiohttp waits twice as long in all."""
 
-_GUEST_MODE = 0o666
-"""Of a guests' Unix socket: what a guest's requests are signed with says whose they are."""
-
 _CLOUD_SECONDS = 3.0
 _CLOUD_AT_ONCE = 32
 """For one answer of the cloud's, and how many are waited for: Nova waits 5 s for ours."""
-
-TARGET = "vendordata"
-"""Who is expected at sockets that are ``given``, beside guests and operators: Nova."""
 
 _log = logging.getLogger(__name__)
 _access = logging.getLogger("mdsvc.access")
@@ -244,33 +232,6 @@ async def _target(stack: AsyncExitStack, settings: Settings, beside: Beside) -> 
     return lines
 
 
-def target_sockets(stack: AsyncExitStack | ExitStack, settings: Settings) -> list[socket.socket]:
-    """Where Nova asks for vendor data, if it does; closed with the stack."""
-    where = settings.vendordata
-    return [open_socket(stack, "vendordata", parse_listen(where))] if where else []
-
-
-def operator_sockets(
-    stack: AsyncExitStack | ExitStack,
-    settings: Settings,
-    given: Mapping[str, Sequence[socket.socket]],
-) -> Sequence[socket.socket]:
-    """None where another process answers operators."""
-    if OPERATOR in given:
-        return given[OPERATOR]
-    return [open_socket(stack, "operator", parse_listen(settings.operator))]
-
-
-def guest_sockets(stack: AsyncExitStack | ExitStack, settings: Settings) -> list[socket.socket]:
-    """Where guests ask, beside the namespaces of networks; closed with the stack."""
-    listeners = [parse_listen(text, mode=_GUEST_MODE) for text in settings.guest_listeners]
-    for where in listeners:
-        if isinstance(where, UnixListen) and settings.identity == "address":
-            text = "expected identity = neutron: whoever asks there has no address, and is refused"
-            _log.warning("guest: %s: %s", where, text)
-    return [open_socket(stack, "guest", where, settings.guest_namespace) for where in listeners]
-
-
 async def _namespaces(stack: AsyncExitStack, settings: Settings) -> Namespaces | None:
     """Those of networks, followed. They are left last, with the addresses that were added."""
     if not settings.follows_namespaces:
@@ -348,22 +309,6 @@ def _reload_on_sighup(stack: AsyncExitStack, reloads: Sequence[Reload]) -> None:
     stack.callback(loop.remove_signal_handler, signal.SIGHUP)
 
 
-def open_socket(
-    stack: AsyncExitStack | ExitStack,
-    setting: str,
-    where: Listen | UnixListen,
-    netns: str | None = None,
-) -> socket.socket:
-    """Listen where the setting says, as long as the stack. Raises BadInput."""
-    try:
-        sock = listen(where, netns)
-    except BadInput as error:
-        raise BadInput(f"{setting}: {error}") from None
-    stack.callback(sock.close)  # also where it is never answered at, as another cannot be had
-    stack.enter_context(removed_in_the_end(sock))
-    return sock
-
-
 async def _runner(stack: AsyncExitStack, door: web.Application | Answering) -> Runner:
     runner = Runner(
         door,
@@ -385,15 +330,3 @@ async def _site(runner: Runner, sock: socket.socket, context: ssl.SSLContext | N
         return str(UnixListen(sock.getsockname()))
     address, port = sock.getsockname()[:2]
     return f"{'https' if context else 'http'}://{Listen(address, port)}"
-
-
-def notify(state: str) -> None:
-    """Tell systemd, where it asked to be told (sdnotify(3))."""
-    path = os.environ.get("NOTIFY_SOCKET")
-    if path:
-        address = "\0" + path[1:] if path.startswith("@") else path
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-                sock.sendto(state.encode(), address)
-        except OSError as error:
-            _log.warning("NOTIFY_SOCKET: %s cannot be told %s: %s", path, state, error)

@@ -17,11 +17,12 @@ import pytest
 from pyroute2.netlink.exceptions import NetlinkError
 
 from mdsvc.demo.network import METADATA_IPV4, can_make_namespaces, enter, guest_network
+from mdsvc.doorways import guest_sockets
 from mdsvc.errors import BadInput
 from mdsvc.instance import Address
 from mdsvc.listening.sockets import Listen, listen
 from mdsvc.listening.sockets import _inside as inside
-from mdsvc.server import guest_sockets, listeners
+from mdsvc.server import listeners
 from mdsvc.settings import Settings
 from tests.cli.command import MDSVC, environment
 from tests.http.fakes import FakeStore

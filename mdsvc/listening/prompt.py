@@ -45,7 +45,7 @@ class PromptConnection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         """What can be answered at once is, and the task sleeps on."""
         idle = self._waiter
-        is_at_rest = idle is not None or not self._request_count  # the task has not begun yet
+        is_at_rest = not idle.done() if idle else not self._request_count  # or has not begun yet
         if not (_IS_AS_KNOWN and self.at_once and is_at_rest) or self._logging_enabled:
             super().data_received(data)
             return

@@ -59,10 +59,10 @@ async def test_a_fault_is_not_now_for_the_guest_and_one_line_in_the_log(
 async def test_where_in_the_code_it_was_is_told_at_debug(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG, "mdsvc.handlers")
+    caplog.set_level(logging.DEBUG, "mdsvc.refusals")
     await (await serve(SealedStore(KeyError("layout"))))(META_DATA)
     debug = [record for record in caplog.records if record.levelno == logging.DEBUG]
-    assert any(record.exc_info for record in debug if record.name == "mdsvc.handlers")
+    assert any(record.exc_info for record in debug if record.name == "mdsvc.refusals")
 
 
 async def test_a_guest_that_cannot_be_rendered_harms_no_other(serve: Serve) -> None:
