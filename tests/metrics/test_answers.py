@@ -46,10 +46,9 @@ class Both:
             yield set(generate_latest(registry).splitlines())
 
 
-@given(st.lists(st.one_of(TOLD, st.none())))
-def test_the_sums_are_those_of_one_at_a_time(
-    steps: list[tuple[str, str, int, float] | None],
-) -> None:
+@settings(deadline=None)
+@given(STEPS)
+def test_the_sums_are_those_of_one_at_a_time(steps: Steps) -> None:
     """However often they are read in between (None)."""
     both = Both()
     for step in [*steps, None]:
