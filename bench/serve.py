@@ -160,9 +160,9 @@ def beside_one(store: str, workers: int) -> None:
     print(f"meta_data.json, {workers} workers and one: CPU time for an answer of all together")
     if not has_room:
         print(
-            f"  the load has no room: {len(CPUS)} CPUs, expected {2 * workers}. So all workers are"
+            f"  {len(CPUS)} CPUs are no room for the load: expected {2 * workers}. So all workers"
         )
-        print("  on one CPU, and no rate is told, only what workers cost one another")
+        print("  are on one CPU, and no rate is told, only what they cost one another")
     with ExitStack() as stack:
         several = stack.enter_context(mdsvc(store, "neutron", workers, theirs))
         one = stack.enter_context(mdsvc(store, "neutron", 1, theirs[:1]))

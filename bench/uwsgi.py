@@ -48,8 +48,9 @@ def nova(guest: dict[str, Any], secret: str, kept: bool) -> Iterator[Served]:
     which keeps connections; a worker by itself closes each.
     """
     port = _free_port()
+    known = {name: value for name, value in guest.items() if value is not None}
     cells = guest["layout"]["cells"]
-    asked = {"instance": guest, "cells": cells, "secret": secret, "port": port}
+    asked = {"instance": known, "cells": cells, "secret": secret, "port": port}
     address = f"127.0.0.1:{port}"
     listening = ("--http", address, "--http-keepalive") if kept else ("--http-socket", address)
     # -E -s: with the tests on PYTHONPATH their folder would pass for the package `nova`.
