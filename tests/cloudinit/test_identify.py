@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 import pytest
 
 from mdsvc.libvirt import domain_xml
+from tests.libvirt.checks import parse
 from tests.libvirt.guests import SHARED, host, placed
 
 _CHECK = """
@@ -31,7 +31,7 @@ def _is_asked(product: str, packages: Path) -> bool:
 
 
 def test_a_guest_of_ours_asks_for_openstacks_metadata(packages: Path) -> None:
-    xml = ET.fromstring(domain_xml(placed(SHARED), host()))
+    xml = parse(domain_xml(placed(SHARED), host()))
     product = xml.findtext("sysinfo/system/entry[@name='product']")
     assert product
     assert _is_asked(product, packages)
