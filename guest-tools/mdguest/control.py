@@ -42,6 +42,11 @@ class View:
     refused: str | None = None
     """Why this layout cannot be had here; then the plan is one for no dedicated CPU."""
 
+    @property
+    def for_others(self) -> list[Problem]:
+        """What apply cannot mend."""
+        return [problem for problem in self.problems if not problem.heals]
+
 
 def layout(system: System, settings: Settings) -> Layout:
     """The layout: the last good one where no source can be reached.
@@ -89,6 +94,12 @@ def view(system: System, asked: CpuSet, settings: Settings) -> View:
     facts = observe(system, journal.originals, FILES, settings.exempted())
     made = plan(asked, facts, settings, memory(journal, remembered))
     return View(remembered, asked, facts, made, problems(made, facts, remembered))
+
+
+def now(system: System, settings: Settings, *, anew: bool = False) -> View:
+    """The guest beside what was applied last; ``anew``: beside what the source says."""
+    settings = applied(settings, state.load(system))
+    return view(system, wanted(system, settings, anew=anew), settings)
 
 
 def look(system: System, asked: CpuSet, settings: Settings) -> View:
@@ -152,10 +163,9 @@ def heal(system: System, settings: Settings, say: Say) -> Healing:
         asked = CpuSet.parse(remembered.dedicated)
         seen = view(system, asked, settings)
         found = [problem for problem in seen.problems if problem.heals]
-        warnings = _warnings(seen)
         if not found:
             tend(system, seen.plan, say)
-            return Healing(warnings)
+            return Healing(warnings(seen))
         others = f", and {len(found) - 1} more" if len(found) > 1 else ""
         first = found[0]
         say(f"healing: {first.what}: {first.found}, expected {first.expected}{others}")
@@ -163,12 +173,12 @@ def heal(system: System, settings: Settings, say: Say) -> Healing:
         occasion = Occasion({"stale": remembered.stale}, anew=False)
         outcome = apply(system, same, settings, say, occasion)
     _raise_failures(outcome)
-    return Healing(warnings, outcome)
+    return Healing(warnings(seen), outcome)
 
 
-def _warnings(seen: View) -> tuple[str, ...]:
-    others = [problem.line for problem in seen.problems if not problem.heals]
-    return (*(claim.line for claim in seen.plan.claims), *others)
+def warnings(seen: View) -> tuple[str, ...]:
+    """What only others can put right: displaced programs, a kubelet, an irqbalance."""
+    return (*(claim.line for claim in seen.plan.claims), *(one.line for one in seen.for_others))
 
 
 def undo(system: System, settings: Settings, say: Say) -> Outcome:

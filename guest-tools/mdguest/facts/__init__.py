@@ -107,6 +107,11 @@ class Irq:
     astray: CpuSet = EMPTY
     """The CPU that it comes to, where that is none of ``cpus``: no vector was left there."""
 
+    @property
+    def title(self) -> str:
+        """What people call it. Its number alone may be another device's tomorrow."""
+        return f"irq {self.number} ({self.name})"
+
 
 class Affine(NamedTuple):
     """A unit with CPUAffinity=: systemd gives each of its processes this affinity."""

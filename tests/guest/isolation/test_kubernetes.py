@@ -150,6 +150,8 @@ def test_a_kubelet_that_has_taken_the_reservation_is_well() -> None:
         ({"policy": "none"}, "policy none"),
         ({"pods": "1-2"}, "CPU 1 given to pods"),
         ({"reserved": "0"}, "the kubelet reserves CPU 0"),
+        ({"reserved": "0-2"}, "the kubelet reserves CPU 0-2"),
+        ({"reserved": "2-3"}, "the kubelet reserves CPU 2-3"),
     ],
 )
 def test_what_it_remembers_or_is_told_that_is_wrong_is_named(
@@ -161,6 +163,36 @@ def test_what_it_remembers_or_is_told_that_is_wrong_is_named(
     isolate(made, "2-3")
     assert [problem.found for problem in problems(made, "2-3")] == [found]
     assert all(not problem.heals for problem in problems(made, "2-3"))
+
+
+def test_a_reservation_from_before_a_resize_keeps_new_cpus_from_pods_and_is_named() -> None:
+    made = guest()
+    install(made)
+    configured(made, pods="", reserved="0-2")
+    isolate(made, "3")
+    assert problems(made, "3") == []
+    isolate(made, "2-3")
+    [problem] = problems(made, "2-3")
+    assert "no pod gets CPU 2 to itself" in problem.why
+
+
+def test_the_driver_of_cpu_claims_needs_no_cpu_manager() -> None:
+    made = guest()
+    install(made)
+    configured(made, policy="none", pods="", reserved="0")
+    isolate(made, "2-3")
+    assert [problem.found for problem in problems(made, "2-3")] == ["policy none"]
+    made.spawn("dracpu", "/kubepods/pod7")
+    assert problems(made, "2-3") == []
+
+
+def test_pods_without_systemd_are_told_that_they_get_shared_cpus() -> None:
+    made = guest(systemd=None)
+    pod(made, "nginx")
+    isolate(made, "2-3")
+    [problem] = problems(made, "2-3")
+    assert (problem.what, problem.expected, problem.heals) == ("kubepods", "mode kubernetes", False)
+    assert "needs systemd" in problem.why
 
 
 FOLDER = "/etc/kubernetes/kubelet.conf.d"

@@ -49,5 +49,5 @@ def _known(
 
 def _is_reverted(system: System, knob: Knob) -> bool:
     """Whether a unit has gone, and its setting with it: somebody stopped and reverted it."""
-    unit = knobs.of(knob).unit(knob.target)
+    unit = knobs.unit(knob)
     return bool(unit) and not system.exists(dropin(unit)) and not system.exists(f"{CGROUP}/{unit}")
