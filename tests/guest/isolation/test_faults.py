@@ -30,6 +30,8 @@ def act(made: FakeGuest, story: str, scene: Scene) -> tuple[int, str]:
 @example("partition 6.1", "apply", 11, errno.ENOSPC, False)
 @example("partition 6.1", "apply", 6, errno.ENOSPC, False)
 @example("kubernetes 6.12", "undo", 16, errno.EINVAL, False)
+@example("exempt, not there", "undo", 6, errno.ENOSPC, False)
+@example("partition 7.2", "undo", 24, errno.ENOSPC, False)
 @example("kubernetes 6.12", "repartition", 13, errno.EINVAL, False)
 @given(
     st.sampled_from(sorted(SCENES)),

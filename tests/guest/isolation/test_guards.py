@@ -194,7 +194,7 @@ def test_a_task_that_is_let_onto_the_cpus_is_told() -> None:
     assert any("partition" in problem.what for problem in problems(machine, "2-3"))
 
 
-WRONG = {
+WRONG: dict[str, tuple[Any, ...]] = {
     "dedicated": ("x", 7, None),
     "isolating": ("2-3 x", {}),
     "exempt": ("ovs", "ovs.slice=2 ovs.slice=3"),
