@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mdguest import sources
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.errors import BadInput, Refused, Trouble, Unreachable
-from mdguest.facts import Facts
+from mdguest.facts import Facts, Knob
 from mdguest.facts.kubernetes import KUBELETS
 from mdguest.isolation import state
 from mdguest.isolation.apply import Occasion, Outcome, Say, apply, memory, tend
@@ -126,10 +126,18 @@ def apply_layout(
             _spare(view(system, found.dedicated or EMPTY, settings).plan)
         occasion = Occasion({"undone": False, "stale": found.stale})
         outcome = apply(system, found, settings, say, occasion)
-        if not found.stale:
-            state.keep(system, found)
+        _keep(system, found, outcome)
     _raise_failures(outcome)
     return outcome
+
+
+def _keep(system: System, found: Layout, outcome: Outcome) -> None:
+    """Have the layout for the next boot. Where that fails, the CPUs are isolated all the same."""
+    if not found.stale:
+        try:
+            state.keep(system, found)
+        except OSError as error:
+            outcome.failures[Knob("file", state.LAST_GOOD)] = error.strerror or str(error)
 
 
 def _spare(made: Plan) -> None:

@@ -151,7 +151,7 @@ class Watch:
         except Trouble as trouble:
             self._tell(str(trouble))
         except OSError as error:
-            self._tell(f"cannot read this guest: {error}")
+            self._tell(f"cannot see to this guest: {error}")
 
     def _await(self, uevents: socket.socket, partition: int | None) -> None:
         poll = select.poll()
@@ -210,7 +210,7 @@ class Watch:
             return
         try:
             healed = control.heal(self._system, self._settings, self._say)
-        except Trouble:
+        except (Trouble, OSError):
             self._heals.append(now)
             raise
         self._glance, self._looked_at = _glance(self._system), now

@@ -87,6 +87,19 @@ def test_where_processes_are_hidden_nothing_is_said_to_be_well() -> None:
     status, said = command(made, "verify")
     assert status == 3
     assert said.startswith("/proc: it hides processes")
+    made.ordinary = True
+    assert json.loads(command(made, "status", "--json")[1])["problems"] == []
+
+
+def test_a_layout_that_cannot_be_kept_for_the_next_boot_is_one_line_of_apply() -> None:
+    made = guest()
+    made.disk.put(LAYOUT, "2-3")
+    made.denied = ("/var/lib/mdguest",)
+    status, said = command(made, "apply", SOURCE)
+    assert status == 1
+    assert "not everything could be set:\n  /var/lib/mdguest/layout.json: " in said
+    made.denied = ()
+    assert command(made, "verify")[0] == 0
 
 
 # ---- what only others can put right ----

@@ -153,6 +153,8 @@ class Facts:
     kernel: str = ""
     uptime: int = 0
     """In clock ticks."""
+    hidden: bool = False
+    """Whether /proc hides processes, from root too."""
     container: str = ""
     """``lxc``, ``docker``, ``systemd-nspawn``; empty where this is a machine of its own."""
     boot_isolated: CpuSet = EMPTY

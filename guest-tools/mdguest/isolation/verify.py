@@ -53,9 +53,9 @@ def _problem(step: Step) -> Problem:
 
 def _unseen(made: Plan, facts: Facts) -> list[Problem]:
     """A /proc that hides processes: who is not seen may be anywhere."""
-    if not made.mode or any(task.tid == 1 for task in facts.tasks):
+    if not made.mode or not facts.hidden:
         return []
-    why = "it is mounted with hidepid=; run this as root, with all capabilities"
+    why = "it is mounted with hidepid=; run this with all of root's capabilities"
     return [Problem("/proc", "it hides processes", "all of them", why)]
 
 
@@ -147,7 +147,8 @@ def _cpu_manager(made: Plan, manager: CpuManager) -> list[Problem]:
     if withheld or not reserved <= manager.reserved:
         found = f"the kubelet reserves CPU {manager.reserved or 'none'}"
         why = "what mdguest render kubelet prints was not taken, or is another by now"
-        lost = f"; no pod gets CPU {withheld} to itself" if withheld else ""
+        keep = "where that is meant, MDGUEST_HOUSEKEEPING"
+        lost = f"; no pod gets CPU {withheld} to itself: {keep}" if withheld else ""
         problems.append(Problem("kubelet", found, f"CPU {reserved}", why + lost))
     return problems
 

@@ -49,6 +49,7 @@ def observe(
     facts = Facts(
         online=online,
         **_of_the_machine(system, online),
+        hidden=system.is_root() and not any(task.tid == 1 for task in tasks),
         container=container.name(system, tasks),
         **_of_the_hierarchy(system),
         systemd=systemd,
