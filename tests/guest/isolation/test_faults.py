@@ -26,7 +26,7 @@ def act(made: FakeGuest, story: str, scene: Scene) -> tuple[int, str]:
     return command(made, "apply", f"--source=file:{LAYOUT}", *flags)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @example("partition 6.1", "apply", 11, errno.ENOSPC, False)
 @example("partition 6.1", "apply", 6, errno.ENOSPC, False)
 @example("kubernetes 6.12", "undo", 16, errno.EINVAL, False)
