@@ -1,6 +1,6 @@
 # What can be done here; `make` alone lists it. ARGS goes to pytest: make test ARGS="-k matrix"
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-tests demo guest package test test-vm test-stores test-fast coverage lint bench pictures lock clean
+.PHONY: help setup setup-dev setup-tests demo guest package test test-vm test-kills test-stores test-fast coverage lint bench pictures lock clean
 MAKEFLAGS += --no-print-directory
 
 # A file's tests stay together, so that what they share is started once.
@@ -52,6 +52,9 @@ test-stores: setup-tests ## run the tests of the stores, the long ones of server
 
 test-vm: setup-tests ## run all tests in virtual machines; MDGUEST_SUITES="bookworm trixie sid"
 	@MDGUEST_WATCH_SECONDS=$${MDGUEST_WATCH_SECONDS:-600} $(PYTEST) tests/vm $(ARGS)
+
+test-kills: setup-dev ## kill the guest tool at every step of every plan; make test does it at every third
+	@MDGUEST_KILLS=all $(PYTEST) tests/crash/test_guest_tool.py $(ARGS)
 
 test-fast: setup-dev ## run the quick tests, in less than a minute
 	@$(PYTEST) $(patsubst %,--ignore=tests/%,$(SLOW) $(THOROUGH)) -m 'not servers' $(ARGS)

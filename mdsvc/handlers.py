@@ -264,9 +264,10 @@ async def _still(call: _Call) -> PlacedInstance:
 def requested_wait(request: web.BaseRequest, longest: int) -> int:
     """For how many seconds a request is to wait, and may. Raises BadInput."""
     text = request.query.get("timeout_sec", str(longest))
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
+    if not (text.isascii() and text.isdigit()):
         raise BadInput("timeout_sec: expected a whole number of seconds")
-    return min(int(text), longest)
+    digits = text.lstrip("0") or "0"
+    return min(int(digits), longest) if len(digits) < 10 else longest
 
 
 # ---- user data ----

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, Callable, NoReturn
 
 from mdguest import __version__
@@ -281,7 +282,9 @@ class _Parser(argparse.ArgumentParser):
         sys.exit(BadInput.exit_status)
 
 
+@cache
 def parser() -> argparse.ArgumentParser:
+    """Made once: whoever runs many commands, as a test does, has one for all of them."""
     top = _Parser(
         prog="mdguest",
         description=DESCRIPTION,
