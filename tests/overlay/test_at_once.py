@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from mdsvc import overlay
+from mdsvc.errors import Forbidden
+from mdsvc.guarding import Guard
 from mdsvc.nova.answers import FRESH_SECONDS
 from tests.overlay.conftest import OTHER, PROJECT, UUID, Clock, Front, Start, Told, headers
 from tests.overlay.upstream import FakeNova
@@ -72,6 +74,22 @@ async def test_the_short_way_is_counted_and_takes_of_the_bucket(
     assert len(handled) == 3
     figures = await door.metrics.text()
     assert b'document="meta_data.json",status="200"} 4.0' in figures
+
+
+async def test_what_is_checked_of_a_request_is_checked_both_ways(
+    front: Start, nova: FakeNova, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rule that nobody has thought of yet shuts out the guests of both."""
+    door = await front(nova)
+    assert [(await door.ask(DOCUMENT)).status for _ in range(2)] == [200, 200]
+
+    def refuse(*_: object, **__: object) -> None:
+        raise Forbidden("not on Sundays")
+
+    monkeypatch.setattr(Guard, "check", refuse)
+    assert {(await door.ask(path)).status for path in PATHS} == {403}
+        1 + len(PATHS)
+    )
 
 
 def _seen(told: Told) -> tuple[int, str | None, str | None, int, bytes]:
