@@ -23,7 +23,7 @@ from mdsvc.documents.places import is_password, is_user_data
 from mdsvc.documents.replies import header_of, reply_of, text_reply, unchanged
 from mdsvc.errors import BadInput, Conflict, Forged, NotFound, Unidentified
 from mdsvc.forms import to_builtins, to_json
-from mdsvc.guarding import Guard, is_token_path
+from mdsvc.guarding import TOKEN_PATH, Guard
 from mdsvc.guarding.tokens import TTL_HEADERS
 from mdsvc.identity import Identity, KeptGuests
 from mdsvc.instance import PlacedInstance
@@ -39,8 +39,6 @@ from mdsvc.waiting import Waiting
 
 _MAX_PASSWORD = 1020
 """Bytes; four fields of 255, as Nova keeps it."""
-
-_VENDOR_DATA = ("vendor_data2.json",)
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +72,7 @@ class _Call(NamedTuple):
     guest: PlacedInstance
     request: web.BaseRequest
     path: Path
-    methods: Mapping[str, _Handler]
+    kind: _Kind
 
 
 async def handle(guests: Guests, request: web.BaseRequest) -> web.StreamResponse:
@@ -84,7 +82,7 @@ async def handle(guests: Guests, request: web.BaseRequest) -> web.StreamResponse
         await asyncio.sleep(0)  # others' requests come in between
     response = await _respond(guests, request)
     if guests.metrics:
-        client = request.headers.get("User-Agent", "")
+        client = request.headers.get(hdrs.USER_AGENT, "")
         seconds = monotonic() - began
         guests.metrics.answered(request.path, client, response.status, seconds)
     return response
@@ -95,52 +93,48 @@ def at_once(guests: Guests, message: RawRequestMessage, peer: str | None) -> byt
     asked for. Whatever is out of the ordinary, or wrong, is for ``handle``: None.
     """
     began = monotonic()
-    if guests.kept is None:
-        return None
     try:
-        answer = _kept_document(guests, guests.kept, message, peer)
+        answer = _kept_document(guests, message, peer)
     except Exception:  # noqa: BLE001  # it comes up again there, and is told
         return None
     if answer is None:
         return None
     if guests.metrics:
-        client = message.headers.get("User-Agent", "")
+        client = message.headers.get(hdrs.USER_AGENT, "")
         guests.metrics.answered(message.path, client, 200, monotonic() - began)
     header = header_of(answer.content_type, answer.etag)
     content = answer.reply(guests.documents.entropy)
     return header.wire(content, message.version, keeps=not message.should_close)
 
 
-def _kept_document(
-    guests: Guests, kept: KeptGuests, message: RawRequestMessage, peer: str | None
-) -> Answer | None:
-    """In the order of ``_respond``. The bucket comes last, as ``handle`` takes out of it too."""
-    path, methods = _place(message.path)
-    is_plain = message.method == hdrs.METH_GET and hdrs.IF_NONE_MATCH not in message.headers
-    never_closes = methods is _USER_DATA and guests.user_data_seconds is None
-    if not is_plain or not (methods is _DOCUMENT or never_closes) or "?" in message.path:
+def _kept_document(guests: Guests, message: RawRequestMessage, peer: str | None) -> Answer | None:
+    """Where a plain GET asks for it, of a guest that is kept. It is admitted once it is known that
+    it is answered.
+    """
+    if message.method != hdrs.METH_GET or hdrs.IF_NONE_MATCH in message.headers:
         return None
-    if guests.vendordata and path[-1:] == _VENDOR_DATA:
+    path, kind = _place(message.path)
+    if guests.kept is None or kind.waits(guests) or "?" in message.path:
         return None
-    guard = guests.guard
-    guard.check_target(message.path, message.headers.getall(hdrs.HOST, ()))
-    guest = guests.identity.kept(kept, peer, message.headers)
-    if guest is None or guard.is_crowded(guest.uuid):
-        return None
-    guard.check_token(message.headers, guest.uuid, guest.tokens)
-    if answer := guests.documents.find(guest, path):
-        guard.take(guest.uuid)
+    guest = guests.identity.kept(guests.kept, peer, message.headers)
+    answer = guests.documents.find(guest, path) if guest else None
+    if guest and answer:
+        guests.guard.admit_at_once(message.path, message.headers, guest.uuid, guest.tokens)
     return answer
 
 
 async def _respond(guests: Guests, request: web.BaseRequest) -> web.StreamResponse:
     try:
-        path, methods = _place(request.path)
-        guests.guard.check_target(request.raw_path, request.headers.getall("Host", []))
+        path, kind = _place(request.path)
         guest = await _who(guests, request)
-        guests.guard.take(guest.uuid)
-        with guests.guard.at_work(guest.uuid):
-            return await _answer(_Call(guests, guest, request, path, methods))
+        with guests.guard.admitted(
+            request.raw_path,
+            request.headers,
+            guest.uuid,
+            guest.tokens,
+            asks_for_token=kind is _TOKEN and request.method in kind.methods,
+        ):
+            return await _answer(_Call(guests, guest, request, path, kind))
     except Exception as error:  # noqa: BLE001  # nothing falls through, and nothing is hidden
         return failed(request, error, guests.metrics, proxied=guests.proxied)
 
@@ -160,31 +154,31 @@ async def _identified(guests: Guests, request: web.BaseRequest) -> PlacedInstanc
 
 
 async def _answer(call: _Call) -> web.StreamResponse:
-    """Who asks is known. A path that is not there is 404 with every method: clients that try for a
-    token with ``PUT`` take that for "no tokens here", and stop at 400.
+    """Who asks is known, and may. A path that is not there is 404 with every method: clients that
+    try for a token with ``PUT`` take that for "no tokens here", and stop at 400.
     """
-    if is_token_path(call.path) and call.guests.guard.has_tokens(call.guest.tokens):
-        return _token(call)
-    _check_token(call)
-    if handler := call.methods.get(call.request.method):
+    if handler := call.kind.methods.get(call.request.method):
         return await handler(call)
-    _find(call)
-    return not_allowed(call.methods, proxied=call.guests.proxied)
+    if call.kind is _TOKEN:
+        _check_has_tokens(call)
+    else:
+        _find(call)
+    return not_allowed(call.kind.methods, proxied=call.guests.proxied)
 
 
-def _token(call: _Call) -> web.Response:
-    """A session token. Whoever asks for one with another method has none, or brings one."""
-    guard, headers = call.guests.guard, call.request.headers
-    if call.request.method != "PUT":
-        _check_token(call)
-        return not_allowed({"PUT": _token}, proxied=call.guests.proxied)
-    token, seconds = guard.issue(headers, call.guest.uuid)
+# ---- session tokens ----
+
+
+async def _put_token(call: _Call) -> web.Response:
+    _check_has_tokens(call)
+    token, seconds = call.guests.guard.issue(call.request.headers, call.guest.uuid)
     return reply_of(token.encode(), TEXT, 200, dict.fromkeys(TTL_HEADERS, str(seconds)))
 
 
-def _check_token(call: _Call) -> None:
-    """What is set for the guest counts more than what is set for all."""
-    call.guests.guard.check_token(call.request.headers, call.guest.uuid, call.guest.tokens)
+def _check_has_tokens(call: _Call) -> None:
+    """Where there are none, nothing is there."""
+    if not call.guests.guard.has_tokens(call.guest.tokens):
+        raise _not_there()
 
 
 # ---- documents ----
@@ -192,7 +186,7 @@ def _check_token(call: _Call) -> None:
 
 async def _document(call: _Call) -> web.StreamResponse:
     request, guests = call.request, call.guests
-    answer = await _whole(call) if guests.vendordata else _find(call)
+    answer = await _whole(call)
     waits = answer.content_type == JSON and _waits(request)
     if waits:
         answer = await _changed(call, answer)
@@ -215,15 +209,19 @@ def _waits(request: web.BaseRequest) -> bool:
 def _find(call: _Call) -> Answer:
     answer = call.guests.documents.find(call.guest, call.path)
     if answer is None:
-        raise NotFound("there is no such document for this instance")
+        raise _not_there()
     return answer
+
+
+def _not_there() -> NotFound:
+    return NotFound("there is no such document for this instance")
 
 
 async def _whole(call: _Call) -> Answer:
     """The document with what the operator's own services add to it."""
     answer = _find(call)
     vendordata = call.guests.vendordata
-    if vendordata and call.path[-1:] == _VENDOR_DATA:
+    if vendordata and call.kind is _VENDOR_DATA:
         return joined(answer, await vendordata.of(call.guest))
     return answer
 
@@ -246,7 +244,8 @@ async def _changed(call: _Call, answer: Answer) -> Answer:
     ):
         while answer.etag == last and await parked.woken(deadline):
             call = call._replace(guest=await _still(call))
-            _check_token(call)  # it may have to bring one by now
+            # It may have to bring a token by now.
+            guests.guard.check_token(call.request.headers, call.guest.uuid, call.guest.tokens)
             answer = await _whole(call)
     return answer
 
@@ -301,9 +300,6 @@ async def _post_password(call: _Call) -> web.Response:
 # ---- reports ----
 
 
-_STATUS_PATH = ("mdsvc", "v1", "status")
-
-
 async def _get_status(call: _Call) -> web.Response:
     """What the guest has reported last; an empty object where that is nothing."""
     report = await call.guests.store.report(call.guest.uuid)
@@ -321,22 +317,38 @@ async def _post_status(call: _Call) -> web.Response:
     return text_reply(b"")
 
 
+# ---- places ----
+
+
 _Handler = Callable[[_Call], Awaitable[web.StreamResponse]]
-_DOCUMENT: Mapping[str, _Handler] = {"GET": _document, "HEAD": _document}
-_USER_DATA: Mapping[str, _Handler] = {"GET": _user_data, "HEAD": _user_data}
-_PASSWORD: Mapping[str, _Handler] = {
-    "GET": _get_password,
-    "HEAD": _get_password,
-    "POST": _post_password,
-}
-_STATUS: Mapping[str, _Handler] = {"GET": _get_status, "HEAD": _get_status, "POST": _post_status}
+
+
+class _Kind(NamedTuple):
+    """What is at a path: what may be done there, and whether a GET of it ``waits`` for more than
+    the guest.
+    """
+
+    methods: Mapping[str, _Handler]
+    waits: Callable[[Guests], bool] = lambda _: True
+
+
+_DOCUMENT = _Kind({"GET": _document, "HEAD": _document}, lambda _: False)
+_VENDOR_DATA = _Kind(_DOCUMENT.methods, lambda guests: guests.vendordata is not None)
+_USER_DATA = _Kind(
+    {"GET": _user_data, "HEAD": _user_data}, lambda guests: guests.user_data_seconds is not None
+)
+_PASSWORD = _Kind({"GET": _get_password, "HEAD": _get_password, "POST": _post_password})
+_STATUS = _Kind({"GET": _get_status, "HEAD": _get_status, "POST": _post_status})
+_TOKEN = _Kind({"PUT": _put_token})
+
+_BY_PATH: Mapping[Path, _Kind] = {TOKEN_PATH: _TOKEN, ("mdsvc", "v1", "status"): _STATUS}
 
 
 class _Place(NamedTuple):
-    """A path's non-empty segments, and what may be done with what is there."""
+    """A path's non-empty segments, and what is there."""
 
     path: Path
-    methods: Mapping[str, _Handler]
+    kind: _Kind
 
 
 _LONGEST_KEPT = 200
@@ -350,8 +362,10 @@ def _place(text: str) -> _Place:
 @lru_cache(maxsize=1024)
 def _kept_place(text: str) -> _Place:
     path = tuple(filter(None, text.split("/")))
-    if path == _STATUS_PATH:
-        return _Place(path, _STATUS)
     if is_user_data(path):
         return _Place(path, _USER_DATA)
-    return _Place(path, _PASSWORD if is_password(path) else _DOCUMENT)
+    if is_password(path):
+        return _Place(path, _PASSWORD)
+    if path[-1:] == ("vendor_data2.json",):
+        return _Place(path, _VENDOR_DATA)
+    return _Place(path, _BY_PATH.get(path, _DOCUMENT))

@@ -6,7 +6,6 @@ Whoever asks is known by the agent's signature alone; nothing that is forged is 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import monotonic
@@ -18,7 +17,7 @@ from aiohttp.http import RawRequestMessage
 from multidict import MultiMapping
 
 from mdsvc.cpuset import CpuSet
-from mdsvc.documents import overlay
+from mdsvc.documents import overlay, pooled
 from mdsvc.documents.answer import TEXT, Path
 from mdsvc.documents.overlay import Shown
 from mdsvc.errors import BadInput, Forged, TooManyRequests, Unavailable, Unidentified
@@ -65,7 +64,7 @@ class Overlay:
     longest_wait: int
     guard: Guard
     metrics: Metrics | None = None
-    entropy: Entropy = os.urandom
+    entropy: Entropy = field(default_factory=pooled)
     shown: WeakKeyDictionary[Reply, Shown] = field(default_factory=WeakKeyDictionary)
 
 
@@ -112,7 +111,7 @@ def at_once(door: Overlay, message: RawRequestMessage, _peer: str | None) -> byt
 
 
 def _kept(door: Overlay, message: RawRequestMessage) -> Shown | None:
-    """In the order of ``_guarded``. The bucket comes last, as ``handle`` takes out of it too."""
+    """As far as nothing has to be asked for, and nothing is to be passed on."""
     if message.method != "GET" or message.path.startswith(_OWN_TREE) or "?" in message.path:
         return None
     asker = _asker(door, message.headers)
@@ -120,10 +119,7 @@ def _kept(door: Overlay, message: RawRequestMessage) -> Shown | None:
     shown = door.shown.get(reply) if reply else None
     if shown is None or shown.status != 200 or "Content-Type" not in shown.headers:
         return None
-    if door.guard.is_crowded(asker.uuid):
-        return None
-    door.guard.check_token(message.headers, asker.uuid)
-    door.guard.take(asker.uuid)
+    door.guard.admit_at_once(message.path, message.headers, asker.uuid)
     return shown
 
 
@@ -145,16 +141,17 @@ async def _guarded(door: Overlay, request: web.BaseRequest) -> web.Response:
         door.guard.take(None)
         raise
     uuid, guard = call.asker.uuid, door.guard
-    guard.take(uuid)
-    with guard.at_work(uuid):
-        if is_token_path(call.path) and guard.has_tokens() and request.method == "PUT":
-            token, seconds = guard.issue(request.headers, uuid)
-            headers = {"Content-Type": TEXT, "Cache-Control": "no-store"}
-            return _response(
-                200, headers | dict.fromkeys(TTL_HEADERS, str(seconds)), token.encode()
-            )
-        guard.check_token(request.headers, uuid)
+    asks = request.method == "PUT" and is_token_path(call.path)
+    with guard.admitted(request.raw_path, request.headers, uuid, asks_for_token=asks):
+        if asks and guard.has_tokens():
+            return _token(call)
         return await _answer(call)
+
+
+def _token(call: _Call) -> web.Response:
+    token, seconds = call.door.guard.issue(call.request.headers, call.asker.uuid)
+    headers = {"Content-Type": TEXT, "Cache-Control": "no-store"}
+    return _response(200, headers | dict.fromkeys(TTL_HEADERS, str(seconds)), token.encode())
 
 
 def _call(door: Overlay, request: web.BaseRequest) -> _Call:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -21,25 +21,33 @@ Path = tuple[str, ...]
 """The non-empty segments of a path."""
 
 
+class Fresh(NamedTuple):
+    """A member of a JSON object that is new in every reply: its name as it stands there, and how
+    its value is made.
+    """
+
+    name: bytes
+    value: Callable[[Entropy], bytes]
+
+
 class Answer(msgspec.Struct, frozen=True):
     """One document. ``etag`` leaves the fresh fields out, which are new in every reply."""
 
     body: bytes
     content_type: str
     etag: str
-    fresh: Mapping[str, Callable[[Entropy], bytes]] = {}
+    fresh: tuple[Fresh, ...] = ()
     shows_etag: bool = False  # in the body, always; Nova's own documents only when asked
 
     def reply(self, entropy: Entropy, with_etag: bool = False) -> bytes:
         """The body to send: fresh fields filled in, and the etag for who cannot see headers."""
-        extra = [b'"%b":%b' % (name.encode(), value(entropy)) for name, value in self.fresh.items()]
+        extra = [name + value(entropy) for name, value in self.fresh]
         if with_etag or self.shows_etag:
             extra.append(b'"etag":"%b"' % self.etag.encode())
         if not extra:
             return self.body
-        if len(self.body) > 2:
-            extra.insert(0, self.body[1:-1])
-        return b"{%b}" % b",".join(extra)
+        separator = b"," if len(self.body) > 2 else b""
+        return b"%b%b%b}" % (self.body[:-1], separator, b",".join(extra))
 
 
 def listing(names: Iterable[str]) -> Answer:
@@ -64,7 +72,8 @@ def text_type(body: bytes) -> str:
 def json(value: Any, fresh: Mapping[str, Callable[[Entropy], bytes]] | None = None) -> Answer:
     """A JSON object; ``fresh`` are the fields that are new in every reply."""
     body = to_json(value)
-    return Answer(body, JSON, _etag(body), fresh or {})
+    members = [Fresh(to_json(name) + b":", make) for name, make in (fresh or {}).items()]
+    return Answer(body, JSON, _etag(body), tuple(members))
 
 
 def joined(answer: Answer, members: Mapping[str, Any]) -> Answer:

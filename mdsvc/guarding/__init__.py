@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import time
 
+from aiohttp.hdrs import HOST
 from multidict import MultiMapping
 
 from mdsvc.errors import Closed, Forged, Forwarded, Limit, NoToken, TooManyRequests, WrongName
-from mdsvc.guarding.addressed import check_host
+from mdsvc.guarding.addressed import check_called
 from mdsvc.guarding.buckets import Buckets
 from mdsvc.guarding.tokens import LONGEST_TTL, SHUT_OUT, Keys, check_token, token_of, ttl_of
 from mdsvc.instance import TokenMode
@@ -71,17 +72,6 @@ class Guard:
     working: Counter[str] = field(default_factory=Counter)
     told_of: set[str] = field(default_factory=set)
 
-    def check_target(self, target: str, hosts: Sequence[str]) -> None:
-        """Of a direct request: its target as it was sent, and its ``Host`` headers, each of which
-        names the service (RFC 9112, 3.2.2). Raises BadInput and WrongName. A proxy's own request
-        says nothing of what the guest has called it.
-        """
-        if self.proxied:
-            return
-        check_host(hosts, self.names)
-        if not target.startswith("/") and "://" in target:
-            check_host([target.partition("://")[2].partition("/")[0]], self.names)
-
     def take(self, uuid: str | None) -> None:
         """One request of a guest; of a stranger, without one. Raises TooManyRequests."""
         seconds = self.buckets.take(uuid or _STRANGERS)
@@ -89,15 +79,21 @@ class Guard:
             limit: Limit = "rate" if uuid else "strangers"
             raise TooManyRequests("too many requests", seconds, limit)
 
-    def is_crowded(self, uuid: str) -> bool:
-        """Whether as many requests of a guest are worked on as may be."""
-        return self.working[uuid] >= WORKED_ON
-
     @contextmanager
-    def at_work(self, uuid: str) -> Iterator[None]:
-        """Around the answering of a guest's request. Raises TooManyRequests."""
-        if self.is_crowded(uuid):
-            raise TooManyRequests("too many requests at a time", 1, "at_once")
+    def admitted(
+        self,
+        target: str,
+        headers: MultiMapping[str],
+        uuid: str,
+        own: TokenMode | None = None,
+        *,
+        asks_for_token: bool = False,
+    ) -> Iterator[None]:
+        """Around the answering of a guest's request, which counts whatever comes of it. Raises what
+        ``check`` raises.
+        """
+        self.take(uuid)
+        self.check(target, headers, uuid, own, asks_for_token=asks_for_token)
         self.working[uuid] += 1
         try:
             yield
@@ -105,6 +101,35 @@ class Guard:
             self.working[uuid] -= 1
             if not self.working[uuid]:
                 del self.working[uuid]
+
+    def admit_at_once(
+        self, target: str, headers: MultiMapping[str], uuid: str, own: TokenMode | None = None
+    ) -> None:
+        """The same of one that is answered now. Whatever is refused has changed nothing, as it is
+        asked once more, the long way.
+        """
+        self.check(target, headers, uuid, own)
+        self.take(uuid)
+
+    def check(
+        self,
+        target: str,
+        headers: MultiMapping[str],
+        uuid: str,
+        own: TokenMode | None = None,
+        *,
+        asks_for_token: bool = False,
+    ) -> None:
+        """All that a known guest's request must keep to beside its rate, in this order, at either
+        door and whichever way it is answered. ``target`` is as it was sent. Nothing is changed.
+        Raises BadInput, WrongName, TooManyRequests and NoToken.
+        """
+        if not self.proxied:  # a proxy's request says nothing of what the guest has called it
+            check_called(target, headers.getall(HOST, ()), self.names)
+        if self.working.get(uuid, 0) >= WORKED_ON:
+            raise TooManyRequests("too many requests at a time", 1, "at_once")
+        if not asks_for_token:
+            self.check_token(headers, uuid, own)
 
     def check_waits(self, count: int) -> None:
         """Whether one more request of a guest may wait beside so many. Raises TooManyRequests."""

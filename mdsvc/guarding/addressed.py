@@ -22,6 +22,15 @@ _HOST = re.compile(
 )
 
 
+def check_called(target: str, hosts: Sequence[str], names: Collection[str]) -> None:
+    """Of a request: its target as it was sent, and its ``Host`` headers, each of which names the
+    service (RFC 9112, 3.2.2). Raises BadInput and WrongName.
+    """
+    check_host(hosts, names)
+    if not target.startswith("/") and "://" in target:
+        check_host([target.partition("://")[2].partition("/")[0]], names)
+
+
 def check_host(hosts: Sequence[str], names: Collection[str]) -> None:
     """``hosts`` are the headers: none is for HTTP/1.0, and no browser. Raises BadInput where there
     are several, and WrongName.

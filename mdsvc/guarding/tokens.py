@@ -13,7 +13,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from multidict import MultiMapping
+from multidict import MultiMapping, istr
 
 from mdsvc.errors import BadInput, NoToken
 from mdsvc.instance import TokenMode
@@ -22,7 +22,7 @@ LONGEST_TTL = 21600
 """Seconds."""
 
 TTL_HEADERS = ("X-aws-ec2-metadata-token-ttl-seconds", "X-mdsvc-metadata-token-ttl-seconds")
-TOKEN_HEADERS = ("X-aws-ec2-metadata-token", "X-mdsvc-metadata-token")
+TOKEN_HEADERS = (istr("X-aws-ec2-metadata-token"), istr("X-mdsvc-metadata-token"))
 
 _VERSION = b"\1"
 _TIME_BYTES = 8
@@ -119,7 +119,8 @@ def check_token(
     mode: TokenMode, keys: Keys, headers: MultiMapping[str], uuid: str, now: int
 ) -> None:
     """Raises NoToken. Where tokens are optional, one that is brought must be good all the same."""
-    if mode == "off" or (mode == "optional" and not any(name in headers for name in TOKEN_HEADERS)):
+    aws, own = TOKEN_HEADERS
+    if mode == "off" or (mode == "optional" and aws not in headers and own not in headers):
         return
     tokens = _values(headers, TOKEN_HEADERS)
     if not tokens and mode == "required":

@@ -6,13 +6,15 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 
-from multidict import MultiMapping
+from multidict import MultiMapping, istr
 
 from mdsvc.errors import Forged, NotFound, Unidentified
 from mdsvc.identity import Arrival, KeptGuests, known_guest
 from mdsvc.instance import PlacedInstance
 from mdsvc.names import canonical_uuid
 from mdsvc.store import GuestStore
+
+_HEADERS = [istr(name) for name in ("X-Instance-ID", "X-Tenant-ID", "X-Instance-ID-Signature")]
 
 _MOST_KNOWN = 10_000
 """Signatures that were checked and are right."""
@@ -48,9 +50,7 @@ class NeutronIdentity:
 
     def signed_for(self, headers: MultiMapping[str]) -> tuple[str, str, str]:
         """Instance, project and signature, that of the instance. Raises Unidentified or Forged."""
-        uuid = _only(headers, "X-Instance-ID")
-        project = _only(headers, "X-Tenant-ID")
-        signature = _only(headers, "X-Instance-ID-Signature")
+        uuid, project, signature = [_only(headers, name) for name in _HEADERS]
         if (uuid, signature) not in self._known:
             if not self._is_signed(_bytes(uuid), _bytes(signature)):
                 raise Forged("X-Instance-ID-Signature is not the instance id's")

@@ -24,26 +24,30 @@ class KnownHeader:
         self.headers = CIMultiDict(headers)
         lines = ["HTTP/1.1 200 OK", *(f"{name}: {value}" for name, value in headers.items())]
         self.head = "\r\n".join(lines).encode()
+        self._sized = 0, self._of(0)
 
     def wire(self, content: bytes, version: HttpVersion, *, keeps: bool) -> bytes:
         """The whole answer to a request of that version; ``keeps``: the connection stays."""
         return self.start(len(content), version, keeps=keeps) + content
 
+    def _of(self, length: int) -> bytes:
+        return b"%b\r\nContent-Length: %d\r\nDate: " % (self.head, length)
+
     def start(self, length: int, version: HttpVersion, *, keeps: bool) -> bytes:
         """The same, up to the content of that many bytes."""
-        date = rfc822_formatted_time().encode()
-        connection = _CONNECTION[version >= HttpVersion11, keeps]
-        form = b"%b\r\nContent-Length: %d\r\nDate: %b\r\n%b\r\n"
-        return form % (self.head, length, date, connection)
+        if self._sized[0] != length:  # most are as long as the last one
+            self._sized = length, self._of(length)
+        end = _END[version >= HttpVersion11, keeps]
+        return self._sized[1] + rfc822_formatted_time().encode() + end
 
 
-_CONNECTION: Mapping[tuple[bool, bool], bytes] = {
-    (True, True): b"",
-    (True, False): b"Connection: close\r\n",
-    (False, True): b"Connection: keep-alive\r\n",
-    (False, False): b"",
+_END: Mapping[tuple[bool, bool], bytes] = {
+    (True, True): b"\r\n\r\n",
+    (True, False): b"\r\nConnection: close\r\n\r\n",
+    (False, True): b"\r\nConnection: keep-alive\r\n\r\n",
+    (False, False): b"\r\n\r\n",
 }
-"""What is to be said of it, by whether HTTP is 1.1 and it stays: the other way is usual then."""
+"""The last lines, by whether HTTP is 1.1 and the connection stays: else the other way is usual."""
 
 
 class Known(web.StreamResponse):

@@ -13,9 +13,7 @@ from typing import Literal
 
 from prometheus_client import (
     CollectorRegistry,
-    Counter,
     Gauge,
-    Histogram,
     disable_created_metrics,
     multiprocess,
 )
@@ -24,8 +22,9 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
+from mdsvc.metrics.answers import Answers, Seconds
 from mdsvc.metrics.fleet import Fleet
-from mdsvc.metrics.labels import MOST_KNOWN, REFUSALS, client_of, document_of
+from mdsvc.metrics.labels import REFUSALS
 from mdsvc.metrics.series import Of, counters
 
 __all__ = ["KIND", "Metrics"]
@@ -39,9 +38,6 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 _STORE_SECONDS = 3
 
 _TOLD_SECONDS = 1
-
-_MOST_KEPT, _LONGEST_KEPT = 1000, 200
-"""Kinds of requests whose counters are at hand, and the longest path of such a one."""
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a series beside each, for nobody
 
@@ -57,7 +53,6 @@ class Metrics:
 
     def __init__(self, fleet: Fleet | None) -> None:
         self._fleet = fleet
-        self._alike: dict[tuple[str, str, int], Counter] = {}
         self._watched: list[tuple[Gauge, Callable[[], float]]] = []
         self._looking: asyncio.Task[None] | None = None
         self._is_shared = "PROMETHEUS_MULTIPROC_DIR" in os.environ
@@ -66,12 +61,16 @@ class Metrics:
         self._counts = counters(Of.STORE if fleet else Of.OVERLAY, registry)
         for reason in REFUSALS:
             self._counts["mdsvc_refused"].labels(reason)  # so that the first one is an increase
-        self._seconds = Histogram(
+        seconds = Seconds(
             "mdsvc_request_seconds",
             "How long guests' requests took, waiting for a change included.",
             buckets=_BUCKETS,
             registry=registry,
         )
+        self._answers = Answers(
+            self._counts["mdsvc_requests"], seconds, _BUCKETS, is_shared=self._is_shared
+        )
+        self.answered = self._answers.add  # a call the less for each
         if fleet:
             self._store_up = Gauge(
                 "mdsvc_store_up",
@@ -111,25 +110,6 @@ class Metrics:
             if task:
                 task.cancel()
 
-    def answered(self, path: str, user_agent: str, status: int, seconds: float) -> None:
-        """A guest's request was answered."""
-        self._counter(path, user_agent[:MOST_KNOWN], status).inc()
-        self._seconds.observe(seconds)
-
-    def _counter(self, path: str, user_agent: str, status: int) -> Counter:
-        """Found once for requests that are alike: a storm's are."""
-        key = (path, user_agent, status)
-        counter = self._alike.get(key)
-        if counter is None:
-            counter = self._counts["mdsvc_requests"].labels(
-                document_of(path), client_of(user_agent), status
-            )
-            if len(path) <= _LONGEST_KEPT:
-                if len(self._alike) >= _MOST_KEPT:
-                    self._alike.clear()
-                self._alike[key] = counter
-        return counter
-
     def refused(self, reason: str) -> None:
         """A guest's request, or its connection, was refused for that one of ``REFUSALS``."""
         self._counts["mdsvc_refused"].labels(reason).inc()
@@ -158,6 +138,7 @@ class Metrics:
         """All of it. Where the store does not answer, it says so, and nothing of the fleet."""
         if self._fleet:
             await self._look(self._fleet)
+        self._answers.pass_on()
         return await asyncio.to_thread(self._text)
 
     def _text(self) -> bytes:

@@ -1,12 +1,12 @@
 """2013-04-04 (Grizzly): ``random_seed``, 512 bytes in base64, new in every reply; password."""
 
-import base64
+from binascii import b2a_base64
 
 from mdsvc.versions.version import Entropy, Version, View
 
 
 def _random_seed(entropy: Entropy) -> bytes:
-    return b'"%b"' % base64.b64encode(entropy(512))
+    return b'"%b"' % b2a_base64(entropy(512), newline=False)
 
 
 def _password(_view: View) -> bytes:

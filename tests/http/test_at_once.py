@@ -14,6 +14,8 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from mdsvc.app import Live, guest_app
+from mdsvc.errors import Forbidden
+from mdsvc.guarding import WORKED_ON, Guard
 from mdsvc.listening import prompt
 from mdsvc.listening.connections import Answering, Runner
 from mdsvc.settings import Settings
@@ -51,12 +53,13 @@ class Told:
 
 
 class Served(NamedTuple):
-    """A server, the requests that took the long way, and who tells it of changes."""
+    """A server, the requests that took the long way, who tells it of changes, and its rules."""
 
     ask: Wire
     handled: list[str]
     follower: Told
     runner: Runner
+    guard: Guard
 
 
 class Starting:
@@ -88,7 +91,8 @@ class Starting:
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        return Served(Wire(runner.addresses[0][1]), handled, follower, runner)
+        guard = whole.handle.args[0].guard  # type: ignore[attr-defined]  # a function with guests
+        return Served(Wire(runner.addresses[0][1]), handled, follower, runner, guard)
 
 
 @pytest.fixture
@@ -183,6 +187,39 @@ async def test_both_ways_answer_alike(start: Starting, settings: dict[str, Any])
         assert seen(await short.ask.send(sent)) == seen(await long.ask.send(sent)), sent
     assert len(long.handled) > 100
     assert "tokens" in settings or len(short.handled) < len(long.handled)
+
+
+@pytest.mark.parametrize("settings", SETTINGS[:4], ids=str)
+async def test_what_is_checked_of_a_request_is_checked_both_ways(
+    start: Starting, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
+    """A rule that nobody has thought of yet shuts out the guests of both."""
+    guests = FakeStore(rich())
+    doors = [await start(guests, at_once=way, **settings) for way in (True, False)]
+    identity = signed(project=rich().project_id) if settings is NEUTRON else ()
+    monkeypatch.setattr(Guard, "check_token", lambda *_: None)
+    for door in doors:
+        assert [(await door.ask(DOCUMENT, identity)).status for _ in range(2)] == [200, 200]
+
+    def refuse(*_: object, **__: object) -> None:
+        raise Forbidden("not on Sundays")
+
+    monkeypatch.setattr(Guard, "check", refuse)
+    for door in doors:
+        for target in TARGETS[:8]:
+            assert (await door.ask(target, identity)).status == 403, target
+
+
+async def test_a_guest_of_whom_too_much_is_worked_on_gets_nothing_either_way(
+    start: Starting,
+) -> None:
+    served = await start()
+    for _ in range(2):
+        assert (await served.ask(DOCUMENT)).status == 200
+    served.guard.working[RICH_UUID] = WORKED_ON
+    assert (await served.ask(DOCUMENT)).status == 429
+    del served.guard.working[RICH_UUID]
+    assert (await served.ask(DOCUMENT)).status == 200
 
 
 async def test_what_is_kept_takes_the_short_way(start: Starting) -> None:
