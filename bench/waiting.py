@@ -1,12 +1,15 @@
 """Guests that wait for a change: what they cost, and how soon one is told.
 
-    .venv/bin/python -m bench.waiting [GUESTS]
+    .venv/bin/python -m bench.waiting [GUESTS [ENGINE]…]
 
 Each has a connection of its own to one server, behind Neutron's agent as far as the server can
-tell, and asks again as soon as it is answered. For each engine it prints the server's memory for a
-guest (private pages, as smaps_rollup has them; what the kernel has for sockets is beside that), its
-CPU while all wait, and how long after a change was stored the guest's new document is there: a
-change that is asked of the same server, and one that another process stores.
+tell. It has asked once without waiting, as a guest that boots does; then it waits, and from its
+first answer on it asks again at a moment of its own, as guests do not boot together. For each
+engine it prints the server's memory for what is kept of a guest and for one that waits (private
+pages, as smaps_rollup has them; what the kernel has for sockets is beside that); its CPU while all
+wait and nobody asks, and while they ask again; how long after a change was stored the guest's new
+document is there: a change that is asked of the same server, and one that another process stores;
+and the same of a second crowd, once the first has hung up.
 """
 
 from __future__ import annotations
@@ -20,9 +23,11 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
+from random import Random
 
 from msgspec.structs import replace
 from typing_extensions import override
@@ -36,16 +41,23 @@ from mdsvc.identity.neutron import signed
 from mdsvc.store import Store
 from mdsvc.store.sql import open_sql
 
-PATH = "/openstack/latest/meta_data.json?wait_for_change=true&timeout_sec=25"
-IDLE_SECONDS = 25
+PATH = "/openstack/latest/meta_data.json"
+WAIT_SECONDS = 25
+QUIET_SECONDS = 5
+SETTLE_SECONDS = 3
 CHANGES = 20
 ON_A_HOST = 10
 AT_ONCE = 100
 """Connections that are begun together: fewer than a listener holds for a server that is busy."""
 
 
+RANDOM = Random(1)
+
+
 class Guest(asyncio.Protocol):
-    """Waits, and notes when the last answer was complete and what it was."""
+    """Asks once, then waits, and notes when the last answer was complete and what it was."""
+
+    answers = 0
 
     def __init__(self, number: int) -> None:
         headers = {
@@ -53,10 +65,10 @@ class Guest(asyncio.Protocol):
             "X-Forwarded-For": "10.0.0.5",
             **signed(guest(number).uuid, f"p{number % 100}", SECRET),
         }
-        lines = [f"{name}: {value}" for name, value in headers.items()]
-        self._request = "\r\n".join([f"GET {PATH} HTTP/1.1", *lines, "", ""]).encode()
+        self._lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self._read = b""
         self._answered = asyncio.Event()
+        self._is_spread = False
         self.at = 0.0
         self.body = b""
 
@@ -64,7 +76,15 @@ class Guest(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        transport.write(self._request)
+        self._ask(PATH)
+
+    def wait(self) -> None:
+        """Ask, and wait for a change."""
+        self._ask(f"{PATH}?wait_for_change=true&timeout_sec={WAIT_SECONDS}")
+
+    def _ask(self, target: str) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(f"GET {target} HTTP/1.1\r\n{self._lines}\r\n".encode())
 
     @override
     def data_received(self, data: bytes) -> None:
@@ -75,9 +95,21 @@ class Guest(asyncio.Protocol):
             return
         if not head.startswith(b"HTTP/1.1 200 "):
             raise SystemExit(f"a guest was answered {head[:100]!r}")
-        self.at, self.body, self._read = time.perf_counter(), body, b""
+        is_first, self._read = not self.body, b""
+        self.at, self.body = time.perf_counter(), body
         self._answered.set()
-        self.transport.write(self._request)
+        if is_first:
+            return
+        Guest.answers += 1
+        if self._is_spread:
+            self.wait()
+        else:
+            self._is_spread = True
+            asyncio.get_running_loop().call_later(RANDOM.uniform(0, WAIT_SECONDS), self.wait)
+
+    async def answered(self) -> None:
+        """Once it has been answered for the first time."""
+        await self._answered.wait()
 
     async def told(self, what: str) -> float:
         """When an answer came that has it in it."""
@@ -123,18 +155,26 @@ def private_kib(pid: int) -> int:
 
 
 async def connected(port: int, count: int) -> list[Guest]:
+    """Guests that have asked once."""
     loop = asyncio.get_running_loop()
     guests = [Guest(number_of(at)) for at in range(count)]
     for first in range(0, count, AT_ONCE):
-        some = [partial(guests.__getitem__, at) for at in range(first, min(first + AT_ONCE, count))]
-        await asyncio.gather(*(loop.create_connection(one, "127.0.0.1", port) for one in some))
+        some = guests[first : first + AT_ONCE]
+        made = (loop.create_connection(partial(_itself, one), "127.0.0.1", port) for one in some)
+        await asyncio.gather(*made)
+        await asyncio.gather(*(one.answered() for one in some))
     return guests
+
+
+def _itself(guest: Guest) -> Guest:
+    return guest
 
 
 async def delays(guests: list[Guest], store: Store, operator: str | None) -> list[float]:
     """In milliseconds, of so many changes: each from when it was stored, sorted."""
     took = []
     for turn in range(CHANGES):
+        await asyncio.sleep(RANDOM.uniform(0, 1))
         at = turn * len(guests) // CHANGES
         number = number_of(at)
         name = f"renamed-{turn}-{'server' if operator else 'other'}"
@@ -147,29 +187,59 @@ async def delays(guests: list[Guest], store: Store, operator: str | None) -> lis
     return sorted(took)
 
 
-async def measure(served: Served, url: str, operator: str, count: int) -> None:
-    """Let so many wait, and print what it comes to."""
-    store = await open_sql(url)
-    before = private_kib(served.pid)
+class Watched:
+    """What a server has used since, in so many seconds."""
+
+    def __init__(self, served: Served) -> None:
+        self._served = served
+        self._began, self._cpu = time.perf_counter(), cpu_seconds(served.pid)
+        self._answers = Guest.answers
+
+    def cpu(self) -> str:
+        """In % of a core."""
+        passed = time.perf_counter() - self._began
+        return f"{(cpu_seconds(self._served.pid) - self._cpu) / passed * 100:6.1f} % CPU"
+
+    def rate(self) -> str:
+        return f"{(Guest.answers - self._answers) / (time.perf_counter() - self._began):.0f}/s"
+
+
+async def crowd(served: Served, store: Store, operator: str, count: int, before: int) -> None:
+    """Let so many wait, and hang up."""
+
+    def each() -> str:
+        return f"{(private_kib(served.pid) - before) / count:6.1f} KiB each"
+
     guests = await connected(served.port, count)
-    await asyncio.sleep(5)  # all have been read
-    held = (private_kib(served.pid) - before) / count
-    began = cpu_seconds(served.pid)
-    await asyncio.sleep(IDLE_SECONDS)
-    idle = (cpu_seconds(served.pid) - began) / IDLE_SECONDS * 100
-    print(f"  memory, each        {held:8.1f} KiB")
-    print(f"  CPU, all wait       {idle:8.1f} %")
+    print(f"  all have asked once    {each()}, with their connections")
+    for one in guests:
+        one.wait()
+    await asyncio.sleep(SETTLE_SECONDS)
+    watched = Watched(served)
+    await asyncio.sleep(QUIET_SECONDS)
+    print(f"  all wait               {each()}, {watched.cpu()}, {watched.rate()}")
+    await asyncio.sleep(2 * WAIT_SECONDS)
+    watched = Watched(served)
+    await asyncio.sleep(WAIT_SECONDS)
+    print(f"  and ask again          {each()}, {watched.cpu()}, {watched.rate()}")
     for name, way in (("same server", operator), ("another process", None)):
         took = await delays(guests, store, way)
-        print(f"  told, {name:15}{statistics.median(took):7.0f} ms, at most {took[-1]:.0f} ms")
+        print(f"  told, {name:15}  {statistics.median(took):6.0f} ms, at most {took[-1]:.0f} ms")
     for one in guests:
         one.transport.abort()
-    await asyncio.sleep(5)
-    began = cpu_seconds(served.pid)
-    await asyncio.sleep(5)
-    gone = (cpu_seconds(served.pid) - began) / 5 * 100
-    left = (private_kib(served.pid) - before) / count
-    print(f"  once all hung up    {gone:8.1f} % CPU, {left:.1f} KiB each")
+    await asyncio.sleep(SETTLE_SECONDS)
+    watched = Watched(served)
+    await asyncio.sleep(QUIET_SECONDS)
+    print(f"  once all hung up       {each()}, {watched.cpu()}", flush=True)
+
+
+async def measure(served: Served, url: str, operator: str, count: int) -> None:
+    """Two crowds, one after the other."""
+    store = await open_sql(url)
+    before = private_kib(served.pid)
+    await crowd(served, store, operator, count, before)
+    print("  a second time, beside what there was before the first")
+    await crowd(served, store, operator, count, before)
     await store.close()
 
 
@@ -179,8 +249,8 @@ async def fill(url: str, count: int) -> None:
     await store.close()
 
 
-def main(count: int = 1_000) -> None:
-    """Measure each engine in turn."""
+def main(count: int = 1_000, chosen: Sequence[str] = ()) -> None:
+    """Measure each engine in turn, or the chosen ones."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     cpus = sorted(os.sched_getaffinity(0))
@@ -188,14 +258,16 @@ def main(count: int = 1_000) -> None:
     print(f"{count} guests wait; load before: {os.getloadavg()[0]:.1f}")
     with engines() as urls, tempfile.TemporaryDirectory() as folder:
         for name, url in urls.items():
-            print(name)
+            if chosen and name not in chosen:
+                continue
+            print(name, flush=True)
             asyncio.run(fill(url, count))
             operator = f"{folder}/{name}.sock"
             listeners = ["--guest", "127.0.0.1:0", "--operator", f"unix:{operator}"]
             command = [*MDSVC, "serve", "--store", url, *listeners, "--identity", "neutron"]
             settings = {
                 "MDSVC_SHARED_SECRET": SECRET,
-                "MDSVC_WAIT_SECONDS": "25",
+                "MDSVC_WAIT_SECONDS": str(WAIT_SECONDS),
                 "MDSVC_GUEST_CONNECTIONS": "0",
             }
             with server(command, **settings) as served:
@@ -203,4 +275,4 @@ def main(count: int = 1_000) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(*map(int, sys.argv[1:2]), chosen=sys.argv[2:])

@@ -95,9 +95,10 @@ class Held:
 def requested_wait(query: MultiMapping[str], longest: int) -> int:
     """For how many seconds a request is to wait, and may. Raises BadInput."""
     text = query.get("timeout_sec", str(longest))
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
+    if not (text.isascii() and text.isdigit()):
         raise BadInput("timeout_sec: expected a whole number of seconds")
-    return min(int(text), longest)
+    digits = text.lstrip("0") or "0"
+    return min(int(digits), longest) if len(digits) < 10 else longest
 
 
 def known_etag(query: MultiMapping[str], now: str) -> str:

@@ -54,6 +54,7 @@ def from_mask(text: str) -> CpuSet:
 _KERNEL_THREAD = 0x00200000
 _NO_SETAFFINITY = 0x04000000
 """PF_KTHREAD and PF_NO_SETAFFINITY: include/linux/sched.h."""
+_ALLOWED = "Cpus_allowed_list:"
 
 
 class Stat(NamedTuple):
@@ -94,6 +95,15 @@ def stat(text: str) -> Stat:
         started=int(fields[19]),
         cpu=int(fields[36]) if len(fields) > 36 else 0,
     )
+
+
+def allowed(system: System, thread: str) -> CpuSet:
+    """The affinity of a thread (``12/task/13``) with the CPUs that are offline, which
+    sched_getaffinity(2) leaves out. Raises OSError where it has ended.
+    """
+    lines = system.read(f"/proc/{thread}/status").splitlines()
+    found = (line[len(_ALLOWED) :] for line in lines if line.startswith(_ALLOWED))
+    return CpuSet.parse(next(found, ""))
 
 
 def cgroup(system: System, process: int | str) -> str:

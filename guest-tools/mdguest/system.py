@@ -11,6 +11,7 @@ import glob
 import os
 import select
 import shutil
+import stat
 import subprocess
 import time
 from collections.abc import Iterator
@@ -54,6 +55,16 @@ def _replace(target: Path, text: str) -> None:
         with contextlib.suppress(OSError):
             beside.unlink()
         raise
+
+
+def is_special(path: Path) -> bool:
+    """Whether it is a device, a pipe, or the like. Raises OSError where it cannot be looked at, as
+    links that lead in a circle.
+    """
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except FileNotFoundError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -100,7 +111,7 @@ class System:
     def export(self, path: str, text: str) -> None:
         """Write where the user said: whole or not at all, but into a device or a pipe as it is."""
         target = Path(path)
-        if target.exists() and not target.is_file():
+        if is_special(target):
             with target.open("w", encoding="utf-8") as file:
                 file.write(text)
         else:

@@ -20,7 +20,10 @@ _MAX_BODY = 2**20
 _MOST_REDIRECTS = 5
 _LONGEST_SAID = 100
 _MOST_REQUESTS = 500
-"""A boot takes some dozens; a service whose folders have no end is not followed for ever."""
+_LONGEST_BOOT = 120.0
+"""A boot takes some dozens, and a second; a service whose folders have no end, or that is slow, is
+not followed for ever.
+"""
 
 
 class Stops(Exception):
@@ -77,6 +80,8 @@ class Visit:
         """Raises Unanswered. A header's ``_`` stands for ``-``."""
         if self.requests >= _MOST_REQUESTS:
             raise Stops(f"/{path}: {_MOST_REQUESTS} requests were made, and there is more below")
+        if self.seconds >= _LONGEST_BOOT:
+            raise Stops(f"/{path}: {_LONGEST_BOOT:g} s have passed, and there is more to be asked")
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         started = monotonic()
         try:
@@ -134,6 +139,8 @@ def _why(error: Exception) -> str:
             return "the answer broke off"
         case aiohttp.ClientResponseError():
             return "expected HTTP, got something else"
+        case aiohttp.NonHttpUrlClientError() | aiohttp.InvalidUrlClientError():
+            return f"expected an HTTP answer, and was sent to {error}"
         case _:
             return str(error)
 
@@ -158,7 +165,7 @@ def json_object(reply: Reply, otherwise: str) -> dict[str, Any]:
     """Raises Stops where the document is no JSON object."""
     try:
         value = json.loads(reply.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise Stops(f"/{reply.path}: expected a JSON object: {otherwise}")

@@ -52,7 +52,7 @@ def _note(path: Path) -> Note | None:
     header, _, xml = path.read_bytes().partition(b"\n")
     try:
         of = msgspec.json.decode(header, type=_Header)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         path.rename(path.with_suffix(".odd"))
         return None
     return Note(path, of.guest, of.operation, xml)

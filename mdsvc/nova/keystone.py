@@ -185,7 +185,7 @@ class CloudSession:
             raise Silent(f"{method} {url}: no answer within {self._seconds:g} s") from None
         except (aiohttp.ClientConnectionError, OSError) as error:
             raise Silent(f"{method} {url}: {error}") from None
-        except (aiohttp.ClientError, ValueError) as error:
+        except (aiohttp.ClientError, ValueError, RecursionError) as error:
             raise Unavailable(f"{method} {url}: {error}") from None
         if not isinstance(body, dict):
             raise Unavailable(f"{method} {url}: expected a JSON object")
@@ -197,6 +197,6 @@ async def _said(answer: aiohttp.ClientResponse) -> str:
     try:
         (fault,) = dict(json.loads(await answer.content.read(_LONGEST_FAULT))).values()
         message = " ".join(str(fault["message"]).split())
-    except (LookupError, TypeError, ValueError):
+    except (LookupError, TypeError, ValueError, RecursionError):
         return ""
     return f": {one_line(message[:200])}"

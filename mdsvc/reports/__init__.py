@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
+from msgspec import inspect
 
 from mdsvc.cpuset import CpuSet
+from mdsvc.errors import BadInput
 from mdsvc.forms import from_json
 from mdsvc.forms.rules import rule
+from mdsvc.forms.words import expected
 
 MOST_BYTES = 2048
 """Of a report: what fits with its headers into what Neutron's agent reads at once."""
@@ -46,7 +50,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     def makes_superfluous(self, status: Status, at: int) -> bool:
         """Whether that status, received then, says nothing that is not known from this one."""
-        is_fresh = at - self.received_at < KEPT_MS and self.told_at <= self.received_at
+        age = at - self.received_at  # below 0 once the clock was set back
+        is_fresh = 0 <= age < KEPT_MS and self.told_at <= self.received_at
         return is_fresh and status == self.status
 
 
@@ -68,5 +73,25 @@ def now_ms() -> int:
 
 
 def read_status(body: bytes) -> Status:
-    """Raises BadInput."""
-    return from_json(body, Status)
+    """Raises BadInput, which says nothing of what was sent: nothing that comes of a guest is
+    reflected.
+    """
+    try:
+        return from_json(body, Status)
+    except BadInput as error:
+        raise _unreflecting(error) from None
+
+
+_FORM = inspect.type_info(Status)
+assert isinstance(_FORM, inspect.StructType)
+_EXPECTED: Mapping[str, str] = {
+    field.name: f"{field.name}: expected {expected(field.type)}" for field in _FORM.fields
+}
+
+
+def _unreflecting(error: BadInput) -> BadInput:
+    """The same error without what stands there, nor the key of a field that is not known."""
+    if error.field is None:
+        return error
+    without = "status" + str(error).removeprefix(error.field)
+    return BadInput(_EXPECTED.get(error.field, without))

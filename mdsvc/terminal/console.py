@@ -247,9 +247,15 @@ def show_bytes(data: bytes, value: object) -> None:
 
 
 def _json_line(value: object) -> bytes:
-    from mdsvc.forms import to_json
+    """The name of a file may be no UTF-8: it is escaped then, so that Python reads it as it is."""
+    from mdsvc.forms import to_builtins, to_json
 
-    return to_json(value) + b"\n"
+    try:
+        return to_json(value) + b"\n"
+    except UnicodeEncodeError:
+        import json
+
+        return json.dumps(to_builtins(value), separators=(",", ":")).encode() + b"\n"
 
 
 def _write(data: bytes) -> None:

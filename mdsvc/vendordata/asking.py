@@ -72,7 +72,9 @@ class Asking:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._tls, limit_per_host=_AT_ONCE, limit=0),
+            connector=aiohttp.TCPConnector(
+                ssl=self._tls, limit_per_host=_AT_ONCE, limit=0, force_close=True
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
         )

@@ -137,6 +137,16 @@ def test_sets_that_overlap_in_the_host_s_own_file_are_found(mdsvc: Mdsvc, tmp_pa
     assert [(f["code"], f["cpus"]) for f in done.json["findings"]] == [("sets_overlap", "2")]
 
 
+def test_a_host_whose_folder_has_a_name_that_is_no_utf_8_is_told_of(
+    mdsvc: Mdsvc, tmp_path: Path
+) -> None:
+    name = os.fsdecode(b"h\xff")
+    dumps = folder(tmp_path / name, {"a": domain("a", "2"), "b": domain("b", "2")})
+    for more, said in (("--json",), f'"host":{json.dumps(name)}'), ((), "pinned_twice on h"):
+        done = mdsvc("audit", "--domains", str(dumps), *more)
+        assert (done.code, said in done.out) == (3, True), done
+
+
 def test_a_folder_of_folders_is_a_fleet(mdsvc: Mdsvc, tmp_path: Path) -> None:
     folder(tmp_path / "d/h1", {"a": domain("a", "2")})
     folder(tmp_path / "d/h2", {"a": domain("a", "2"), "b": domain("b", "2")})

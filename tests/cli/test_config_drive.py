@@ -92,6 +92,21 @@ def test_what_cannot_be_written_is_named(with_guest: Mdsvc, tmp_path: Path) -> N
     assert (done.code, str(missing) in done.err) == (2, True)
 
 
+def test_links_that_lead_in_a_circle_are_named_and_stay(with_guest: Mdsvc, tmp_path: Path) -> None:
+    circle = tmp_path / "circle"
+    circle.symlink_to(circle)
+    done = with_guest(*DRIVE, UUID, "-o", str(circle))
+    assert (done.code, done.err) == (2, f"mdsvc: -o: {circle}: Too many levels of symbolic links\n")
+    assert circle.is_symlink()
+
+
+def test_a_file_may_have_a_name_that_is_no_utf_8(with_guest: Mdsvc, tmp_path: Path) -> None:
+    drive = tmp_path / os.fsdecode(b"\xff.iso")
+    done = with_guest(*DRIVE, UUID, "-o", str(drive), "--json")
+    assert (done.code, done.json["file"]) == (0, str(drive))
+    assert drive.exists()
+
+
 def test_a_guest_that_is_not_there_leaves_no_file(with_guest: Mdsvc, tmp_path: Path) -> None:
     drive = tmp_path / "drive.iso"
     assert with_guest(*DRIVE, OTHER_UUID, "-o", str(drive)).code == 4

@@ -109,10 +109,11 @@ def test_a_spool_that_is_no_absolute_path_is_refused() -> None:
         script_text(Path("spool"))
 
 
-def test_a_note_that_cannot_be_read_is_moved_aside(tmp_path: Path) -> None:
+@pytest.mark.parametrize("header", [b"no JSON", b'{"guest": "\xff"}', b"[" * 10_000])
+def test_a_note_that_cannot_be_read_is_moved_aside(tmp_path: Path, header: bytes) -> None:
     called(tmp_path / "spool", "a", "started", "begin", "-")
     odd = tmp_path / "spool/0.note"
-    odd.write_bytes(b"no JSON\n<domain/>")
+    odd.write_bytes(header + b"\n<domain/>")
     assert [note.name for note in notes(tmp_path / "spool")] == ["a"]
     assert not odd.exists()
     assert odd.with_suffix(".odd").exists()

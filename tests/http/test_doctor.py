@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,7 @@ FAULTS = {
     "nothing listed": ("cloud-init-22.4", {"/openstack": (200, "")}, "got an empty body"),
     "no uuid": ("cloud-init-22.4", {"/openstack/latest/meta_data.json": (200, "{}")}, "a uuid"),
     "no JSON": ("cloudbase-init", {"/openstack/latest/meta_data.json": (200, "<p>")}, "JSON"),
+    "JSON without an end": ("mdguest", {"/mdsvc/v1/layout": (200, "[" * 100_000)}, "JSON"),
     "a seed that is no base64": (
         "cloud-init-25",
         {"/openstack/latest/meta_data.json": (200, '{"uuid": "u", "random_seed": "?"}')},
@@ -292,6 +294,46 @@ async def test_those_that_are_silent_are_waited_for_once_and_not_by_each_in_turn
         await reports_of(silent)
     assert time.monotonic() - began < 4, "of twelve that wait half a second each"
     over.set()
+
+
+async def test_answers_without_an_end_are_waited_for_once_too(
+    reports_of: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visit, "_SECONDS", 0.5)
+    monkeypatch.setattr("mdsvc.doctor._SLOW_SECONDS", 0.4)
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        with suppress(ConnectionError):
+            while True:
+                await response.write(b"a")
+                await asyncio.sleep(0.1)
+        return response
+
+    began = time.monotonic()
+    reports = await reports_of(endless)
+    assert time.monotonic() - began < 4
+    assert {report.problems[0].partition(": ")[2] for report in reports.values()} == {
+        "no answer in 0.5 s"
+    }
+
+
+async def test_a_boot_that_takes_too_long_is_left(
+    those_of: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visit, "_LONGEST_BOOT", 1e-9)
+    report = (await those_of(LATEST))["cloud-init-25"]
+    assert (report.works, report.requests) == (False, 1)
+    assert "s have passed" in report.problems[0]
+
+
+async def test_a_redirect_to_what_is_no_http_is_told(reports_of: Ask) -> None:
+    async def elsewhere(_request: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": "file:///etc/passwd"})
+
+    with pytest.raises(Unavailable, match="was sent to file:///etc/passwd"):
+        await reports_of(elsewhere)
 
 
 async def test_what_speaks_no_http_is_told_so() -> None:

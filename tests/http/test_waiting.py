@@ -254,7 +254,7 @@ async def test_when_time_is_up_the_current_content_is_the_answer(serve: Serve) -
     assert (reply.status, reply.json["etag"]) == (200, last)
 
 
-@pytest.mark.parametrize("text", ["1", "26", "999999999"])
+@pytest.mark.parametrize("text", ["1", "26", "0026", "999999999", 10 * "9", 5000 * "9"])
 async def test_nobody_is_held_longer_than_the_setting_says(serve: Serve, text: str) -> None:
     ask = await serve(wait_seconds=0)
     last = await etag(ask, LATEST)
@@ -272,7 +272,7 @@ async def test_behind_the_agent_nobody_is_held_unless_it_is_set(serve: Serve) ->
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "-1", "+1", "1.5", "1e3", "%201", "0x10", "1_0", "%D9%A1", "%FF", 10 * "9"]
+    "text", ["", "x", "-1", "+1", "1.5", "1e3", "%201", "0x10", "1_0", "%D9%A1", "%FF"]
 )
 async def test_a_time_that_is_no_number_of_seconds_is_400(serve: Serve, text: str) -> None:
     ask = await serve()

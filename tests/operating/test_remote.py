@@ -109,6 +109,7 @@ NO_ANSWERS = (
     Reply(200, b"<html>", "text/html"),
     Reply(200, b"[]"),
     Reply(200, b"\xff"),
+    Reply(200, b"[" * 100_000),
     Reply(302, b"", "text/html"),
     Reply(502, b"Bad Gateway", "text/plain"),
     Reply(500, b"{}", PROBLEM),

@@ -70,6 +70,14 @@ async def test_the_same_report_is_written_at_most_once_a_minute(store: Store) ->
     assert times == [1_000, 1_000, 1_000, 1_000 + KEPT_MS, 1_000 + KEPT_MS]
 
 
+async def test_once_the_clock_was_set_back_the_same_report_is_written_anew(store: Store) -> None:
+    """Else a guest would be heard of until the clock has caught up, though it is silent."""
+    await fill(store, host(), guest(1))
+    for at in (86_400_000, 1_000):
+        await store.set_report(uuid(1), FULL, at)
+        assert (await _report(store)).received_at == at
+
+
 async def test_a_report_is_no_change_of_the_guest(store: Store) -> None:
     await fill(store, host(), guest(1))
     before = await store.position()

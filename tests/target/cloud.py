@@ -56,6 +56,7 @@ class FakeCloud:
         self.ours = 0
         self.status: dict[str, int] = {}
         self.hang: dict[str, asyncio.Event] = {}
+        self.bodies: dict[str, bytes] = {}
         self.port = 0
         self._validates = validates
         self.add(MIXED, FLAVOR, NODE)
@@ -102,7 +103,10 @@ class FakeCloud:
         if part in self.hang:
             await self.hang[part].wait()
         if part in self.status:
-            return web.Response(status=self.status[part])
+            body = self.bodies.get(part, b"")
+            return web.Response(
+                status=self.status[part], body=body, content_type="application/json"
+            )
         answer: web.StreamResponse = await handler(request)
         return answer
 

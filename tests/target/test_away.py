@@ -46,8 +46,12 @@ async def garble(cloud: FakeCloud, part: str) -> None:
     cloud.status[part] = 200  # and no JSON
 
 
+async def exhaust(cloud: FakeCloud, part: str) -> None:
+    cloud.status[part], cloud.bodies[part] = 200, b"[" * 100_000
+
+
 @pytest.mark.parametrize("part", ["keystone", "nova"])
-@pytest.mark.parametrize("misbehave", [kill, fail, throttle, hang, garble])
+@pytest.mark.parametrize("misbehave", [kill, fail, throttle, hang, garble, exhaust])
 async def test_what_is_known_is_told_and_the_rest_is_503_where_the_cloud_is_away(
     cloud: FakeCloud,
     serve: Serve,

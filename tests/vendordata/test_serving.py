@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 import ssl
 import time
 from pathlib import Path
@@ -149,6 +150,35 @@ async def test_a_redirect_that_keeps_the_method_is_followed_as_by_nova(
     ask = await serve(FakeStore(rich()), {"one": one})
     assert (await ask(LATEST)).json["one"] == {"said": "so"}
     assert one.paths == ["POST /v", "POST /elsewhere"]
+
+
+async def test_connections_that_a_target_ends_without_a_word_are_not_used_again(
+    serve: Serve,
+) -> None:
+    """As Python's own server does, once it is told that they are to end."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"(?i)content-length: (\d+)", head)
+        assert length
+        await reader.readexactly(int(length[1]))
+        is_first = head.startswith(b"POST /v ")
+        body = b"" if is_first else b'{"a":1}'
+        status = b"307 T\r\nLocation: /there" if is_first else b"200 OK"
+        writer.write(b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body))
+        await writer.drain()
+        await asyncio.sleep(0)
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    one = FakeTarget()
+    one.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server:
+        store = FakeStore(rich())
+        ask = await serve(store, {"one": one})
+        for generation in range(2, 12):
+            assert (await ask(LATEST)).json["one"] == {"a": 1}
+            store.put(replace(rich(), generation=generation))
 
 
 @pytest.mark.parametrize("path", ["/v", "/again"])

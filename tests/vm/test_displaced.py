@@ -91,6 +91,14 @@ def test_each_is_named_after(isolated: Guest) -> None:
     assert thread.startswith(("python3 (", "Thread-1 ("))  # Python 3.14 names its threads
 
 
+def test_each_is_still_named_when_a_shared_cpu_goes_and_comes(isolated: Guest) -> None:
+    for state in "01":
+        isolated.run(f"echo {state} > /sys/devices/system/cpu/cpu1/online")
+        isolated.apply("2-3")
+        until(lambda: isolated.problems == [])  # cpusets learn of it a moment later
+        assert isolated.displaced == EXPECTED
+
+
 def test_what_the_message_says_mends_it(isolated: Guest) -> None:
     folder = "/run/systemd/system/ovs-vswitchd.service.d"
     isolated.machine.put(f"{folder}/slice.conf", "[Service]\nSlice=dedicated.slice\n")

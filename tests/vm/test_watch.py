@@ -41,6 +41,7 @@ def watching(guest: Guest, interval: int = NEVER) -> Iterator[Background]:
     try:
         yield running
     finally:
+        print(f"watch said:\n{running.output}")  # shown where a test fails
         assert running.stop() == 0, running.output
 
 

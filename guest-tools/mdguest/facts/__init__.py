@@ -80,6 +80,8 @@ class Task:
     """What its cgroup would let it use."""
     parent: int = 0
     """The process that started it, or, of a thread, its process."""
+    offline: CpuSet = EMPTY
+    """What of its affinity is offline."""
 
     @property
     def chosen(self) -> bool:

@@ -72,6 +72,7 @@ def memory(journal: Journal, remembered: state.State) -> Memory:
             for cpus in dict.fromkeys([remembered.isolated, *remembered.isolating.split()])
             if cpus
         ),
+        left=tuple(map(CpuSet.parse, remembered.left.split())),
         since=remembered.since,
     )
 
@@ -263,6 +264,7 @@ def _intent(layout: Layout, settings: Settings, first: Plan, old: state.State) -
     """What is about to be. What runs before it were cut off at is still to be put back."""
     isolating = dict.fromkeys([*old.isolating.split(), str(first.dedicated)])
     mode = {"mode": first.mode} if first.mode else {}
+    left = str(first.housekeeping)
     exempt = {"exempt": shown(settings.exempted())} if layout.dedicated else {}
     return {
         "dedicated": str(layout.dedicated or EMPTY),
@@ -274,6 +276,7 @@ def _intent(layout: Layout, settings: Settings, first: Plan, old: state.State) -
         "housekeeping": settings.housekeeping,
         **exempt,
         "isolating": " ".join(filter(None, isolating)),
+        "left": " ".join([*(cpus for cpus in old.left.split() if cpus != left), left]),
     }
 
 
@@ -301,7 +304,7 @@ def apply(
     if occasion.anew or old.dedicated != str(asked):
         old = replace(old, refused="", immovable={}, crowded={})
     if not old.isolated and not old.isolating:
-        old = replace(old, since=uptime(system))
+        old = replace(old, since=uptime(system), left="")
     remembered = memory(Journal(system), old)
     replan = partial(planned, system, asked, settings)
     first = replan(remembered)  # refusals come before any change

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mdguest.cpuset import CpuSet
-from mdguest.facts import Knob
+from mdguest.facts import Facts, Knob
+from mdguest.isolation.share import Share
 
 
 @dataclass(frozen=True)
@@ -27,5 +28,16 @@ class Memory:
     """Interrupts for which no vector was left elsewhere: number → name."""
     isolated: tuple[CpuSet, ...] = ()
     """What was isolated until now: several sets where runs were cut off between them."""
+    left: tuple[CpuSet, ...] = ()
+    """What was left for everything else since then, the last one last: shared CPUs come and go."""
     since: int = 0
     """When that began, in clock ticks since boot."""
+
+    def shares(self, facts: Facts) -> tuple[Share, ...]:
+        """How the CPUs may have been divided until now."""
+        elsewhere = facts.online - facts.open
+        return tuple(
+            Share(cpus, left - cpus, elsewhere=elsewhere)
+            for cpus in self.isolated
+            for left in (facts.open, *self.left)
+        )

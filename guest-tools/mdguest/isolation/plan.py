@@ -95,15 +95,14 @@ def plan(asked: CpuSet, facts: Facts, settings: Settings, memory: Memory) -> Pla
 def _isolating(cpus: Share, facts: Facts, settings: Settings, memory: Memory) -> Plan:
     """The way to CPUs that are shared out."""
     mode, because = _mode(facts, settings, memory)
-    before = tuple(Share(old, facts.open - old) for old in memory.isolated)
     scene = Scene(
         cpus,
         facts,
         settings,
         memory.originals,
-        memory.settling,
+        memory.settling or _forgotten(cpus, facts, memory),
         mode,
-        before,
+        memory.shares(facts),
         memory.refused,
         WANTS[mode],
     )
@@ -124,6 +123,11 @@ def _isolating(cpus: Share, facts: Facts, settings: Settings, memory: Memory) ->
         cpus.lacking,
         claims(scene),
     )
+
+
+def _forgotten(cpus: Share, facts: Facts, memory: Memory) -> bool:
+    """Whether affinities are lost, since shared CPUs came or went: Linux before 6.2."""
+    return facts.release < (6, 2) and memory.left[-1:] not in ((), (cpus.housekeeping,))
 
 
 def _check_neighbours(scene: Scene) -> None:

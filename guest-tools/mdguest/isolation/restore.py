@@ -9,7 +9,6 @@ from mdguest import knobs
 from mdguest.cpuset import CpuSet
 from mdguest.facts import CGROUP, POOL, RAW_POOL, Facts, Knob, Task
 from mdguest.isolation.memory import Memory
-from mdguest.isolation.share import Share
 from mdguest.isolation.steps import Step
 from mdguest.isolation.wants.pool import SLICE_FILE
 
@@ -84,6 +83,9 @@ def _back(
 
 def _affinity_back(facts: Facts, task: Task, was: CpuSet) -> Step:
     name, reads = f"task {task.tid} ({task.name})", str(was & facts.online)
+    offline = was - facts.online
+    if offline and facts.release < (6, 2) and not task.kernel:  # it forgets these
+        name, was = f"{name}, without CPU {offline}, which is offline", was & facts.online
     return _back(Knob("affinity", task.id), str(task.cpus), str(was), name, reads)
 
 
@@ -93,16 +95,16 @@ def _affinities(facts: Facts, memory: Memory) -> Iterator[Step]:
     What was born meanwhile has its parent's, cut, if that had one: kernel threads, and where
     isolcpus= is given everybody.
     """
-    shares = [Share(cpus, facts.open - cpus) for cpus in memory.isolated]
+    shares = memory.shares(facts)
     for task in facts.tasks:
         was = memory.originals.get(Knob("affinity", task.id))
         found = CpuSet.parse(was or "")
-        cut = [cpus.cut(found) & facts.online for cpus in shares]
+        cut = [cpus.cut_affinity(found) & facts.online for cpus in shares]
         is_ours = not task.chosen or task.cpus in cut
         if was is not None and is_ours and found & facts.online:  # else the kernel refuses it
             yield _affinity_back(facts, task, found)
         if was is None and task.started > memory.since:
             usual = facts.usual(task)
-            inherited = [cpus.cut(usual) & facts.online for cpus in shares]
+            inherited = [cpus.cut_affinity(usual) & facts.online for cpus in shares]
             if task.cpus in inherited and (task.kernel or facts.boot_isolated):
                 yield _affinity_back(facts, task, usual)

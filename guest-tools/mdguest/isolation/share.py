@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mdguest.cpuset import CpuSet
+from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.errors import BadInput, Refused
 from mdguest.exemption import Exempt, cpus_of, shown
 
@@ -25,6 +25,8 @@ class Share:
     """Of the dedicated CPUs those that slices have for themselves."""
     lacking: Exempt = field(default_factory=dict)
     """What slices should have, and the layout has no longer."""
+    elsewhere: CpuSet = EMPTY
+    """What is online in a partition of somebody else's."""
 
     @property
     def pool(self) -> CpuSet:
@@ -34,6 +36,10 @@ class Share:
     def cut(self, cpus: CpuSet) -> CpuSet:
         """What is left of a set for work that is not the pool's."""
         return cpus - self.dedicated or self.housekeeping
+
+    def cut_affinity(self, cpus: CpuSet) -> CpuSet:
+        """The same for a task, which can have only what is online."""
+        return self.cut(cpus & (self.dedicated | self.housekeeping | self.elsewhere))
 
 
 def share(asked: CpuSet, facts: Facts, settings: Settings, exempt_until_now: str = "") -> Share:
@@ -89,7 +95,8 @@ def divide(asked: CpuSet, facts: Facts, settings: Settings, exempt_until_now: st
     lacking = {name: lost for name, cpus in exempt.items() if (lost := cpus - asked | cpus & kept)}
     there = {name: left for name, cpus in exempt.items() if (left := cpus & dedicated)}
     notes = tuple(_notes(asked, kept, facts, settings))
-    return Share(dedicated, facts.open - dedicated, notes, there, lacking)
+    elsewhere = facts.online - facts.open
+    return Share(dedicated, facts.open - dedicated, notes, there, lacking, elsewhere)
 
 
 def _check_pods(exempt: Exempt, facts: Facts, settings: Settings) -> None:

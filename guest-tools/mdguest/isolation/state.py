@@ -41,6 +41,10 @@ class State:
     """What an apply that is under way isolates, and those that were cut off before: CPU lists with
     spaces between them.
     """
+    left: str = ""
+    """What was left for everything else since isolation began, the last one last: CPU lists with
+    spaces between them.
+    """
     since: int = 0
     """When isolation began, in clock ticks since boot: a task that is younger has its parent's
     affinity.

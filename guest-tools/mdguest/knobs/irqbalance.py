@@ -2,8 +2,9 @@
 
 The socket's requests are in irqbalance's README: ``setup`` answers with the settings, ``settings
 cpus 2-3,5`` bans these CPUs at the next scan, at most ``SLEEP`` seconds later. It takes a list, and
-reads no further than the first space. After that scan, irqbalance up to 1.9.2 sleeps for another
-``SLEEP`` seconds, and answers nobody meanwhile: it has not gone, and must not be forgotten.
+reads no further than the first space; before 1.9.5, no further than 500 bytes (``_sayable``). After
+that scan, irqbalance up to 1.9.2 sleeps for another ``SLEEP`` seconds, and answers nobody
+meanwhile: it has not gone, and must not be forgotten.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from mdguest.cpuset import EMPTY, CpuSet, union
-from mdguest.knobs.kind import Ability, Kind, Problem, same_cpus
+from mdguest.cpuset import EMPTY, MAX_CPU, CpuSet, union
+from mdguest.knobs.kind import Ability, Kind, Problem
 from mdguest.procfs import cpu_list, environment, from_mask
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ _BY_ITSELF = tuple(f"/sys/devices/system/cpu/{name}" for name in ("isolated", "n
 """The CPUs that it keeps off where it has neither."""
 SCAN_SECONDS = 15
 """How long a running irqbalance may take to act: its default interval of 10 s, and some."""
+REQUEST = "settings cpus "
+LONGEST_LIST = 500 - len(REQUEST)
 _SILENT = "no answer yet"
 """What is read of one that listens, and does not answer in time."""
 
@@ -114,9 +117,31 @@ def _read(system: System, _: str) -> str | None:
     return None if bans is None else str(bans)
 
 
+def _sayable(cpus: CpuSet) -> CpuSet:
+    """These CPUs; where their list is too long, with all that is between the last ones. What
+    irqbalance makes of a list that was cut would leave those out.
+    """
+    text = str(cpus)
+    if len(text) <= LONGEST_LIST:
+        return cpus
+    room = LONGEST_LIST - len(f"{MAX_CPU}-{MAX_CPU}")
+    said = CpuSet.parse(text[:room].rpartition(",")[0])
+    rest = list(cpus - said)
+    return said | (CpuSet.first(rest[-1] + 1) - CpuSet.first(rest[0]))
+
+
+def _same(one: str | None, other: str | None) -> bool:
+    """Whether one is what irqbalance makes of the other."""
+    try:
+        ones, others = CpuSet.parse(one or ""), CpuSet.parse(other or "")
+    except ValueError:
+        return False  # it is silent
+    return ones == others or _sayable(ones) == others or ones == _sayable(others)
+
+
 def _write(system: System, _: str, value: str | None) -> None:
     """Have every running irqbalance keep off these CPUs: one that is silent reads it later."""
-    request = f"settings cpus {value or 'NULL'}"
+    request = f"{REQUEST}{_sayable(CpuSet.parse(value or '')) or 'NULL'}"
     for path in system.glob(SOCKETS):
         with contextlib.suppress(OSError):  # silent, killed, or ended just now
             system.ask(path, request)
@@ -130,7 +155,7 @@ def _ability(system: System) -> Ability:
 BANS = Kind(
     _read,
     _write,
-    same_cpus,
+    _same,
     seconds=SCAN_SECONDS,
     silent=_SILENT,
     look=look,

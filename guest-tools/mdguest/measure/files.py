@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mdguest.errors import BadInput, NotFound, Trouble
 from mdguest.measure.report import Report, as_json, from_json
+from mdguest.system import is_special
 
 if TYPE_CHECKING:
     from mdguest.system import System
@@ -19,6 +20,10 @@ def check_writable(path: str) -> None:
     target = Path(path)
     if target.is_dir():
         raise Trouble(f"{path}: cannot be written: it is a directory")
+    try:
+        is_special(target)
+    except OSError as error:
+        raise Trouble(f"{path}: cannot be written: {error.strerror}") from None
     folder = target.resolve().parent
     if not target.exists() and not folder.is_dir():
         raise Trouble(f"{path}: cannot be written: no directory {folder}")

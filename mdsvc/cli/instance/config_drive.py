@@ -81,7 +81,7 @@ def _files(guest: PlacedInstance) -> Mapping[str, bytes]:
 def _write(output: Path, image: bytes) -> None:
     """A file is whole or as it was; a device is written to. Raises BadInput."""
     try:
-        if output.exists() and not output.is_file():
+        if _is_special(output):
             output.write_bytes(image)
         else:
             _put(output.resolve(), image)
@@ -89,6 +89,14 @@ def _write(output: Path, image: bytes) -> None:
         from mdsvc.errors import BadInput
 
         raise BadInput(f"-o: {output}: {error.strerror}") from None
+
+
+def _is_special(output: Path) -> bool:
+    """Whether it is a device, a pipe, or the like. Raises OSError where it cannot be looked at."""
+    try:
+        return not stat.S_ISREG(output.stat().st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def _put(file: Path, image: bytes) -> None:

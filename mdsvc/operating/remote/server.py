@@ -73,7 +73,7 @@ class Server:
     def _decoded(self, answer: Answer, kind: Any) -> Any:
         try:
             return msgspec.json.decode(answer.body, type=kind)
-        except (msgspec.MsgspecError, UnicodeError):
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
             raise self._no_server(answer) from None
 
     def _value(self, form: Any, kind: type[T]) -> T:

@@ -144,6 +144,8 @@ class Devices:
 
 WORKQUEUES = "/sys/devices/virtual/workqueue/cpumask"
 WATCHDOG = "/proc/sys/kernel/watchdog_cpumask"
+REQUEST_BYTES = 500
+"""What irqbalance before 1.9.5 reads of a request."""
 
 
 @dataclass
@@ -169,7 +171,8 @@ class Irqbalance:
             if self.speechless:
                 return "SLEEP 10 "
             return f"SLEEP 10 {irqs}BANNED {hexadecimal(self.banned, self.possible)}"
-        first = request.removeprefix("settings cpus ").split(" ")[0]  # it reads no further
+        read = request[:REQUEST_BYTES].removeprefix("settings cpus ")
+        first = read.split(" ")[0]  # it reads no further
         self.told = self.default if first == "NULL" else CpuSet.parse(first)
         if self.asleep:
             raise failure(errno.EAGAIN)

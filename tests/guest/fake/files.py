@@ -96,7 +96,9 @@ def _cpuset(guest: FakeGuest, group: Cgroup, folder: str) -> Iterator[tuple[str,
 
 def _task(guest: FakeGuest, task: Task) -> Iterator[tuple[str, Node]]:
     stat, group = Node(task.stat), Node(lambda: f"0::{task.group.path or '/'}")
+    status = Node(lambda: f"Name:\t{task.name}\nCpus_allowed_list:\t{task.mask}")
     for folder in (f"/proc/{task.pid}/task/{task.tid}", f"/proc/{task.tid}"):
         hidden = folder == f"/proc/{task.tid}" and task.pid != task.tid
         yield f"{folder}/stat", stat._replace(hidden=hidden)
         yield f"{folder}/cgroup", group._replace(hidden=hidden)
+        yield f"{folder}/status", status._replace(hidden=hidden)

@@ -94,7 +94,10 @@ class Tasks:
         return self.by_tid[tid]
 
     def set_affinity(self, task: Task, cpus: CpuSet, online: CpuSet) -> None:
-        """sched_setaffinity(2): within the cpuset, and on some CPU that is there."""
+        """sched_setaffinity(2): within the cpuset, and on some CPU that is there; before Linux 6.2
+        whatever is offline is forgotten.
+        """
+        cpus = cpus if self.kernel.keeps_masks else cpus & online
         allowed = cpus & task.group.cpuset.room
         if task.bound or not allowed & online:
             raise failure(errno.EINVAL)

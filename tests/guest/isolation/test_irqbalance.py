@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mdguest.cpuset import EMPTY, CpuSet
+from mdguest.isolation.apply import Outcome
 from mdguest.isolation.journal import JOURNAL
+from mdguest.knobs.irqbalance import BANS
 
 from tests.guest.fake import FakeGuest, guest
 from tests.guest.fake.devices import Irqbalance
@@ -151,6 +153,54 @@ def test_an_irqbalance_that_was_started_to_keep_off_need_not_be_told(
     made.disk.put(f"/proc/{daemon.tid}/environ", f"PATH=/bin\0{environment}\0")
     isolate(made, "2-3")
     assert (problems(made, "2-3") == []) is well
+
+
+SIBLINGS = ",".join(map(str, range(1, 512, 2)))
+"""Every other CPU: a list of 968 bytes, of which irqbalance before 1.9.5 reads 486."""
+
+
+def was_told(outcome: Outcome) -> bool:
+    return "irqbalance" in [step.knob.kind for step in outcome.done]
+
+
+def test_a_list_that_is_too_long_for_it_is_told_with_its_last_gaps_closed() -> None:
+    made = guest(cpus="0-511")
+    isolate(made, SIBLINGS)
+    assert problems(made, SIBLINGS) == []
+    assert made.irqbalance is not None
+    banned = made.irqbalance.banned
+    assert CpuSet.parse(SIBLINGS) <= banned
+    assert len(CpuSet.first(512) - banned) > 100  # that interrupts may still come to
+    assert not was_told(isolate(made, SIBLINGS))
+    made.irqbalance.banned = CpuSet.parse("1,3")
+    assert "irqbalance" in [step.knob.kind for step in plan(made, SIBLINGS).changes]
+    undo(made)
+    scan(made)
+    assert str(made.irqbalance.banned) == ""
+
+
+def test_one_that_was_started_with_such_a_list_is_right_as_it_is() -> None:
+    made = guest(cpus="0-511")
+    assert made.irqbalance is not None
+    made.irqbalance.banned = made.irqbalance.default = CpuSet.parse(SIBLINGS)
+    assert not was_told(isolate(made, "3,5"))
+    isolate(made, SIBLINGS)
+    assert problems(made, SIBLINGS) == []
+    undo(made)
+    scan(made)
+    undo(made)
+    assert not made.exists(JOURNAL)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.sets(st.integers(0, 4095)).map(CpuSet.of) | st.integers(0, (1 << 700) - 1).map(CpuSet))
+def test_it_reads_the_whole_of_whatever_it_is_told(cpus: CpuSet) -> None:
+    made = guest(possible="0-4095")
+    BANS.write(made, "banned CPUs", str(cpus))
+    scan(made)
+    assert made.irqbalance is not None
+    assert cpus <= made.irqbalance.banned
+    assert cpus == made.irqbalance.banned or len(str(cpus)) > 486
 
 
 LAYOUTS = ("2-3", "1-3", "3")

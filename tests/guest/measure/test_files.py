@@ -83,12 +83,15 @@ def test_a_file_that_is_not_there_or_not_json_is_said_to_be_so(tmp_path: Path) -
 
 def test_a_file_that_cannot_be_written_is_said_to_be_so_before_and_after(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for path in (tmp_path / "file" / "below", tmp_path, tmp_path / "none" / "x"):
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    wrong = ("file/below", "", "none/x", "circle")
+    for path in (tmp_path / name for name in wrong):
         with pytest.raises(Trouble, match="cannot be written"):
             check_writable(str(path))
         with pytest.raises(Trouble, match="cannot be written"):
             save(System(), str(path), NOISY)
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["circle", "file"]
+    assert (tmp_path / "circle").is_symlink()
     for path in (tmp_path / "file", tmp_path / "new", Path("/dev/null")):
         check_writable(str(path))
 

@@ -45,10 +45,11 @@ def observe(
     pool = group_at(system, path, units)
     groups = tuple(group_at(system, folder, units) for folder in above if folder != path)
     online = cpu_list(system, f"{CPUS}/online")
-    tasks = tuple(tasks_of(system, online))
+    machine = _of_the_machine(system, online)
+    tasks = tuple(tasks_of(system, online, machine["present"] - online))
     facts = Facts(
         online=online,
-        **_of_the_machine(system, online),
+        **machine,
         container=container.name(system, tasks),
         **_of_the_hierarchy(system),
         systemd=systemd,

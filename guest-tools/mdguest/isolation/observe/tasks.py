@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mdguest.facts import CGROUP, Task
-from mdguest.procfs import cgroup, cpu_list, stat
+from mdguest.procfs import allowed, cgroup, cpu_list, stat
 
 if TYPE_CHECKING:
     from mdguest.cpuset import CpuSet
     from mdguest.system import System
 
 
-def tasks_of(system: System, online: CpuSet) -> Iterator[Task]:
+def tasks_of(system: System, online: CpuSet, offline: CpuSet) -> Iterator[Task]:
     rooms = {"": cpu_list(system, f"{CGROUP}/cpuset.cpus.effective") or online}
     for path in system.glob("/proc/[0-9]*/task/[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError, IndexError):  # it has ended meanwhile
             task = _task(system, path, rooms)
+            if task and offline and task.chosen:
+                task = replace(task, offline=allowed(system, _thread(path)) & offline)
             if task:
                 yield task
 
@@ -39,6 +42,11 @@ def _task(system: System, path: str, rooms: dict[str, CpuSet]) -> Task | None:
         room=_room(system, group.rstrip("/"), rooms),
         parent=process if process != told.tid else told.parent,
     )
+
+
+def _thread(path: str) -> str:
+    """``/proc/12/task/13/stat`` → ``12/task/13``."""
+    return path[len("/proc/") : -len("/stat")]
 
 
 def _room(system: System, group: str, rooms: dict[str, CpuSet]) -> CpuSet:

@@ -41,7 +41,7 @@ def _outside(scene: Scene, task: Task, settled: bool) -> Iterator[Step]:
         base = _unclipped(scene, task)
     if base is not None:
         why = "its affinity is kept" if not touches else f"it may run on CPU {touches}"
-        step = _affinity(scene, task, base, scene.cpus.cut(base), why)
+        step = _affinity(scene, task, base, scene.cpus.cut_affinity(base), why)
         yield replace(step, young=_is_young(scene, task))
 
 
@@ -75,7 +75,7 @@ def _wish(scene: Scene, task: Task, *clips: Callable[[CpuSet], CpuSet]) -> CpuSe
             return remembered
     if not task.chosen:
         return None
-    return _unclipped(scene, task) if task.kernel else task.cpus
+    return _unclipped(scene, task) if task.kernel else task.cpus | task.offline
 
 
 def chosen_by(scene: Scene, task: Task) -> CpuSet | None:
@@ -83,7 +83,7 @@ def chosen_by(scene: Scene, task: Task) -> CpuSet | None:
     own = scene.cpus.exempt.get(top_of(task.group))
     if own:
         return _wish(scene, task, _clip_to(own, task))
-    return _wish(scene, task, scene.cpus.cut, *(cpus.cut for cpus in scene.before))
+    return _wish(scene, task, *(cpus.cut_affinity for cpus in (scene.cpus, *scene.before)))
 
 
 def _unclipped(scene: Scene, task: Task) -> CpuSet:
