@@ -55,6 +55,7 @@ class SqlStore(SqlReports, SqlUserData):
         self._kept = caches()
         self._bell = Bell()
         self._guests = Gathered(self._read_guests)
+        self._position: tuple[int | None, int] | None = None
 
     # ---- guests ----
 
@@ -148,9 +149,14 @@ class SqlStore(SqlReports, SqlUserData):
     # ---- changes ----
 
     async def position(self) -> int:
-        [row] = await self._read(feed.POSITION)
-        revision: int = row.value
-        return revision
+        """It is not read again where nobody has committed since; what is read is from after it was
+        asked whether anybody has.
+        """
+        commits = self._engines.commits.number()
+        if commits is None or self._position is None or self._position[0] != commits:
+            [row] = await self._read(feed.POSITION)
+            self._position = commits, row.value
+        return self._position[1]
 
     async def changes(self, after: int, limit: int = PAGE) -> ChangePage:
         with translated():

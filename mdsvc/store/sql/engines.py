@@ -17,6 +17,17 @@ WAIT_SECONDS = 2
 store does not answer: a guest asks again after 10 s, so it must hear of it well before."""
 
 
+class Commits:
+    """Whether anybody has committed since, where a database can tell that for next to nothing."""
+
+    def number(self) -> int | None:
+        """Another one once somebody has; None where that cannot be told now."""
+        return None
+
+    def close(self) -> None:
+        """Close what it takes."""
+
+
 class Engines(NamedTuple):
     """``reads`` answers one query at a time, of the last commit. ``snapshots`` runs transactions
     that only read, and see the store as it was at their first query: no writer waits for them.
@@ -41,8 +52,10 @@ class Engines(NamedTuple):
     notify: str | None = None
     listen: Callable[[Callable[[], None]], Coroutine[Any, Any, None]] | None = None
     check: Callable[[], None] | None = None
+    commits: Commits = Commits()
 
     async def dispose(self) -> None:
         """Close every connection."""
+        self.commits.close()
         for engine in (self.reads, self.snapshots, self.writes, self.tables):
             await engine.dispose()
