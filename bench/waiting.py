@@ -23,7 +23,6 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
@@ -204,42 +203,57 @@ class Watched:
         return f"{(Guest.answers - self._answers) / (time.perf_counter() - self._began):.0f}/s"
 
 
-async def crowd(served: Served, store: Store, operator: str, count: int, before: int) -> None:
-    """Let so many wait, and hang up."""
+class Crowd:
+    """So many guests of a server, and what it has come to since ``before`` they came."""
 
-    def each() -> str:
-        return f"{(private_kib(served.pid) - before) / count:6.1f} KiB each"
+    def __init__(self, served: Served, count: int, before: int) -> None:
+        self._served, self._count, self._before = served, count, before
 
-    guests = await connected(served.port, count)
-    print(f"  all have asked once    {each()}, with their connections")
-    for one in guests:
-        one.wait()
-    await asyncio.sleep(SETTLE_SECONDS)
-    watched = Watched(served)
-    await asyncio.sleep(QUIET_SECONDS)
-    print(f"  all wait               {each()}, {watched.cpu()}, {watched.rate()}")
-    await asyncio.sleep(2 * WAIT_SECONDS)
-    watched = Watched(served)
-    await asyncio.sleep(WAIT_SECONDS)
-    print(f"  and ask again          {each()}, {watched.cpu()}, {watched.rate()}")
-    for name, way in (("same server", operator), ("another process", None)):
-        took = await delays(guests, store, way)
-        print(f"  told, {name:15}  {statistics.median(took):6.0f} ms, at most {took[-1]:.0f} ms")
-    for one in guests:
-        one.transport.abort()
-    await asyncio.sleep(SETTLE_SECONDS)
-    watched = Watched(served)
-    await asyncio.sleep(QUIET_SECONDS)
-    print(f"  once all hung up       {each()}, {watched.cpu()}", flush=True)
+    def each(self) -> str:
+        memory = private_kib(self._served.pid) - self._before
+        return f"{memory / self._count:6.1f} KiB each"
+
+    async def come(self) -> list[Guest]:
+        """All wait, and nobody asks."""
+        guests = await connected(self._served.port, self._count)
+        print(f"  all have asked once    {self.each()}, with their connections")
+        for one in guests:
+            one.wait()
+        await asyncio.sleep(SETTLE_SECONDS)
+        watched = Watched(self._served)
+        await asyncio.sleep(QUIET_SECONDS)
+        print(f"  all wait               {self.each()}, {watched.cpu()}")
+        return guests
+
+    async def ask_again(self) -> None:
+        """It begins within the first wait."""
+        await asyncio.sleep(2 * WAIT_SECONDS)
+        watched = Watched(self._served)
+        await asyncio.sleep(WAIT_SECONDS)
+        print(f"  and ask again          {self.each()}, {watched.cpu()}, {watched.rate()}")
+
+    async def go(self, guests: list[Guest]) -> None:
+        """All hang up."""
+        for one in guests:
+            one.transport.abort()
+        await asyncio.sleep(SETTLE_SECONDS)
+        watched = Watched(self._served)
+        await asyncio.sleep(QUIET_SECONDS)
+        print(f"  once all hung up       {self.each()}, {watched.cpu()}", flush=True)
 
 
 async def measure(served: Served, url: str, operator: str, count: int) -> None:
-    """Two crowds, one after the other."""
+    """A crowd, and another one, which shows whether memory that was left is used again."""
     store = await open_sql(url)
-    before = private_kib(served.pid)
-    await crowd(served, store, operator, count, before)
-    print("  a second time, beside what there was before the first")
-    await crowd(served, store, operator, count, before)
+    crowd = Crowd(served, count, private_kib(served.pid))
+    guests = await crowd.come()
+    await crowd.ask_again()
+    for name, way in (("same server", operator), ("another process", None)):
+        took = await delays(guests, store, way)
+        print(f"  told, {name:15}  {statistics.median(took):6.0f} ms, at most {took[-1]:.0f} ms")
+    await crowd.go(guests)
+    print("  another crowd as large")
+    await crowd.go(await crowd.come())
     await store.close()
 
 
@@ -249,7 +263,7 @@ async def fill(url: str, count: int) -> None:
     await store.close()
 
 
-def main(count: int = 1_000, chosen: Sequence[str] = ()) -> None:
+def main(count: int = 1_000, *chosen: str) -> None:
     """Measure each engine in turn, or the chosen ones."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -275,4 +289,4 @@ def main(count: int = 1_000, chosen: Sequence[str] = ()) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:2]), chosen=sys.argv[2:])
+    main(*map(int, sys.argv[1:2]), *sys.argv[2:])
