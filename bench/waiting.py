@@ -3,8 +3,8 @@
     .venv/bin/python -m bench.waiting [GUESTS [ENGINE]…]
 
 Each has a connection of its own to one server, behind Neutron's agent as far as the server can
-tell. It has asked once without waiting, as a guest that boots does; then it waits, and from its
-first answer on it asks again at a moment of its own, as guests do not boot together. For each
+tell. It has asked once without waiting, as a guest that boots does; then it waits, and after its
+first answer it asks again at a moment of its own, as guests do not boot together. For each
 engine it prints the server's memory for what is kept of a guest and for one that waits (private
 pages, as smaps_rollup has them; what the kernel has for sockets is beside that); its CPU while all
 wait and nobody asks, and while they ask again; how long after a change was stored the guest's new
@@ -42,6 +42,9 @@ from mdsvc.store.sql import open_sql
 
 PATH = "/openstack/latest/meta_data.json"
 WAIT_SECONDS = 25
+PAUSE_SECONDS = 10
+"""At most, once: a silent connection is closed after 15."""
+
 QUIET_SECONDS = 5
 SETTLE_SECONDS = 3
 CHANGES = 20
@@ -53,21 +56,26 @@ AT_ONCE = 100
 RANDOM = Random(1)
 
 
+def request(number: int, target: str) -> bytes:
+    headers = {
+        "Host": "169.254.169.254",
+        "X-Forwarded-For": "10.0.0.5",
+        **signed(guest(number).uuid, f"p{number % 100}", SECRET),
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"GET {target} HTTP/1.1\r\n{lines}\r\n".encode()
+
+
 class Guest(asyncio.Protocol):
-    """Asks once, then waits, and notes when the last answer was complete and what it was."""
+    """Waits, and notes when the last answer was complete and what it was."""
 
     answers = 0
 
     def __init__(self, number: int) -> None:
-        headers = {
-            "Host": "169.254.169.254",
-            "X-Forwarded-For": "10.0.0.5",
-            **signed(guest(number).uuid, f"p{number % 100}", SECRET),
-        }
-        self._lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        target = f"{PATH}?wait_for_change=true&timeout_sec={WAIT_SECONDS}"
+        self._request = request(number, target)
         self._read = b""
         self._answered = asyncio.Event()
-        self._is_spread = False
         self.at = 0.0
         self.body = b""
 
@@ -75,15 +83,10 @@ class Guest(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        self._ask(PATH)
+        self._wait()
 
-    def wait(self) -> None:
-        """Ask, and wait for a change."""
-        self._ask(f"{PATH}?wait_for_change=true&timeout_sec={WAIT_SECONDS}")
-
-    def _ask(self, target: str) -> None:
-        if not self.transport.is_closing():
-            self.transport.write(f"GET {target} HTTP/1.1\r\n{self._lines}\r\n".encode())
+    def _wait(self) -> None:
+        self.transport.write(self._request)
 
     @override
     def data_received(self, data: bytes) -> None:
@@ -94,21 +97,11 @@ class Guest(asyncio.Protocol):
             return
         if not head.startswith(b"HTTP/1.1 200 "):
             raise SystemExit(f"a guest was answered {head[:100]!r}")
-        is_first, self._read = not self.body, b""
-        self.at, self.body = time.perf_counter(), body
+        pause = 0.0 if self.body else RANDOM.uniform(0, PAUSE_SECONDS)
+        self.at, self.body, self._read = time.perf_counter(), body, b""
         self._answered.set()
-        if is_first:
-            return
         Guest.answers += 1
-        if self._is_spread:
-            self.wait()
-        else:
-            self._is_spread = True
-            asyncio.get_running_loop().call_later(RANDOM.uniform(0, WAIT_SECONDS), self.wait)
-
-    async def answered(self) -> None:
-        """Once it has been answered for the first time."""
-        await self._answered.wait()
+        asyncio.get_running_loop().call_later(pause, self._wait)
 
     async def told(self, what: str) -> float:
         """When an answer came that has it in it."""
@@ -153,20 +146,25 @@ def private_kib(pid: int) -> int:
     return sum(map(int, re.findall(r"Private_\w+: +(\d+) kB", text)))
 
 
+async def ask_once(port: int, count: int) -> None:
+    """For each guest, without waiting."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for at in range(count):
+        writer.write(request(number_of(at), PATH))
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"(?i)content-length: (\d+)", head)
+        assert length
+        await reader.readexactly(int(length[1]))
+    writer.close()
+
+
 async def connected(port: int, count: int) -> list[Guest]:
-    """Guests that have asked once."""
     loop = asyncio.get_running_loop()
     guests = [Guest(number_of(at)) for at in range(count)]
     for first in range(0, count, AT_ONCE):
-        some = guests[first : first + AT_ONCE]
-        made = (loop.create_connection(partial(_itself, one), "127.0.0.1", port) for one in some)
-        await asyncio.gather(*made)
-        await asyncio.gather(*(one.answered() for one in some))
+        some = [partial(guests.__getitem__, at) for at in range(first, min(first + AT_ONCE, count))]
+        await asyncio.gather(*(loop.create_connection(one, "127.0.0.1", port) for one in some))
     return guests
-
-
-def _itself(guest: Guest) -> Guest:
-    return guest
 
 
 async def delays(guests: list[Guest], store: Store, operator: str | None) -> list[float]:
@@ -215,14 +213,13 @@ class Crowd:
 
     async def come(self) -> list[Guest]:
         """All wait, and nobody asks."""
+        await ask_once(self._served.port, self._count)
+        print(f"  all have asked once    {self.each()}")
         guests = await connected(self._served.port, self._count)
-        print(f"  all have asked once    {self.each()}, with their connections")
-        for one in guests:
-            one.wait()
         await asyncio.sleep(SETTLE_SECONDS)
         watched = Watched(self._served)
         await asyncio.sleep(QUIET_SECONDS)
-        print(f"  all wait               {self.each()}, {watched.cpu()}")
+        print(f"  all wait               {self.each()}, {watched.cpu()}, {watched.rate()}")
         return guests
 
     async def ask_again(self) -> None:
@@ -289,4 +286,5 @@ def main(count: int = 1_000, *chosen: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:2]), *sys.argv[2:])
+    guests, *names = sys.argv[1:] or ["1000"]
+    main(int(guests), *names)
