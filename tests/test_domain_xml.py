@@ -213,6 +213,18 @@ def test_any_name_is_the_title_and_never_the_name(name: str) -> None:
     assert [xml.findtext(tag) for tag in ("title", "name", "uuid")] == [name, *[guest.uuid] * 2]
 
 
+@pytest.mark.parametrize("arch", MACHINES)
+def test_its_dmi_says_whom_to_ask_where_there_is_one(arch: Arch) -> None:
+    """By these words cloud-init and, by the guest tool's record, systemd-imdsd know us."""
+    xml = domain(placed(SHARED), replace(HOST, arch=arch))
+    said = [entry.text for entry in xml.iterfind("sysinfo[@type='smbios']/system/entry")]
+    passed_on = xml.find("os/smbios[@mode='sysinfo']") is not None
+    if arch in ("x86_64", "aarch64"):
+        assert (said, passed_on) == (["OpenStack Foundation", "OpenStack Nova"], True)
+    else:
+        assert (said, passed_on) == ([], False)
+
+
 def test_what_xml_cannot_hold_is_replaced_in_the_title() -> None:
     assert domain(placed(SHARED, name="a\ufffeb\uffff")).findtext("title") == "a\ufffdb\ufffd"
 

@@ -56,7 +56,8 @@ def _domain(guest: PlacedInstance, host: Host, kind: VirtType) -> Element:
     domain.extend([part for part in parts if part is not None])
     iommu = machine_of(host).iommu if guest.flavor.vcpus > _MAX_WITHOUT_IOMMU else None
     clock = Element("clock", offset="utc")
-    domain.extend((_os(host), *_features(host, kind, iommu), clock, _devices(iommu)))
+    system = (*_sysinfo(host), _os(host), *_features(host, kind, iommu))
+    domain.extend((*system, clock, _devices(iommu)))
     return domain
 
 
@@ -69,7 +70,24 @@ def _os(host: Host) -> Element:
     system = Element("os", {"firmware": machine.firmware} if machine.firmware else {})
     SubElement(system, "type", arch=host.arch, machine=machine.type).text = "hvm"
     SubElement(system, "boot", dev="hd")
+    if machine.dmi:
+        SubElement(system, "smbios", mode="sysinfo")
     return system
+
+
+_DMI = {"manufacturer": "OpenStack Foundation", "product": "OpenStack Nova"}
+"""As in Nova. By nothing else do cloud-init on x86 and systemd-imdsd know whom to ask."""
+
+
+def _sysinfo(host: Host) -> Sequence[Element]:
+    """What the guest's DMI says that it is."""
+    if not machine_of(host).dmi:
+        return []
+    info = Element("sysinfo", type="smbios")
+    system = SubElement(info, "system")
+    for name, value in _DMI.items():
+        SubElement(system, "entry", name=name).text = value
+    return [info]
 
 
 def _features(host: Host, kind: VirtType, iommu: str | None) -> Sequence[Element]:

@@ -20,7 +20,7 @@ VirtType = Literal["kvm", "qemu"]
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """A kind of guest. ``kvm_cpu`` and ``qemu_cpu`` are the CPU's mode with KVM, and with QEMU
     alone; None is what libvirt takes by itself. ``threads``: with which of the two a core can have
-    several.
+    several. ``dmi``: whether firmware tells the guest what machine it is (SMBIOS).
     """
 
     type: str
@@ -29,6 +29,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     kvm_cpu: str = "host-model"
     qemu_cpu: str | None = None
     threads: tuple[VirtType, ...] = ("kvm", "qemu")
+    dmi: bool = False
     iommu: str | None = None  # by which interrupts reach vCPUs of numbers above 255
 
     def cpu_mode(self, kind: VirtType) -> str | None:
@@ -38,12 +39,13 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 _POWER = Machine(type="pseries", threads=("kvm",))
 
 MACHINES: Mapping[Arch, Machine] = {
-    "x86_64": Machine(type="q35", features=("acpi", "apic"), iommu="intel"),
+    "x86_64": Machine(type="q35", features=("acpi", "apic"), dmi=True, iommu="intel"),
     # Boots by UEFI only. No CPU model describes an ARM host, and QEMU's own choice has 32 bits.
     "aarch64": Machine(
         type="virt",
         features=("acpi", "gic"),
         firmware="efi",
+        dmi=True,
         kvm_cpu="host-passthrough",
         qemu_cpu="maximum",
     ),
