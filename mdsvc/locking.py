@@ -14,6 +14,9 @@ DEFAULT_SECONDS = 600
 """After the first read: a boot with a reboot in it. Clients read within seconds of one another."""
 
 
+LONGEST_SECONDS = 7 * 86400
+
+
 class Lock(msgspec.Struct, frozen=True):
     """``closes_at``: when they close by time, as the guest has read them; ``closed_at``: when they
     were closed at once, which holds whatever clocks say. Both in milliseconds since 1970.
@@ -34,9 +37,13 @@ OPENED = Lock()
 
 
 def read(lock: Lock | None, at: int, seconds: int) -> Lock:
-    """After a read at that time: the first of a life sets when they close."""
+    """After a read at that time: the first of a life sets when they close. So does one of which the
+    clock says that they close later than can be, since it was wrong at the first, and set back.
+    """
     lock = lock or OPENED
-    return Lock(at + seconds * 1000) if lock == OPENED else lock
+    was_ahead = lock.closes_at is not None and lock.closes_at > at + LONGEST_SECONDS * 1000
+    is_new = lock == OPENED or (was_ahead and lock.closed_at is None)
+    return Lock(at + seconds * 1000) if is_new else lock
 
 
 def reported(lock: Lock | None, at: int) -> Lock:

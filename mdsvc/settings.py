@@ -15,7 +15,7 @@ from mdsvc.errors import BadInput
 from mdsvc.forms import check_plain, explain
 from mdsvc.instance import TokenMode, VersionList
 from mdsvc.listening.sockets import parse_listen
-from mdsvc.locking import DEFAULT_SECONDS
+from mdsvc.locking import DEFAULT_SECONDS, LONGEST_SECONDS
 from mdsvc.logs import Format
 from mdsvc.nova.addresses import parse_upstream
 from mdsvc.policy.unknown_keys import UnknownKeys
@@ -46,7 +46,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     tokens: TokenMode = "optional"
     token_key_file: Path | None = None
     user_data_after_boot: Literal["allow", "deny"] = "allow"
-    user_data_seconds: Annotated[int, msgspec.Meta(ge=1, le=7 * 86400)] = DEFAULT_SECONDS
+    user_data_seconds: Annotated[int, msgspec.Meta(ge=1, le=LONGEST_SECONDS)] = DEFAULT_SECONDS
     guest_names: tuple[str, ...] = ()
     guest_rate: Annotated[float, msgspec.Meta(ge=0, le=1e6)] = 20
     guest_burst: Annotated[int, msgspec.Meta(ge=1, le=10**6)] = 200

@@ -115,7 +115,7 @@ async def _crawl(visit: Visit, root: str = _EC2) -> dict[str, str]:
 async def _ignition(visit: Visit) -> None:
     """User data of another kind are noted: a guest with Ignition would have its own."""
     path = "openstack/latest/user_data"
-    reply = await visit.optional(path, "Ignition tries again for ever")
+    reply = await visit.optional(path, "Ignition asks again, or waits for a config drive, for ever")
     if reply and reply.body and b'"ignition"' not in reply.body:
         visit.notes.append(f"/{path}: no Ignition configuration, and a guest with Ignition stops")
 

@@ -81,6 +81,31 @@ async def test_they_close_so_many_seconds_after_the_first_read(serve: Serve, clo
     assert "ETag" not in reply.headers
 
 
+async def test_a_clock_that_was_far_ahead_at_the_first_read_leaves_them_not_open_for_long(
+    serve: Serve, clock: Clock
+) -> None:
+    """A host may boot with a clock of years to come, and learn the time a moment later."""
+    ask = await serve(**DENY)
+    now = clock.now
+    clock.now += 365 * 86400_000
+    assert await _statuses(ask) == {200}
+    clock.now = now
+    assert await _statuses(ask) == {200}
+    clock.now += 100_000
+    assert await _statuses(ask) == {403}
+
+
+async def test_what_was_closed_while_the_clock_was_ahead_stays_so(
+    serve: Serve, clock: Clock
+) -> None:
+    ask = await serve(**DENY)
+    clock.now += 365 * 86400_000
+    assert await _statuses(ask) == {200}
+    assert await _report(ask, state="isolated") == 200
+    clock.now = 0
+    assert await _statuses(ask) == {403}
+
+
 async def test_a_report_with_a_state_closes_them_at_once(serve: Serve, clock: Clock) -> None:
     for state in ("isolated", "off", "broken", "a-word-of-its-own"):
         ask = await serve(FakeStore(rich()), **DENY)
