@@ -7,153 +7,215 @@ is that of the servers' CPU times for an answer, which a busy machine changes li
 cheap as constant bytes by aiohttp's low-level server under the same event loop. By connections that
 are kept, and with one for each request; behind Neutron's agent (a signature is checked), and by
 address.
+
+    .venv/bin/python -m bench.serve --nova
+
+Instead, against Nova's own metadata API under uWSGI, which is installed into .cache for that: the
+same guest, with its signature checked by both, and Nova's cache warm.
+
+    .venv/bin/python -m bench.serve --workers 2
+
+Instead, so many workers against one: what an answer costs all of them together, and where the load
+has CPUs of its own beside theirs, how many answers there are.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
-import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.load import rate, request_of
-from mdsvc.identity.neutron import signed
+from bench import uwsgi
+from bench.load import Rate, rate, request_of
+from bench.servers import (
+    BARE,
+    CPUS,
+    HOST,
+    MDSVC,
+    SECRET,
+    SIGNED,
+    UUID,
+    Served,
+    filled,
+    mdsvc,
+    server,
+)  # fmt: skip
 
-CPUS = sorted(os.sched_getaffinity(0))
+__all__ = ["BARE", "CPUS", "HOST", "MDSVC", "SECRET", "Served", "mdsvc", "server"]
+
 ROUNDS = 5
 PATH = "/openstack/latest/meta_data.json"
-BARE = """
-import asyncio, sys
-from aiohttp import web
-BODY = b"x" * int(sys.argv[1])
-async def handle(request):
-    return web.Response(body=BODY, content_type="application/json")
-async def main():
-    runner = web.ServerRunner(web.Server(handle, access_log=None))
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    print("http://127.0.0.1:%d" % runner.addresses[0][1], flush=True)
-    await asyncio.Event().wait()
-try:
-    import uvloop
-except ImportError:
-    asyncio.run(main())
-else:
-    uvloop.run(main())
-"""
-HOST = """{"name": "h", "cpu_shared_set": "0-1", "cpu_dedicated_set": "2-7",
- "cells": [{"id": 0, "memory_mb": 16384, "cpus": "0-7"}]}"""
-GUEST = """{"uuid": "11111111-2222-4333-8444-555555555555", "project_id": "p", "name": "g",
- "flavor": {"name": "m", "vcpus": 4, "memory_mb": 512,
-            "extra_specs": {"hw:cpu_policy": "mixed", "hw:cpu_dedicated_mask": "2-3"}},
- "addresses": [{"network": "n", "ip": "127.0.0.1"}], "key_pairs": [{"name": "k",
- "public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDemoKeyOfNobody"}]}"""
-MDSVC = [sys.executable, "-c", "from mdsvc.cli import main; main()"]
+BY_ADDRESS = {"User-Agent": "Cloud-Init/24.4"}
+KEPT = {True: "connections are kept", False: "a connection for each request"}
 
 
-SECRET = "s3cret"
-UUID, PROJECT = "11111111-2222-4333-8444-555555555555", "p"
-SIGNED = {
-    "User-Agent": "Cloud-Init/24.4",
-    "Accept": "*/*",
-    "X-Forwarded-For": "10.0.0.5",
-    **signed(UUID, PROJECT, SECRET),
-}
+class Rounds(NamedTuple):
+    """What two servers have done in turn."""
+
+    ours: list[Rate]
+    other: list[Rate]
+
+    def ratio(self, value: Callable[[Rate, Rate], float]) -> str:
+        """Of each round's two; the median, the least and the most."""
+        low, *_, high = ratios = sorted(map(value, self.ours, self.other))
+        return f"{statistics.median(ratios):5.2f} ({low:.2f} to {high:.2f})"
 
 
-class Served(NamedTuple):
-    """A server that runs."""
-
-    port: int
-    pid: int
+def median(rates: list[Rate]) -> Rate:
+    """Of each figure by itself."""
+    return Rate(*(statistics.median(each) for each in zip(*rates, strict=True)))
 
 
-@contextmanager
-def server(command: list[str], **environment: str) -> Iterator[Served]:
-    """A server on the first CPU, until the block ends."""
-    process = subprocess.Popen(
-        ["taskset", "-c", str(CPUS[0]), *command],
-        env={**os.environ, "MDSVC_GUEST_RATE": "0", **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout
-    try:
-        for line in process.stdout:
-            if found := re.search(r"http://127\.0\.0\.1:(\d+)", line):
-                yield Served(int(found[1]), process.pid)
-                break
-        else:
-            raise SystemExit("the server did not start")
-    finally:
-        process.terminate()
-        process.wait()
+def cheaper(ours: Rate, other: Rate) -> float:
+    """By CPU time."""
+    return other.microseconds / ours.microseconds
 
 
-@contextmanager
-def mdsvc(store: str, identity: str) -> Iterator[Served]:
-    """The project's server on a store."""
-    listeners = ["--guest", "127.0.0.1:0", "--operator", "127.0.0.1:0", "--identity", identity]
-    command = [*MDSVC, "serve", "--store", store, *listeners]
-    with server(command, MDSVC_SHARED_SECRET=SECRET) as served:
-        yield served
+def quicker(ours: Rate, other: Rate) -> float:
+    """By answers in a second."""
+    return ours.answers / other.answers
 
 
-def filled(directory: str) -> str:
-    """A store with one host and one guest, in SQLite."""
-    store = f"sqlite:///{directory}/bench.db"
-    for what, text in (("host add", HOST), ("instance create", GUEST)):
-        command = [*MDSVC, *what.split(), "-", "--store", store]
-        subprocess.run(command, input=text, text=True, check=True, stdout=subprocess.DEVNULL)
-    return store
-
-
-def compare(ours: Served, bare: Served, kept: bool, headers: Mapping[str, str]) -> None:
-    """Measure in turn, and print a line."""
+def in_turn(
+    ours: Served,
+    other: Served,
+    headers: Mapping[str, str],
+    kept: bool,
+    measure: Callable[..., Rate] = rate,
+) -> Rounds:
     request = request_of(PATH, headers, kept)
-    rounds = [(rate(*ours, request, kept), rate(*bare, request, kept)) for _ in range(ROUNDS)]
-    mine, plain = (
-        statistics.median(each[which].microseconds for each in rounds) for which in (0, 1)
-    )
-    low, *_, high = ratios = sorted(b.microseconds / a.microseconds for a, b in rounds)
-    per_second = statistics.median(a.answers for a, _ in rounds)
-    print(
-        f"  {mine:7.1f} µs  {plain:7.1f} µs  {statistics.median(ratios):5.2f} "
-        f"({low:.2f} to {high:.2f})  {per_second:8.0f}/s"
-    )
+    pairs = [(measure(*ours, request, kept), measure(*other, request, kept)) for _ in range(ROUNDS)]
+    return Rounds(*(list(each) for each in zip(*pairs, strict=True)))
+
+
+# ---- bare aiohttp ----
+
+
+def beside_bare(store: str, directory: Path) -> None:
+    with mdsvc(store, "neutron") as signed_for, mdsvc(store, "address") as addressed:
+        url = f"http://127.0.0.1:{addressed.port}{PATH}"
+        with urllib.request.urlopen(url) as reply:
+            size = len(reply.read())
+        script = directory / "bare.py"
+        script.write_text(BARE)
+        print(f"meta_data.json, {size} bytes:")
+        print("  CPU time for an answer of mdsvc, of bare aiohttp, and their ratio; answers")
+        with server([sys.executable, str(script), str(size)]) as bare:
+            for kept in (True, False):
+                print(KEPT[kept])
+                for name, ours, headers in (
+                    ("behind Neutron", signed_for, SIGNED),
+                    ("by address", addressed, BY_ADDRESS),
+                ):
+                    print(f"  {name:15}", end="", flush=True)
+                    rounds = in_turn(ours, bare, headers, kept)
+                    mine, plain = map(median, rounds)
+                    print(
+                        f"  {mine.microseconds:7.1f} µs  {plain.microseconds:7.1f} µs "
+                        f" {rounds.ratio(cheaper)}  {mine.answers:8.0f}/s"
+                    )
+
+
+# ---- Nova ----
+
+
+def beside_nova(store: str) -> None:
+    uwsgi.install()
+    command = [*MDSVC, "instance", "show", UUID, "--json", "--store", store]
+    guest = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    print("meta_data.json of one guest, of Nova's handler under uWSGI and of mdsvc, signatures")
+    print("checked by both: CPU time for an answer, and answers in a second, each with the ratio")
+    for kept in (False, True):
+        with mdsvc(store, "neutron") as ours, uwsgi.nova(guest, SECRET, kept) as nova:
+            rounds = in_turn(ours, nova, SIGNED, kept)
+            mine, theirs = map(median, rounds)
+            print(KEPT[kept] + (", by uWSGI's own router" if kept else ""))
+            print(
+                f"  CPU  Nova {theirs.microseconds:7.1f} µs  mdsvc {mine.microseconds:7.1f} µs "
+                f" {rounds.ratio(cheaper)}"
+            )
+            print(
+                f"  rate Nova {theirs.answers:7.0f}/s  mdsvc {mine.answers:7.0f}/s "
+                f" {rounds.ratio(quicker)}"
+            )
+
+
+# ---- workers ----
+
+
+def beside_one(store: str, workers: int) -> None:
+    """The load needs a CPU for each worker, as it works as much as they do."""
+    has_room = len(CPUS) >= 2 * workers
+    theirs = CPUS[:workers] if has_room else CPUS[:1]
+    print(f"meta_data.json, {workers} workers and one: CPU time for an answer of all together")
+    if not has_room:
+        print(
+            f"  {len(CPUS)} CPUs are no room for the load: expected {2 * workers}. So all workers"
+        )
+        print("  are on one CPU, and no rate is told, only what they cost one another")
+    with ExitStack() as stack:
+        several = stack.enter_context(mdsvc(store, "neutron", workers, theirs))
+        one = stack.enter_context(mdsvc(store, "neutron", 1, theirs[:1]))
+        for kept in (True, False):
+            rounds = in_turn(several, one, SIGNED, kept, by_many if has_room else rate)
+            all_of_them, alone = map(median, rounds)
+            print(KEPT[kept])
+            print(
+                f"  CPU  {workers} workers {all_of_them.microseconds:7.1f} µs "
+                f" one {alone.microseconds:7.1f} µs  {rounds.ratio(cheaper)}"
+            )
+            if has_room:
+                print(
+                    f"  rate {workers} workers {all_of_them.answers:7.0f}/s "
+                    f" one {alone.answers:7.0f}/s  {rounds.ratio(quicker)}"
+                )
+
+
+def by_many(port: int, pid: int, request: bytes, kept: bool) -> Rate:
+    """By a load on each of the CPUs that the servers leave. Each sees the servers' CPU time, and of
+    the answers its own.
+    """
+    cpus = CPUS[len(CPUS) // 2 :]
+    with ProcessPoolExecutor(len(cpus)) as pool:
+        loads = [pool.submit(_by_one, cpu, port, pid, request, kept) for cpu in cpus]
+        rates = [load.result() for load in loads]
+    together = 1 / sum(1 / each.microseconds for each in rates)
+    return Rate(sum(each.answers for each in rates), together)
+
+
+def _by_one(cpu: int, port: int, pid: int, request: bytes, kept: bool) -> Rate:
+    os.sched_setaffinity(0, {cpu})
+    return rate(port, pid, request, kept)
 
 
 def main() -> None:
     """Measure, and print a table."""
-    os.sched_setaffinity(0, {CPUS[-1]})
+    parser = argparse.ArgumentParser(prog="bench.serve")
+    parser.add_argument("--nova", action="store_true", help="against Nova's own under uWSGI")
+    parser.add_argument("--workers", type=int, default=1, help="so many workers against one")
+    asked = parser.parse_args()
+    if not asked.workers > 1 or len(CPUS) < 2 * asked.workers:
+        os.sched_setaffinity(0, {CPUS[-1]})
+    print(f"32 connections, medians of {ROUNDS} rounds in turn; load {os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory() as directory:
         store = filled(directory)
-        with mdsvc(store, "neutron") as signed_for, mdsvc(store, "address") as addressed:
-            url = f"http://127.0.0.1:{addressed.port}{PATH}"
-            with urllib.request.urlopen(url) as reply:
-                size = len(reply.read())
-            bare_script = Path(directory, "bare.py")
-            bare_script.write_text(BARE)
-            print(f"meta_data.json, {size} bytes, 32 connections, medians of {ROUNDS} rounds:")
-            print("  CPU time for an answer of mdsvc, of bare aiohttp, and their ratio; answers")
-            with server([sys.executable, str(bare_script), str(size)]) as bare:
-                for kept in (True, False):
-                    print("connections are kept" if kept else "a connection for each request")
-                    for name, ours, headers in (
-                        ("behind Neutron", signed_for, SIGNED),
-                        ("by address", addressed, {"User-Agent": "Cloud-Init/24.4"}),
-                    ):
-                        print(f"  {name:15}", end="", flush=True)
-                        compare(ours, bare, kept, headers)
+        if asked.nova:
+            beside_nova(store)
+        elif asked.workers > 1:
+            beside_one(store, asked.workers)
+        else:
+            beside_bare(store, Path(directory))
+    print(f"load {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":
