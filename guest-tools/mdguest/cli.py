@@ -34,13 +34,17 @@ def _say(message: str) -> None:
 
 def _plan(system: System, settings: Settings, arguments: Parsed) -> int:
     from mdguest import control, text
-    from mdguest.status import guest, plan_document
+    from mdguest.status import guest, plan_document, problems
 
     found = control.layout(system, settings)
     if found.dedicated is None:
         return _nothing_said(arguments, found.source)
     seen = control.view(system, found.dedicated, settings)
-    document = {"guest": guest(seen.facts, seen.plan), **plan_document(seen.plan, found)}
+    document = {
+        "guest": guest(seen.facts, seen.plan),
+        **plan_document(seen.plan, found),
+        "problems": problems(seen.for_others),
+    }
     _emit(arguments, document, text.plan_text(document, seen.plan))
     return 0
 
@@ -53,7 +57,7 @@ def _nothing_said(arguments: Parsed, source: str) -> int:
 
 def _apply(system: System, settings: Settings, arguments: Parsed) -> int:
     from mdguest import control
-    from mdguest.status import plan_document
+    from mdguest.status import plan_document, problems
 
     found = (
         control.early_layout(system) if arguments.last_good else control.layout(system, settings)
@@ -68,12 +72,17 @@ def _apply(system: System, settings: Settings, arguments: Parsed) -> int:
     say = _say if arguments.verbose else _silent
     outcome = control.apply_layout(system, found, settings, say, careful=arguments.careful)
     made = outcome.plan
-    for line in (*made.lacking_lines, *(claim.line for claim in made.claims)):
+    seen = control.now(system, settings)
+    for line in control.warnings(seen):
         _say(f"warning: {line}")
     changed = f"{len(outcome.done)} changes" if outcome.done else "nothing had to change"
     what = f"CPU {made.dedicated} isolated" if made.mode else "no CPU is isolated"
     notes = "".join(f"\nnote: {note}" for note in made.notes)
-    document = {**plan_document(made, found), "changed": len(outcome.done)}
+    document = {
+        **plan_document(made, found),
+        "problems": problems(seen.for_others),
+        "changed": len(outcome.done),
+    }
     mode = f"mode {made.mode}, " if made.mode else f"{made.because}, "
     _emit(arguments, document, f"{what} ({mode}{changed}){notes}")
     return 0
@@ -84,28 +93,20 @@ def _silent(_: str) -> None:
 
 
 def _verify(system: System, settings: Settings, arguments: Parsed) -> int:
-    from mdguest import text
+    from mdguest import control, text
     from mdguest.status import status
 
-    document = status(_view(system, settings, arguments))
+    if not system.is_root():
+        raise Trouble("verify: only root sees all that it looks at; run as root")
+    seen = control.now(system, settings, anew=_anew(arguments))
+    document = status(seen)
     lines = text.problem_lines(document) + text.displaced_lines(document)
-    isolated = document["isolated_cpus"]
-    good = f"CPU {isolated} isolated, as it should be" if isolated else "no CPU is to be isolated"
-    _emit(arguments, document, "\n".join(lines) if lines else good)
+    _emit(arguments, document, "\n".join(lines) if lines else text.verdict(seen))
     return Refused.exit_status if lines else 0
 
 
-def _view(system: System, settings: Settings, arguments: Parsed) -> View:
-    """The guest as it is and should be."""
-    from mdguest import control
-    from mdguest.isolation import state
-
-    settings = control.applied(settings, state.load(system))
-    return control.view(system, control.wanted(system, settings, anew=_anew(arguments)), settings)
-
-
 def _look(system: System, settings: Settings, arguments: Parsed) -> View:
-    """The same, whatever is wrong with it."""
+    """The guest as it is and should be, whatever is wrong with it."""
     from mdguest import control
     from mdguest.isolation import state
 
@@ -190,7 +191,7 @@ def _render(system: System, settings: Settings, arguments: Parsed) -> int:
 def _doctor(system: System, settings: Settings, arguments: Parsed) -> int:
     from mdguest import text
     from mdguest.doctor import abilities
-    from mdguest.status import displaced, exempt
+    from mdguest.status import displaced, exempt, problems
 
     seen = _look(system, settings, arguments)
     found = abilities(system, seen.facts, seen.asked)
@@ -201,6 +202,7 @@ def _doctor(system: System, settings: Settings, arguments: Parsed) -> int:
         "refused": seen.refused,
         "exempt": exempt(seen.plan),
         "displaced": displaced(seen.plan),
+        "problems": problems(seen.for_others),
         "notes": list(seen.plan.notes),
         "reboot": list(seen.plan.reboot),
     }

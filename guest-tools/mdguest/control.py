@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mdguest import sources
 from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.errors import BadInput, Refused, Trouble, Unreachable
-from mdguest.facts import Facts
+from mdguest.facts import Facts, Knob
 from mdguest.facts.kubernetes import KUBELETS
 from mdguest.isolation import state
 from mdguest.isolation.apply import Occasion, Outcome, Say, apply, memory, tend
@@ -41,6 +41,11 @@ class View:
     problems: list[Problem]
     refused: str | None = None
     """Why this layout cannot be had here; then the plan is one for no dedicated CPU."""
+
+    @property
+    def for_others(self) -> list[Problem]:
+        """What apply cannot mend."""
+        return [problem for problem in self.problems if not problem.heals]
 
 
 def layout(system: System, settings: Settings) -> Layout:
@@ -91,6 +96,12 @@ def view(system: System, asked: CpuSet, settings: Settings) -> View:
     return View(remembered, asked, facts, made, problems(made, facts, remembered))
 
 
+def now(system: System, settings: Settings, *, anew: bool = False) -> View:
+    """The guest beside what was applied last; ``anew``: beside what the source says."""
+    settings = applied(settings, state.load(system))
+    return view(system, wanted(system, settings, anew=anew), settings)
+
+
 def look(system: System, asked: CpuSet, settings: Settings) -> View:
     """As ``view``; where these CPUs cannot be isolated here, that is the problem."""
     try:
@@ -115,10 +126,18 @@ def apply_layout(
             _spare(view(system, found.dedicated or EMPTY, settings).plan)
         occasion = Occasion({"undone": False, "stale": found.stale})
         outcome = apply(system, found, settings, say, occasion)
-        if not found.stale:
-            state.keep(system, found)
+        _keep(system, found, outcome)
     _raise_failures(outcome)
     return outcome
+
+
+def _keep(system: System, found: Layout, outcome: Outcome) -> None:
+    """Have the layout for the next boot. Where that fails, the CPUs are isolated all the same."""
+    if not found.stale:
+        try:
+            state.keep(system, found)
+        except OSError as error:
+            outcome.failures[Knob("file", state.LAST_GOOD)] = error.strerror or str(error)
 
 
 def _spare(made: Plan) -> None:
@@ -152,10 +171,9 @@ def heal(system: System, settings: Settings, say: Say) -> Healing:
         asked = CpuSet.parse(remembered.dedicated)
         seen = view(system, asked, settings)
         found = [problem for problem in seen.problems if problem.heals]
-        warnings = _warnings(seen)
         if not found:
             tend(system, seen.plan, say)
-            return Healing(warnings)
+            return Healing(warnings(seen))
         others = f", and {len(found) - 1} more" if len(found) > 1 else ""
         first = found[0]
         say(f"healing: {first.what}: {first.found}, expected {first.expected}{others}")
@@ -163,12 +181,12 @@ def heal(system: System, settings: Settings, say: Say) -> Healing:
         occasion = Occasion({"stale": remembered.stale}, anew=False)
         outcome = apply(system, same, settings, say, occasion)
     _raise_failures(outcome)
-    return Healing(warnings, outcome)
+    return Healing(warnings(seen), outcome)
 
 
-def _warnings(seen: View) -> tuple[str, ...]:
-    others = [problem.line for problem in seen.problems if not problem.heals]
-    return (*(claim.line for claim in seen.plan.claims), *others)
+def warnings(seen: View) -> tuple[str, ...]:
+    """What only others can put right: displaced programs, a kubelet, an irqbalance."""
+    return (*(claim.line for claim in seen.plan.claims), *(one.line for one in seen.for_others))
 
 
 def undo(system: System, settings: Settings, say: Say) -> Outcome:

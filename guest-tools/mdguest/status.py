@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from mdguest.facts import Facts
     from mdguest.isolation.plan import Plan
     from mdguest.isolation.steps import Step
+    from mdguest.knobs.kind import Problem
     from mdguest.layout import Layout
 
 STATES = ("off", "isolated", "degraded", "displaced", "broken")
@@ -36,11 +38,16 @@ def status(view: View) -> dict[str, Any]:
         "refused": state.refused or None,
         "immovable_irqs": state.immovable,
         "subsets": [{"name": held.name, "cpus": str(held.cpus)} for held in subsets(view.facts)],
-        "problems": [asdict(problem) for problem in view.problems],
+        "problems": problems(view.problems),
         "displaced": displaced(made),
         "notes": list(made.notes),
         "reboot": list(made.reboot),
     }
+
+
+def problems(found: Iterable[Problem]) -> list[dict[str, Any]]:
+    """What is wrong."""
+    return [asdict(problem) for problem in found]
 
 
 def reported(view: View, layout: Layout) -> dict[str, Any]:

@@ -133,6 +133,10 @@ class System:
         """Whether it may be changed: not where it is mounted read-only, also for root."""
         return os.access(path, os.W_OK)
 
+    def is_root(self) -> bool:
+        """Whether this process may see everything."""
+        return os.geteuid() == 0
+
     def pause(self, seconds: float) -> None:
         """Let the guest go on for a moment."""
         time.sleep(seconds)

@@ -8,8 +8,31 @@ from typing import TYPE_CHECKING, Any
 from mdguest.exemption import listed
 
 if TYPE_CHECKING:
+    from mdguest.control import View
     from mdguest.isolation.plan import Plan
     from mdguest.isolation.steps import Step
+
+
+_OTHERS = "Only others can put right"
+
+
+def verdict(view: View) -> str:
+    """That nothing is wrong, and how far that goes."""
+    made, known = view.plan, view.state
+    isolated = made.dedicated & view.facts.online
+    if known.undone and known.dedicated:
+        return f"CPU {known.dedicated} was put back by hand; mdguest apply isolates it again"
+    if not made.mode:
+        return "no CPU is to be isolated" + (f": {made.because}" if view.asked else "")
+    if not isolated:
+        return f"no CPU is isolated: of the dedicated CPUs {made.dedicated} none is online"
+    if view.facts.container:
+        why = "interrupts, workqueues and kernel threads are its host's"
+        return f"CPU {isolated} isolated as far as a container can: {why}"
+    if known.refused:
+        why = f"the kernel refused a partition: {known.refused}"
+        return f"CPU {isolated} isolated as far as this guest can: {why}"
+    return f"CPU {isolated} isolated, as it should be"
 
 
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -35,10 +58,8 @@ def plan_text(document: dict[str, Any], made: Plan) -> str:
         lines.append(f"isolate   nothing: {made.because}")
     lines += ["", *_steps(made)]
     lines += _list("Gets shared CPUs instead", (claim.line for claim in made.claims))
-    lines += _list("Note", (*made.lacking_lines, *made.notes)) + _list(
-        "Only a reboot would add", made.reboot
-    )
-    return "\n".join(lines)
+    lines += _list(_OTHERS, problem_lines(document)) + _list("Note", made.notes)
+    return "\n".join(lines + _list("Only a reboot would add", made.reboot))
 
 
 def _guest(guest: dict[str, Any]) -> list[str]:
@@ -98,6 +119,7 @@ def doctor_text(abilities: Sequence[Sequence[str]], document: dict[str, Any]) ->
     lines = columns(abilities) + _list("Cannot be isolated here", refused)
     lines += _list("Exempt", exempt_lines(document))
     lines += _list("Gets shared CPUs instead", displaced_lines(document))
+    lines += _list(_OTHERS, problem_lines(document))
     return "\n".join(lines + _list("Only a reboot would add", document["reboot"]))
 
 

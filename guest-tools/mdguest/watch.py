@@ -151,7 +151,7 @@ class Watch:
         except Trouble as trouble:
             self._tell(str(trouble))
         except OSError as error:
-            self._tell(f"cannot read this guest: {error}")
+            self._tell(f"cannot see to this guest: {error}")
 
     def _await(self, uevents: socket.socket, partition: int | None) -> None:
         poll = select.poll()
@@ -190,9 +190,8 @@ class Watch:
             return
         self._say(f"layout: CPU {found.dedicated or 'none'} dedicated, says {found.source}")
         settings = control.applied(self._settings, remembered)
-        outcome = control.apply_layout(self._system, found, settings, self._say, careful=True)
-        made = outcome.plan
-        self._name((*made.lacking_lines, *(claim.line for claim in made.claims)))
+        control.apply_layout(self._system, found, settings, self._say, careful=True)
+        self._name(control.warnings(control.now(self._system, self._settings)))
         self._report()
 
     def _stale(self, trouble: Trouble) -> None:
@@ -211,7 +210,7 @@ class Watch:
             return
         try:
             healed = control.heal(self._system, self._settings, self._say)
-        except Trouble:
+        except (Trouble, OSError):
             self._heals.append(now)
             raise
         self._glance, self._looked_at = _glance(self._system), now
@@ -247,8 +246,7 @@ class Watch:
         found = self._layout
         if found is None:
             return
-        settings = control.applied(self._settings, state.load(self._system))
-        seen = control.view(self._system, control.wanted(self._system, settings), settings)
+        seen = control.now(self._system, self._settings)
         self._reported, self._reported_at = found.generation, time.monotonic()
         arguments = (found, reported(seen, found), self._system)
         threading.Thread(target=sources.report, args=arguments, daemon=True).start()

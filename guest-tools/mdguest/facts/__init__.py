@@ -109,6 +109,11 @@ class Irq:
     astray: CpuSet = EMPTY
     """The CPU that it comes to, where that is none of ``cpus``: no vector was left there."""
 
+    @property
+    def title(self) -> str:
+        """What people call it. Its number alone may be another device's tomorrow."""
+        return f"irq {self.number} ({self.name})"
+
 
 class Affine(NamedTuple):
     """A unit with CPUAffinity=: systemd gives each of its processes this affinity."""
@@ -150,6 +155,8 @@ class Facts:
     kernel: str = ""
     uptime: int = 0
     """In clock ticks."""
+    hidden: bool = False
+    """Whether /proc hides processes, from root too."""
     container: str = ""
     """``lxc``, ``docker``, ``systemd-nspawn``; empty where this is a machine of its own."""
     boot_isolated: CpuSet = EMPTY

@@ -50,6 +50,9 @@ UNITS = tuple(kubelet.unit for kubelet in KUBELETS)
 RUNTIMES = ("containerd.service", "crio.service", "docker.service", "cri-docker.service", *UNITS)
 """What starts the pods' programs, and hands its affinity down to them."""
 
+CLAIMS_DRIVER = "dracpu"
+"""The program of dra-driver-cpu, a pod, which gives CPUs to pods in the CPU manager's place."""
+
 DEEPEST = 5
 """How far below the root the pods' cgroup may be: ``--cgroup-root`` puts it below others, by the
 systemd driver as ``kubelet.slice/kubelet-kubepods.slice``.

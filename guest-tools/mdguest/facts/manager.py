@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from mdguest.cpuset import EMPTY, CpuSet
+from mdguest.procfs import text
 
 if TYPE_CHECKING:
     from mdguest.system import System
@@ -38,6 +39,5 @@ def _settings(system: System, cmdline: str) -> Iterator[str]:
         for path in system.glob(f"{folder}/systemd/system.conf.d/*.conf"):
             drop_ins.setdefault(path.rpartition("/")[2], path)
     for path in (FILE, *(drop_ins[name] for name in sorted(drop_ins))):
-        if system.exists(path):
-            yield from _SETTING.findall(system.read(path))
+        yield from _SETTING.findall(text(system, path))
     yield from re.findall(r"(?:^|\s)systemd\.cpu_affinity=(\S+)", cmdline)

@@ -106,8 +106,11 @@ def converge(system: System, first: Plan, goal: Goal, remembered: Memory, say: S
         if outcome.plan.changes:
             journal.begin(goal.intent)
         reloaded = _remember(system, journal, outcome.plan)
-        due = [*outcome.plan.changes, *(_hidden(outcome.plan) if cut_off else ())]
-        todo = [step for step in due if tries[step.knob, step.want] < _tries(step)]
+        hidden = (
+            step for step in _hidden(outcome.plan) if cut_off or step.knob in outcome.failures
+        )
+        due = [*outcome.plan.changes, *hidden]
+        todo = [step for step in due if tries[step.knob, step.want] < _tries(step, outcome)]
         if not todo and not reloaded:
             break
         journal.begin(goal.intent)
@@ -128,9 +131,10 @@ def converge(system: System, first: Plan, goal: Goal, remembered: Memory, say: S
     return outcome
 
 
-def _tries(step: Step) -> int:
+def _tries(step: Step, outcome: Outcome) -> int:
     """Who acts later is told once: told again, it would begin anew."""
-    return TRIES if step.needed and not step.kind.seconds else 1
+    is_open = step.needed or step.knob in outcome.failures
+    return TRIES if is_open and not step.kind.seconds else 1
 
 
 def _remember(system: System, journal: Journal, made: Plan) -> bool:
@@ -143,6 +147,12 @@ def _remember(system: System, journal: Journal, made: Plan) -> bool:
     if made.changes and kept:
         journal.note(*((step.knob, step.original) for step in kept))
     back = [step.knob for step in made.steps if step.restore and not step.needed]
+    busy = {knobs.unit(step.knob) for step in made.steps if step.needed}
+    back = [
+        knob
+        for knob in back
+        if not (knobs.of(knob).at_reload and knobs.unit(knob) in busy)  # it will be written again
+    ]
     wanted = {step.knob for step in made.steps}
     gone = (knob for knob in made.gone if knob not in wanted)  # with a slice that was stopped
     back += [knob for knob in gone if knobs.of(knob).at_reload]
@@ -154,8 +164,8 @@ def _remember(system: System, journal: Journal, made: Plan) -> bool:
 
 
 def _hidden(made: Plan) -> list[Step]:
-    """Affinities that may read right only because the kernel clips another, from before a kill: it
-    keeps what was asked for last, and would come back to that.
+    """Affinities that may read right only because the kernel clips another, from before a kill or a
+    failure: it keeps what was asked for last, and would come back to that.
     """
     return [
         step
@@ -185,9 +195,14 @@ def _attempt(system: System, journal: Journal, step: Step, outcome: Outcome, say
         say(f"{step.title}: {step.shown(step.now)} → {step.shown(step.want)}")
 
 
-def _do(system: System, journal: Journal, step: Step) -> None:
+def _note(journal: Journal, step: Step) -> None:
+    """Have on record what a step is about to lose."""
     if step.journal and not step.restore:
         journal.note((step.knob, step.original))
+
+
+def _do(system: System, journal: Journal, step: Step) -> None:
+    _note(journal, step)
     knobs.write(system, step.knob, step.want)
     acts_now = not step.kind.seconds
     if acts_now:
@@ -208,7 +223,7 @@ def _failed(journal: Journal, step: Step, error: OSError, outcome: Outcome) -> N
         outcome.crowded[name] = step.name
     if fate is Fate.IMMOVABLE:
         outcome.immovable[name] = step.name
-    if fate is not Fate.FAILED:
+    if fate in (Fate.GONE, Fate.IMMOVABLE):
         journal.back(step.knob)
 
 
@@ -255,6 +270,7 @@ def _set_again(system: System, journal: Journal, outcome: Outcome) -> None:
     for step in outcome.plan.steps:
         if step.kind.seconds:
             if step.knob not in done:
+                _note(journal, step)
                 knobs.write(system, step.knob, step.want)
             if step.restore and not step.needed:
                 journal.back(step.knob)

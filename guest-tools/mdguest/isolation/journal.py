@@ -1,11 +1,13 @@
 """What was found before the first change of each knob: kept so that ``undo`` can put it back.
 
-One JSON object a line, on the disk before the change itself, in the order of the changes. The
-file lives below /run and names its boot: all that mdguest sets is gone after the next one.
+One JSON object a line, on the disk before the change itself, in the order of the changes. What
+could not be written down is not remembered either: then the change is not made. The file lives
+below /run and names its boot: all that mdguest sets is gone after the next one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -42,16 +44,22 @@ class Journal:
             return
         self._started = True
         for entry in filter(None, map(_line, lines[1:])):
-            self._replay(entry)
+            with contextlib.suppress(
+                KeyError, TypeError, ValueError, AttributeError
+            ):  # of a newer mdguest
+                self._replay(entry)
 
     def _replay(self, entry: dict[str, Any]) -> None:
         if "settling" in entry:
-            self.settling, self.intent = entry["settling"], entry.get("intent", {})
+            self.intent = dict(entry.get("intent", {}))
+            self.settling = bool(entry["settling"])
         elif "back" in entry:
             for kind, target in entry["back"]:
                 self.originals.pop(Knob(kind, target), None)
         else:
-            self.originals[Knob(entry["kind"], entry["target"])] = entry["was"]
+            knob, was = Knob(entry["kind"], entry["target"]), entry["was"]
+            if knobs.same(knob, was, was):  # else it is no value of this kind
+                self.originals[knob] = was
 
     def note(self, *found: tuple[Knob, str | None]) -> None:
         """Remember what was found, unless something older is remembered.
@@ -67,32 +75,32 @@ class Journal:
         if not self._started:
             self._system.save(self._path, json.dumps({"boot": boot_id(self._system)}))
             self._started = True
-        self.originals.update(news)
         self._append(
             *({"kind": knob.kind, "target": knob.target, "was": was} for knob, was in news)
         )
+        self.originals.update(news)
 
     def begin(self, intent: Mapping[str, Any]) -> None:
         """Mark that changes begin, and what for: on record before the first one."""
         if not self.settling or intent != self.intent:
             self.note()
-            self.settling, self.intent = True, intent
             self._append({"settling": True, "intent": intent})
+            self.settling, self.intent = True, intent
 
     def complete(self) -> None:
         """Mark that all changes are made."""
         if self.settling:
-            self.settling, self.intent = False, {}
             self._append({"settling": False})
+            self.settling, self.intent = False, {}
         self._end_if_empty()
 
     def back(self, *knobs: Knob) -> None:
         """These knobs are as they were found, or gone: nothing is left to put back."""
         known = [knob for knob in dict.fromkeys(knobs) if knob in self.originals]
-        for knob in known:
-            del self.originals[knob]
         if known:
             self._append({"back": known})
+            for knob in known:
+                del self.originals[knob]
             self._end_if_empty()
 
     def _end_if_empty(self) -> None:

@@ -63,10 +63,6 @@ class Plan:
     """Who asked for these CPUs outside the pool, and does not get them."""
 
     @property
-    def lacking_lines(self) -> list[str]:
-        return [f"{name} has not CPU {cpus}: {WHY_LACKING}" for name, cpus in self.lacking.items()]
-
-    @property
     def pool(self) -> CpuSet:
         """The dedicated CPUs that are the pool's, or the pods'."""
         return self.dedicated - cpus_of(self.exempt)
@@ -108,8 +104,8 @@ def _isolating(cpus: Share, facts: Facts, settings: Settings, memory: Memory) ->
     )
     _check_neighbours(scene)
     wanted = [step for want in scene.wants for step in want(scene)]
-    wanted = [step for step in wanted if not _is_immovable(step, memory)]
     back, notes = restored(facts, memory, {step.knob for step in wanted})
+    wanted = [step for step in wanted if not _is_immovable(step, memory)]
     return Plan(
         mode,
         because,
@@ -220,13 +216,14 @@ def _suitable(facts: Facts) -> tuple[str, str]:
 
 
 def _is_immovable(step: Step, memory: Memory) -> bool:
+    """Whether it could not be set before. Devices come and go: another may have its number now."""
     name = step.kind.name(step.knob.target)
-    return name in memory.immovable or name in memory.crowded
+    return step.name in (memory.immovable.get(name), memory.crowded.get(name))
 
 
 def _notes(scene: Scene, memory: Memory) -> list[str]:
     notes = []
-    managed = _managed(memory)
+    managed = _managed(scene.facts, memory)
     if managed:
         notes.append(
             f"managed, not movable: {', '.join(managed)}; such an interrupt "
@@ -269,8 +266,9 @@ TIMER = "0"
 """The interrupt of a PC's timer, which is bound to its CPU, and is no device's."""
 
 
-def _managed(memory: Memory) -> list[str]:
-    return [name for number, name in memory.immovable.items() if number != TIMER]
+def _managed(facts: Facts, memory: Memory) -> list[str]:
+    here = {irq.title for irq in facts.irqs}
+    return [name for number, name in memory.immovable.items() if number != TIMER and name in here]
 
 
 def _crowded(scene: Scene) -> Iterator[str]:
@@ -296,7 +294,7 @@ def _reboot(cpus: Share, facts: Facts, memory: Memory) -> list[str]:
         what = " and ".join(name for name, _ in missing.values())
         runs = "run" if calling else "runs"
         wishes.append(f"{' '.join(missing)}: {what} still {runs} on CPU {ticking | calling}")
-    if _managed(memory) and "managed_irq" not in facts.cmdline:
+    if _managed(facts, memory) and "managed_irq" not in facts.cmdline:
         wishes.append(
             f"isolcpus=managed_irq,{cpus.dedicated}: interrupts that the kernel manages stay off"
         )

@@ -58,7 +58,7 @@ def _has_ended(facts: Facts, knob: Knob) -> bool:
     running = {group.unit for group in facts.groups}
     if facts.systemd and facts.systemd.pool_active:
         running.add(POOL)
-    return knobs.of(knob).unit(knob.target) not in ("", *running)
+    return knobs.unit(knob) not in ("", *running)
 
 
 def _was(facts: Facts, knob: Knob, was: str | None) -> str | None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mdguest.cpuset import CpuSet
+from mdguest.exemption import parse
 from mdguest.isolation.journal import Journal
 from mdguest.layout import Layout
 from mdguest.procfs import boot_id
+from mdguest.settings import KEEP_ONE, MODES, PARTITIONS
 
 if TYPE_CHECKING:
     from mdguest.system import System
@@ -68,16 +71,39 @@ def load(system: System) -> State:
     """This boot's state, with what a run that was cut off was about to make of it. One of another
     boot says nothing of this one.
     """
-    return replace(_saved(system), **Journal(system).intent)
+    saved = _saved(system)
+    return _read({**asdict(saved), **Journal(system).intent}) or saved
 
 
 def _saved(system: System) -> State:
     try:
         values = json.loads(system.read(STATE))
-        state = State(**values)
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError):
         return State()
-    return state if state.boot == boot_id(system) else State()
+    state = _read(values) if isinstance(values, dict) else None
+    return state if state and state.boot == boot_id(system) else State()
+
+
+def _read(values: Mapping[str, Any]) -> State | None:
+    """The state that these are; None where they are none. What a newer mdguest has put beside the
+    fields that are known here is left out.
+    """
+    usual = asdict(State())
+    known = {name: value for name, value in values.items() if name in usual}
+    if any(type(value) is not type(usual[name]) for name, value in known.items()):
+        return None
+    state = State(**known)
+    try:
+        for cpus in (state.dedicated, state.realtime, state.isolated, *state.isolating.split()):
+            CpuSet.parse(cpus)
+        parse(state.exempt)
+        keeps = state.housekeeping in KEEP_ONE or bool(CpuSet.parse(state.housekeeping))
+    except ValueError:
+        return None
+    modes = {state.mode, state.asked_mode} <= {"", *MODES}
+    names = map(type, (*state.immovable.values(), *state.crowded.values()))
+    is_one = keeps and modes and state.partition in ("", *PARTITIONS) and set(names) <= {str}
+    return state if is_one else None
 
 
 def save(system: System, state: State) -> State:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mdguest.cpuset import EMPTY
 from mdguest.exemption import cpus_of
-from mdguest.facts.kubernetes import RUNTIMES, is_of_pods
+from mdguest.facts.kubernetes import CLAIMS_DRIVER, RUNTIMES, is_of_pods
 from mdguest.isolation.plan import WHY_LACKING
 from mdguest.knobs.interrupts import no_vector
 from mdguest.knobs.kind import Problem
@@ -28,7 +28,7 @@ def problems(made: Plan, facts: Facts, state: State, now: float | None = None) -
     """What is wrong; empty where the dedicated CPUs are isolated as well as this guest can."""
     age = (time.time() if now is None else now) - state.applied_at
     found = [_problem(step) for step in made.changes if not _pending(step, age)]
-    checks = (_others, _lacking, _newcomers, _cpu_managers, _pods, _astray)
+    checks = (_unseen, _others, _lacking, _newcomers, _cpu_managers, _pods, _astray)
     if state.undone:
         made = replace(made, lacking={})
     others = [problem for check in checks for problem in check(made, facts)]
@@ -51,6 +51,14 @@ def _problem(step: Step) -> Problem:
     return Problem(step.title, step.shown(step.now), step.shown(step.want), step.why)
 
 
+def _unseen(made: Plan, facts: Facts) -> list[Problem]:
+    """A /proc that hides processes: who is not seen may be anywhere."""
+    if not made.mode or not facts.hidden:
+        return []
+    why = "it is mounted with hidepid=; run this with all of root's capabilities"
+    return [Problem("/proc", "it hides processes", "all of them", why)]
+
+
 def _others(made: Plan, facts: Facts) -> list[Problem]:
     """What each kind of knob has to say beyond its value."""
     if not made.mode:
@@ -62,7 +70,7 @@ def _astray(made: Plan, facts: Facts) -> list[Problem]:
     """Interrupts that come to dedicated CPUs, whatever they were told."""
     return [
         Problem(
-            f"irq {irq.number} ({irq.name})",
+            irq.title,
             f"it comes to CPU {irq.astray}",
             f"CPU {irq.cpus}, as it was told",
             no_vector(irq.cpus),
@@ -76,13 +84,13 @@ def _crowded(made: Plan, facts: Facts, state: State) -> list[Problem]:
     """Interrupts that had to stay on dedicated CPUs."""
     return [
         Problem(
-            f"irq {irq.number} ({irq.name})",
+            irq.title,
             f"CPU {irq.cpus}",
             f"CPU {made.housekeeping}",
             no_vector(made.housekeeping),
         )
         for irq in facts.irqs
-        if str(irq.number) in state.crowded and irq.cpus & made.dedicated
+        if state.crowded.get(str(irq.number)) == irq.title and irq.cpus & made.dedicated
     ]
 
 
@@ -103,9 +111,11 @@ def _newcomers(made: Plan, facts: Facts) -> list[Problem]:
     """Kubernetes where the CPUs are in a pool: what it gives a pod of them is not the pod's."""
     here = [pods.rpartition("/")[2] for pods in facts.pods]
     here += facts.systemd.kubelets if facts.systemd else ()
-    if not here or made.mode not in ("partition", "fence"):
+    if not here or made.mode in ("", "kubernetes"):
         return []
-    why = "its guaranteed pods get shared CPUs; MDGUEST_MODE=kubernetes, once the pool is empty"
+    other = "MDGUEST_MODE=kubernetes, once the pool is empty"
+    mend = other if facts.systemd else "mode kubernetes, which leaves them to pods, needs systemd"
+    why = f"its guaranteed pods get shared CPUs; {mend}"
     return [Problem(here[0], f"here, in mode {made.mode}", "mode kubernetes", why)]
 
 
@@ -113,7 +123,9 @@ def _cpu_managers(made: Plan, facts: Facts) -> list[Problem]:
     """What the kubelet makes of the dedicated CPUs, by what it remembers and is told."""
     if made.mode != "kubernetes":
         return []
-    return [problem for manager in facts.cpu_managers for problem in _cpu_manager(made, manager)]
+    claims = any(task.name == CLAIMS_DRIVER and is_of_pods(task.group) for task in facts.tasks)
+    managers = (one for one in facts.cpu_managers if not (claims and one.policy == "none"))
+    return [problem for manager in managers for problem in _cpu_manager(made, manager)]
 
 
 def _cpu_manager(made: Plan, manager: CpuManager) -> list[Problem]:
@@ -131,10 +143,13 @@ def _cpu_manager(made: Plan, manager: CpuManager) -> list[Problem]:
         problems.append(
             Problem(manager.path, f"CPU {wrong} given to pods", f"of CPU {made.pool}", why)
         )
-    if not reserved <= manager.reserved:
+    withheld = manager.reserved & made.pool
+    if withheld or not reserved <= manager.reserved:
         found = f"the kubelet reserves CPU {manager.reserved or 'none'}"
-        why = "the drop-in of mdguest render kubelet was not taken, or not whole"
-        problems.append(Problem("kubelet", found, f"CPU {reserved}", why))
+        why = "what mdguest render kubelet prints was not taken, or is another by now"
+        keep = "where that is meant, MDGUEST_HOUSEKEEPING"
+        lost = f"; no pod gets CPU {withheld} to itself: {keep}" if withheld else ""
+        problems.append(Problem("kubelet", found, f"CPU {reserved}", why + lost))
     return problems
 
 

@@ -39,6 +39,11 @@ def same(knob: Knob, one: str | None, other: str | None) -> bool:
     return of(knob).same(one, other)
 
 
+def unit(knob: Knob) -> str:
+    """The systemd unit whose setting it is; empty for others."""
+    return of(knob).unit(knob.target)
+
+
 def read(system: System, knob: Knob) -> str | None:
     return of(knob).read(system, knob.target)
 

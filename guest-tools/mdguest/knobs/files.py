@@ -31,7 +31,10 @@ def _write_mask(system: System, path: str, value: str | None) -> None:
 
 def read_file(system: System, path: str) -> str | None:
     """Its text; None where there is none."""
-    return system.read(path) if system.exists(path) else None
+    try:
+        return system.read(path)
+    except FileNotFoundError:
+        return None
 
 
 def _write_file(system: System, path: str, value: str | None) -> None:

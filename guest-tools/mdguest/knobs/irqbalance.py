@@ -45,6 +45,13 @@ class Irqbalance(NamedTuple):
     silent: bool = False
     """One listens that does not answer in time: it may be told, and acts later."""
 
+    hidden: bool = False
+    """Only root may ask it, and this is not root."""
+
+    @property
+    def can_be_told(self) -> bool:
+        return self.silent or not (self.deaf or self.hidden)
+
     @property
     def now(self) -> str:
         """What is read of it now."""
@@ -68,13 +75,17 @@ def look(system: System, tasks: Iterable[Task]) -> Irqbalance | None:
             return Irqbalance(bans)
     except BlockingIOError:
         silent = True
+    except PermissionError:
+        return Irqbalance(EMPTY, hidden=True)
     running = [task for task in tasks if task.name == "irqbalance" and not task.kernel]
     started = _banned_at_start(system, running[0].tid) if running else _by_itself(system)
     return Irqbalance(started, bool(running), silent) if running or silent else None
 
 
 def _banned(system: System) -> CpuSet | None:
-    """None where none answers. Raises BlockingIOError where one listens, and does not in time."""
+    """None where none answers. Raises BlockingIOError where one listens, and does not in time,
+    PermissionError where only root may ask.
+    """
     silent = None
     for path in system.glob(SOCKETS):
         try:
@@ -82,6 +93,8 @@ def _banned(system: System) -> CpuSet | None:
         except BlockingIOError as error:
             silent = error
             continue
+        except PermissionError:
+            raise
         except OSError:
             continue  # the socket of one that was killed
         found = re.search(r"BANNED ([0-9a-f,]+)", answer)

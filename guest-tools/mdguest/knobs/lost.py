@@ -8,6 +8,7 @@ dissolved, while no neighbour names them.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 from typing import TYPE_CHECKING
@@ -54,9 +55,10 @@ def tidy(system: System) -> None:
         system.write(f"{SPARE}/cpuset.cpus.partition", "member")
     system.remove(SPARE)
     if system.exists(NOTE):
-        for path, value in json.loads(system.read(NOTE)):
-            if system.exists(path):
-                system.write(path, value)
+        with contextlib.suppress(ValueError, TypeError):  # garbage has nothing to put back
+            for path, value in json.loads(system.read(NOTE)):
+                if system.exists(path):
+                    system.write(path, value)
         system.remove(NOTE)
 
 

@@ -98,4 +98,4 @@ def _unit(target: str) -> str:
 
 UNIT = Kind(_read_active, _write_active, same_text, moves_tasks=True)
 CPUS = Kind(_read_cpus, _write_cpus, same_cpus, unit=_unit, moves_tasks=True)
-PROPERTY = Kind(_read_property, _write_property, same_text, moves_tasks=True)
+PROPERTY = Kind(_read_property, _write_property, same_text, unit=_unit, moves_tasks=True)

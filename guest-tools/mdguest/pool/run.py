@@ -67,6 +67,7 @@ def run(
     if name in (subset.name for subset in subsets(facts)):
         raise Refused(f"--name {name}: there is one of that name; mdguest status lists them")
     chosen = choose(wanted, facts)
+    _warn_of_guests(facts)
     command = filled(command, chosen)
     if not balance and len(chosen) > 1:
         start_pinning(os.getpid(), f"{SUBSET}{name}")
@@ -75,6 +76,17 @@ def run(
         _become_scope(guard, scope, chosen, balance, command)
     _enter_raw(system, facts, name, chosen)
     _become(system, chosen, balance, command)
+
+
+def _warn_of_guests(facts: Facts) -> None:
+    """A partition that is invalid keeps nobody off; the program is to know, and may start."""
+    state = facts.pool.partition if facts.pool else ""
+    if "invalid" in state:
+        print(
+            f"mdguest: warning: others may run on these CPUs, too, until mdguest apply has mended "
+            f"the pool: its partition is {state}",
+            file=sys.stderr,
+        )
 
 
 def _service(system: System) -> str:

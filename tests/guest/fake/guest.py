@@ -37,6 +37,18 @@ class Death:
 
 
 @dataclass
+class Fault:
+    """Changes that fail: that with this number, or all from there on."""
+
+    at: int
+    error: int
+    lasting: bool = False
+
+    def hits(self, number: int) -> bool:
+        return number == self.at or (self.lasting and number > self.at)
+
+
+@dataclass
 class FakeGuest(System):
     """All state of a guest. Every change of it by the tool is counted."""
 
@@ -54,6 +66,8 @@ class FakeGuest(System):
     """Beginnings of the paths that may not be opened."""
     frozen: bool = False
     """Whether the cgroups are mounted read-only."""
+    ordinary: bool = False
+    """Whether the user is not root."""
     uptime: float = 5.0
     """Seconds; each new task takes some."""
     locks: set[str] = field(default_factory=set)
@@ -61,6 +75,7 @@ class FakeGuest(System):
     tearable: set[int] = field(default_factory=set)
     """The numbers of the changes that a kill could have left half done."""
     death: Death | None = None
+    fault: Fault | None = None
     _index: tuple[tuple[int, int], Index] | None = None
 
     # What tests do to it
@@ -70,8 +85,13 @@ class FakeGuest(System):
         self.count_anew()
         self.death = Death(number, how)
 
+    def fail_at(self, number: int, error: int, lasting: bool = False) -> None:
+        """Have the change with this number fail, counted from 1 from now on."""
+        self.count_anew()
+        self.fault = Fault(number, error, lasting)
+
     def count_anew(self) -> None:
-        self.changes, self.death, self.tearable = 0, None, set()
+        self.changes, self.death, self.fault, self.tearable = 0, None, None, set()
 
     def revive(self) -> None:
         """A new process comes."""
@@ -131,6 +151,8 @@ class FakeGuest(System):
     ) -> None:
         """Do something that lasts, unless the process is killed at it."""
         self.changes += 1
+        if self.fault and self.fault.hits(self.changes):
+            raise failure(self.fault.error)
         if torn:
             self.tearable.add(self.changes)
         dies = self.death is not None and self.death.at == self.changes
@@ -209,6 +231,10 @@ class FakeGuest(System):
     @override
     def is_writable(self, path: str) -> bool:
         return not (self.frozen and path.startswith(CGROUP))
+
+    @override
+    def is_root(self) -> bool:
+        return not self.ordinary
 
     @override
     def pause(self, seconds: float) -> None:
@@ -298,6 +324,8 @@ class FakeGuest(System):
             raise failure(errno.ENOENT)
         if self.irqbalance is None or self.irqbalance.socket != path:
             raise failure(errno.ECONNREFUSED)
+        if self.ordinary:
+            raise failure(errno.EACCES)
         daemon = self.irqbalance
         if request == "setup":
             return daemon.ask(request)

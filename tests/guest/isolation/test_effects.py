@@ -79,6 +79,30 @@ def test_once_there_is_a_vector_apply_moves_it() -> None:
     assert changed(made, before) == {}
 
 
+def test_one_for_which_no_vector_is_left_now_goes_back_where_it_was_at_first() -> None:
+    made = guest(worker="3")
+    before = snapshot(made)
+    isolate(made, "2-3")
+    made.devices.full = CpuSet.parse("0,3")
+    isolate(made, "1-2")
+    assert problems(made, "1-2") != []
+    made.devices.full = CpuSet()
+    undo(made)
+    assert changed(made, before) == {}
+
+
+def test_another_device_with_the_number_of_one_that_could_not_be_moved_is_moved() -> None:
+    made = guest()
+    isolate(made, "2-3")
+    made.devices.irqs.remove(device(made, 25))
+    made.devices.irqs.append(Irq(25, "virtio5-input.0", CpuSet.parse("3")))
+    made.tree.version += 1
+    assert [problem.what for problem in problems(made, "2-3")] == ["irq 25 (virtio5-input.0)"]
+    assert not [note for note in view(made, "2-3").plan.notes if "managed" in note]
+    healed(made)
+    assert str(device(made, 25).cpus) == "0-1"
+
+
 # ---- CPUs that the kernel loses ----
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from mdguest.isolation import state
 from mdguest.layout import Layout
 
 from tests.guest.fake import FakeGuest, guest, snapshot
+from tests.guest.fake.files import BOOT
 from tests.guest.scenes import with_pods
 from tests.guest.use import changed, isolate, plan, problems, scan, state_of, undo, view
 
@@ -192,7 +194,23 @@ def test_a_task_that_is_let_onto_the_cpus_is_told() -> None:
     assert any("partition" in problem.what for problem in problems(machine, "2-3"))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"boot": 1}', '{"unknown": 1}', "\0"])
+WRONG: dict[str, tuple[Any, ...]] = {
+    "dedicated": ("x", 7, None),
+    "isolating": ("2-3 x", {}),
+    "exempt": ("ovs", "ovs.slice=2 ovs.slice=3"),
+    "housekeeping": ("", "x"),
+    "mode": ("other", None),
+    "partition": ("member",),
+    "immovable": ([], {"25": 1}),
+    "since": ("1",),
+}
+GARBAGE = [
+    *("", "{", "[]", '{"boot": 1}', '{"unknown": 1}', "\0"),
+    *(json.dumps({"boot": BOOT, name: value}) for name in WRONG for value in WRONG[name]),
+]
+
+
+@pytest.mark.parametrize("text", GARBAGE)
 def test_a_state_that_is_garbage_counts_as_none(text: str) -> None:
     machine = guest()
     machine.save(state.STATE, text)
@@ -200,6 +218,22 @@ def test_a_state_that_is_garbage_counts_as_none(text: str) -> None:
     assert state.load(machine) == state.State()
     assert state.last_good(machine) is None
     assert isolate(machine, "2-3").failures == {}
+
+
+def test_what_a_newer_version_has_left_can_be_undone() -> None:
+    machine = guest(worker="3")
+    before = snapshot(machine)
+    isolate(machine, "2-3")
+    fields = json.loads(machine.read(state.STATE))
+    machine.save(state.STATE, json.dumps({**fields, "since_then": 7}))
+    machine.append(
+        "/run/mdguest/journal",
+        '\n{"kind": "frequency", "target": "3", "was": "1"}'
+        '\n{"settling": true, "intent": {"frequency": "low"}}\n{"boosted": []}',
+    )
+    assert state.load(machine).isolated == "2-3"
+    undo(machine)
+    assert changed(machine, before) == {}
 
 
 def test_what_was_applied_before_a_reboot_is_not_applied_now() -> None:

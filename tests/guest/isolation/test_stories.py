@@ -5,16 +5,22 @@ never been there.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import NamedTuple
 
 from hypothesis import event, example, given, note, settings
 from hypothesis import strategies as st
+from mdguest import control
 from mdguest.cpuset import CpuSet
+from mdguest.errors import Trouble
+from mdguest.isolation.state import STATE
+from mdguest.settings import Settings
 
 from tests.guest.fake import FakeGuest, Killed, guest, snapshot
+from tests.guest.fake.devices import Irqbalance
 from tests.guest.killing import kept
-from tests.guest.use import changed, command, scan
+from tests.guest.use import changed, command, later, scan
 
 LAYOUT = "/run/mdguest/given"
 EVERYTHING = CpuSet.parse("0-4")
@@ -165,3 +171,99 @@ def test_any_story_ends_well(claim: str, case: tuple[str, list[Run | str]]) -> N
     left = {name: values for name, values in changed(made, before).items() if kept(name)}
     assert left == {}
     assert made.tasks.killed == []
+
+
+# ---- what verify makes of it ----
+
+CONTAINER = "docker-4e1f.scope"
+
+
+def container_comes(made: FakeGuest) -> None:
+    assert made.systemd
+    if CONTAINER not in made.systemd.units:
+        made.systemd.add(CONTAINER, "/system.slice")
+        made.set_property(CONTAINER, "AllowedCPUs=1-3")
+        made.spawn("nginx", f"/system.slice/{CONTAINER}")
+
+
+def kubelet_comes(made: FakeGuest) -> None:
+    assert made.systemd
+    made.systemd.add("kubelet.service", "/system.slice", active=False)
+
+
+def kubelet_goes(made: FakeGuest) -> None:
+    assert made.systemd
+    made.systemd.units.pop("kubelet.service", None)
+
+
+def irqbalance_is_started_anew(made: FakeGuest) -> None:
+    path = f"/run/irqbalance/irqbalance{made.changes}.sock"
+    made.irqbalance = Irqbalance(CpuSet(), EVERYTHING, path)
+    made.tree.version += 1
+
+
+def neighbour_claims_all(made: FakeGuest) -> None:
+    made.set_property("user.slice", "AllowedCPUs=0-3")
+
+
+def watch_looks(made: FakeGuest) -> None:
+    with contextlib.suppress(Trouble):
+        control.heal(made, Settings(), lambda _: None)
+
+
+OTHERS = (
+    container_comes,
+    kubelet_comes,
+    kubelet_goes,
+    irqbalance_is_started_anew,
+    neighbour_claims_all,
+    watch_looks,
+    FakeGuest.daemon_reload,
+)
+
+
+def check_verdict(made: FakeGuest) -> None:
+    """Where verify finds nothing, there is nothing."""
+    scan(made)
+    later(made)
+    if not made.exists(STATE):
+        return
+    saved = json.loads(made.read(STATE))
+    made.disk.put(STATE, json.dumps({**saved, "applied_at": 1.0}))  # irqbalance has had its time
+    if command(made, "verify")[0]:
+        event("something is wrong")
+        return
+    status = json.loads(command(made, "status", "--json")[1])
+    isolated = CpuSet.parse(status["isolated_cpus"])
+    on_them = [
+        task.name
+        for task in made.tasks
+        if not task.bound
+        and not task.group.path.startswith("/dedicated.slice")
+        and made.affinity(task.tid) & isolated
+    ]
+    lines = [irq.actions for irq in made.devices.irqs if not irq.managed and irq.cpus & isolated]
+    assert [*on_them, *filter(None, lines)] == []
+    assert made.systemd
+    if isolated:
+        event(f"well, mode {status['mode']}")
+        assert made.irqbalance
+        assert isolated <= made.irqbalance.banned
+        assert not any(task.name == "nginx" for task in made.tasks)
+        assert status["mode"] == "kubernetes" or "kubelet.service" not in made.systemd.units
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    st.sampled_from(("6.1", "6.12", "7.2")),
+    st.lists(applies() | undos | st.sampled_from(OTHERS), min_size=2, max_size=7),
+)
+def test_verify_says_well_only_of_what_is(kernel: str, story: list[object]) -> None:
+    made = guest(kernel)
+    for one in story:
+        note(f"{one}")
+        if isinstance(one, Run):
+            run(made, one)
+        elif callable(one):
+            one(made)
+        check_verdict(made)

@@ -50,6 +50,7 @@ def observe(
     facts = Facts(
         online=online,
         **machine,
+        hidden=system.is_root() and not any(task.tid == 1 for task in tasks),
         container=container.name(system, tasks),
         **_of_the_hierarchy(system),
         systemd=systemd,

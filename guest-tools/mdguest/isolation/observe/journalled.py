@@ -49,5 +49,7 @@ def _known(
 
 def _is_reverted(system: System, knob: Knob) -> bool:
     """Whether a unit has gone, and its setting with it: somebody stopped and reverted it."""
-    unit = knobs.of(knob).unit(knob.target)
-    return bool(unit) and not system.exists(dropin(unit)) and not system.exists(f"{CGROUP}/{unit}")
+    unit = knobs.unit(knob)
+    its_own = [knob.target] if knobs.of(knob).at_reload else []
+    signs = (dropin(unit), f"{CGROUP}/{unit}", *its_own)
+    return bool(unit) and not any(map(system.exists, signs))

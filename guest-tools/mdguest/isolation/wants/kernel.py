@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def irqbalance(scene: Scene) -> Iterator[Step]:
     running = scene.facts.of(Irqbalance)
-    if running and (running.silent or not running.deaf):
+    if running and running.can_be_told:
         knob = Knob("irqbalance", "banned CPUs")
         base = scene.base(knob, running.banned)
         why = "irqbalance does not see partitions, and would put interrupts back"
@@ -35,7 +35,7 @@ def interrupts(scene: Scene) -> Iterator[Step]:
             want = scene.cpus.cut(base)
             if balanced and irq.cpus and irq.cpus <= scene.cpus.housekeeping:
                 want = irq.cpus  # irqbalance chose one of them, and will choose again
-            yield Step(knob, str(irq.cpus), str(want), why, f"irq {irq.number} ({irq.name})")
+            yield Step(knob, str(irq.cpus), str(want), why, irq.title)
 
 
 def masks(scene: Scene) -> Iterator[Step]:
