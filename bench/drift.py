@@ -19,6 +19,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
+from bench.copies import copy
 from mdsvc.access import Access
 from mdsvc.api import ROUTES, Backend
 from mdsvc.api.instances import list_instances
@@ -51,30 +52,8 @@ async def fill(url: str, path: str, count: int) -> None:
     await create_instance(store, guest, None)
     await store.set_report(FIRST, Status(generation=1, state="off"), now_ms())
     await store.close()
+    copy(path, FIRST, [uuid_of(number) for number in range(1, count)], ("instances", "reports"))
     with sqlite3.connect(path) as database:
-        row = database.execute("SELECT * FROM instances").fetchone()
-        report = database.execute("SELECT * FROM reports").fetchone()
-        new = [uuid_of(number) for number in range(1, count)]
-        marks = ",".join("?" * len(row))
-        database.executemany(
-            f"INSERT INTO instances VALUES ({marks})",  # no foreign text
-            [
-                [
-                    uuid
-                    if each == FIRST
-                    else each.replace(FIRST.encode(), uuid.encode())
-                    if isinstance(each, bytes)
-                    else each
-                    for each in row
-                ]
-                for uuid in new
-            ],
-        )
-        marks = ",".join("?" * len(report))
-        database.executemany(
-            f"INSERT INTO reports VALUES ({marks})",  # no foreign text
-            [[uuid if each == FIRST else each for each in report] for uuid in new],
-        )
         broken = [(uuid_of(number),) for number in range(0, count, 1000)]
         database.executemany("UPDATE reports SET state = 'broken' WHERE uuid = ?", broken)
 

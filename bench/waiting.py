@@ -1,12 +1,15 @@
 """Guests that wait for a change: what they cost, and how soon one is told.
 
-    .venv/bin/python -m bench.waiting [GUESTS]
+    .venv/bin/python -m bench.waiting [GUESTS [ENGINE]…]
 
 Each has a connection of its own to one server, behind Neutron's agent as far as the server can
-tell, and asks again as soon as it is answered. For each engine it prints the server's memory for a
-guest (private pages, as smaps_rollup has them; what the kernel has for sockets is beside that), its
-CPU while all wait, and how long after a change was stored the guest's new document is there: a
-change that is asked of the same server, and one that another process stores.
+tell. It has asked once without waiting, as a guest that boots does; then it waits, and after its
+first answer it asks again at a moment of its own, as guests do not boot together. For each
+engine it prints the server's memory for what is kept of a guest and for one that waits (private
+pages, as smaps_rollup has them; what the kernel has for sockets is beside that); its CPU while all
+wait and nobody asks, and while they ask again; how long after a change was stored the guest's new
+document is there: a change that is asked of the same server, and one that another process stores;
+and the same of a second crowd, once the first has hung up.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ import time
 from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
+from random import Random
 
 from msgspec.structs import replace
 from typing_extensions import override
@@ -36,25 +40,40 @@ from mdsvc.identity.neutron import signed
 from mdsvc.store import Store
 from mdsvc.store.sql import open_sql
 
-PATH = "/openstack/latest/meta_data.json?wait_for_change=true&timeout_sec=25"
-IDLE_SECONDS = 25
+PATH = "/openstack/latest/meta_data.json"
+WAIT_SECONDS = 25
+PAUSE_SECONDS = 10
+"""At most, once: a silent connection is closed after 15."""
+
+QUIET_SECONDS = 5
+SETTLE_SECONDS = 3
 CHANGES = 20
 ON_A_HOST = 10
 AT_ONCE = 100
 """Connections that are begun together: fewer than a listener holds for a server that is busy."""
 
 
+RANDOM = Random(1)
+
+
+def request(number: int, target: str) -> bytes:
+    headers = {
+        "Host": "169.254.169.254",
+        "X-Forwarded-For": "10.0.0.5",
+        **signed(guest(number).uuid, f"p{number % 100}", SECRET),
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"GET {target} HTTP/1.1\r\n{lines}\r\n".encode()
+
+
 class Guest(asyncio.Protocol):
     """Waits, and notes when the last answer was complete and what it was."""
 
+    answers = 0
+
     def __init__(self, number: int) -> None:
-        headers = {
-            "Host": "169.254.169.254",
-            "X-Forwarded-For": "10.0.0.5",
-            **signed(guest(number).uuid, f"p{number % 100}", SECRET),
-        }
-        lines = [f"{name}: {value}" for name, value in headers.items()]
-        self._request = "\r\n".join([f"GET {PATH} HTTP/1.1", *lines, "", ""]).encode()
+        target = f"{PATH}?wait_for_change=true&timeout_sec={WAIT_SECONDS}"
+        self._request = request(number, target)
         self._read = b""
         self._answered = asyncio.Event()
         self.at = 0.0
@@ -64,7 +83,10 @@ class Guest(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        transport.write(self._request)
+        self._wait()
+
+    def _wait(self) -> None:
+        self.transport.write(self._request)
 
     @override
     def data_received(self, data: bytes) -> None:
@@ -75,9 +97,11 @@ class Guest(asyncio.Protocol):
             return
         if not head.startswith(b"HTTP/1.1 200 "):
             raise SystemExit(f"a guest was answered {head[:100]!r}")
+        pause = 0.0 if self.body else RANDOM.uniform(0, PAUSE_SECONDS)
         self.at, self.body, self._read = time.perf_counter(), body, b""
         self._answered.set()
-        self.transport.write(self._request)
+        Guest.answers += 1
+        asyncio.get_running_loop().call_later(pause, self._wait)
 
     async def told(self, what: str) -> float:
         """When an answer came that has it in it."""
@@ -122,6 +146,18 @@ def private_kib(pid: int) -> int:
     return sum(map(int, re.findall(r"Private_\w+: +(\d+) kB", text)))
 
 
+async def ask_once(port: int, count: int) -> None:
+    """For each guest, without waiting."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for at in range(count):
+        writer.write(request(number_of(at), PATH))
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"(?i)content-length: (\d+)", head)
+        assert length
+        await reader.readexactly(int(length[1]))
+    writer.close()
+
+
 async def connected(port: int, count: int) -> list[Guest]:
     loop = asyncio.get_running_loop()
     guests = [Guest(number_of(at)) for at in range(count)]
@@ -135,6 +171,7 @@ async def delays(guests: list[Guest], store: Store, operator: str | None) -> lis
     """In milliseconds, of so many changes: each from when it was stored, sorted."""
     took = []
     for turn in range(CHANGES):
+        await asyncio.sleep(RANDOM.uniform(0, 1))
         at = turn * len(guests) // CHANGES
         number = number_of(at)
         name = f"renamed-{turn}-{'server' if operator else 'other'}"
@@ -147,29 +184,73 @@ async def delays(guests: list[Guest], store: Store, operator: str | None) -> lis
     return sorted(took)
 
 
+class Watched:
+    """What a server has used since, in so many seconds."""
+
+    def __init__(self, served: Served) -> None:
+        self._served = served
+        self._began, self._cpu = time.perf_counter(), cpu_seconds(served.pid)
+        self._answers = Guest.answers
+
+    def cpu(self) -> str:
+        """In % of a core."""
+        passed = time.perf_counter() - self._began
+        return f"{(cpu_seconds(self._served.pid) - self._cpu) / passed * 100:6.1f} % CPU"
+
+    def rate(self) -> str:
+        return f"{(Guest.answers - self._answers) / (time.perf_counter() - self._began):.0f}/s"
+
+
+class Crowd:
+    """So many guests of a server, and what it has come to since ``before`` they came."""
+
+    def __init__(self, served: Served, count: int, before: int) -> None:
+        self._served, self._count, self._before = served, count, before
+
+    def each(self) -> str:
+        memory = private_kib(self._served.pid) - self._before
+        return f"{memory / self._count:6.1f} KiB each"
+
+    async def come(self) -> list[Guest]:
+        """All wait, and nobody asks."""
+        await ask_once(self._served.port, self._count)
+        print(f"  all have asked once    {self.each()}")
+        guests = await connected(self._served.port, self._count)
+        await asyncio.sleep(SETTLE_SECONDS)
+        watched = Watched(self._served)
+        await asyncio.sleep(QUIET_SECONDS)
+        print(f"  all wait               {self.each()}, {watched.cpu()}, {watched.rate()}")
+        return guests
+
+    async def ask_again(self) -> None:
+        """It begins within the first wait."""
+        await asyncio.sleep(2 * WAIT_SECONDS)
+        watched = Watched(self._served)
+        await asyncio.sleep(WAIT_SECONDS)
+        print(f"  and ask again          {self.each()}, {watched.cpu()}, {watched.rate()}")
+
+    async def go(self, guests: list[Guest]) -> None:
+        """All hang up."""
+        for one in guests:
+            one.transport.abort()
+        await asyncio.sleep(SETTLE_SECONDS)
+        watched = Watched(self._served)
+        await asyncio.sleep(QUIET_SECONDS)
+        print(f"  once all hung up       {self.each()}, {watched.cpu()}", flush=True)
+
+
 async def measure(served: Served, url: str, operator: str, count: int) -> None:
-    """Let so many wait, and print what it comes to."""
+    """A crowd, and another one, which shows whether memory that was left is used again."""
     store = await open_sql(url)
-    before = private_kib(served.pid)
-    guests = await connected(served.port, count)
-    await asyncio.sleep(5)  # all have been read
-    held = (private_kib(served.pid) - before) / count
-    began = cpu_seconds(served.pid)
-    await asyncio.sleep(IDLE_SECONDS)
-    idle = (cpu_seconds(served.pid) - began) / IDLE_SECONDS * 100
-    print(f"  memory, each        {held:8.1f} KiB")
-    print(f"  CPU, all wait       {idle:8.1f} %")
+    crowd = Crowd(served, count, private_kib(served.pid))
+    guests = await crowd.come()
+    await crowd.ask_again()
     for name, way in (("same server", operator), ("another process", None)):
         took = await delays(guests, store, way)
-        print(f"  told, {name:15}{statistics.median(took):7.0f} ms, at most {took[-1]:.0f} ms")
-    for one in guests:
-        one.transport.abort()
-    await asyncio.sleep(5)
-    began = cpu_seconds(served.pid)
-    await asyncio.sleep(5)
-    gone = (cpu_seconds(served.pid) - began) / 5 * 100
-    left = (private_kib(served.pid) - before) / count
-    print(f"  once all hung up    {gone:8.1f} % CPU, {left:.1f} KiB each")
+        print(f"  told, {name:15}  {statistics.median(took):6.0f} ms, at most {took[-1]:.0f} ms")
+    await crowd.go(guests)
+    print("  another crowd as large")
+    await crowd.go(await crowd.come())
     await store.close()
 
 
@@ -179,8 +260,8 @@ async def fill(url: str, count: int) -> None:
     await store.close()
 
 
-def main(count: int = 1_000) -> None:
-    """Measure each engine in turn."""
+def main(count: int = 1_000, *chosen: str) -> None:
+    """Measure each engine in turn, or the chosen ones."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     cpus = sorted(os.sched_getaffinity(0))
@@ -188,14 +269,16 @@ def main(count: int = 1_000) -> None:
     print(f"{count} guests wait; load before: {os.getloadavg()[0]:.1f}")
     with engines() as urls, tempfile.TemporaryDirectory() as folder:
         for name, url in urls.items():
-            print(name)
+            if chosen and name not in chosen:
+                continue
+            print(name, flush=True)
             asyncio.run(fill(url, count))
             operator = f"{folder}/{name}.sock"
             listeners = ["--guest", "127.0.0.1:0", "--operator", f"unix:{operator}"]
             command = [*MDSVC, "serve", "--store", url, *listeners, "--identity", "neutron"]
             settings = {
                 "MDSVC_SHARED_SECRET": SECRET,
-                "MDSVC_WAIT_SECONDS": "25",
+                "MDSVC_WAIT_SECONDS": str(WAIT_SECONDS),
                 "MDSVC_GUEST_CONNECTIONS": "0",
             }
             with server(command, **settings) as served:
@@ -203,4 +286,5 @@ def main(count: int = 1_000) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    guests, *names = sys.argv[1:] or ["1000"]
+    main(int(guests), *names)

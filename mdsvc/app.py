@@ -21,7 +21,7 @@ from mdsvc.documents import overlay as documents_overlay
 from mdsvc.errors import BadInput
 from mdsvc.guarding import Buckets, Guard, Keys
 from mdsvc.guarding.tokens import SHUT_OUT, random_keys, read_keys
-from mdsvc.handlers import Guests
+from mdsvc.guests import Guests
 from mdsvc.identity import Identity
 from mdsvc.identity.address import AddressIdentity
 from mdsvc.identity.neutron import NeutronIdentity
@@ -39,7 +39,7 @@ from mdsvc.settings import Settings
 from mdsvc.store import GuestStore, Store
 from mdsvc.store.following import Follower
 from mdsvc.store.opening import open_store
-from mdsvc.store.recent import RecentReads
+from mdsvc.store.recent import Followed, RecentReads
 from mdsvc.vendordata.answers import Vendordata
 from mdsvc.vendordata.asking import Asking
 from mdsvc.vendordata.files import secret_header, static_data, template_text
@@ -121,6 +121,7 @@ def guest_app(
         proxied=settings.identity == "neutron",
         guard=guard_of(settings, live.reloads),
         kept=recent,
+        followed=Followed(recent) if recent else None,
         user_data_seconds=settings.user_data_close,
     )
     return Answering(partial(handlers.handle, guests), partial(handlers.at_once, guests))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from time import monotonic
 from typing import NamedTuple
@@ -17,52 +16,29 @@ from typing import NamedTuple
 from aiohttp import hdrs, web
 from aiohttp.http import RawRequestMessage
 
+from mdsvc.awaited import hold
 from mdsvc.control import user_data
-from mdsvc.documents import JSON, TEXT, Answer, Documents, Path, joined
+from mdsvc.documents import JSON, TEXT, Answer, Path, joined
 from mdsvc.documents.places import is_password, is_user_data
 from mdsvc.documents.replies import header_of, reply_of, text_reply, unchanged
 from mdsvc.errors import BadInput, Conflict, Forged, NotFound, Unidentified
 from mdsvc.forms import to_builtins, to_json
-from mdsvc.guarding import TOKEN_PATH, Guard
+from mdsvc.guarding import TOKEN_PATH
 from mdsvc.guarding.tokens import TTL_HEADERS
-from mdsvc.identity import Identity, KeptGuests
+from mdsvc.guests import Guests
+from mdsvc.held import known_etag, requested_wait
 from mdsvc.instance import PlacedInstance
 from mdsvc.listening.bodies import bounded_body
 from mdsvc.listening.connections import arrival_of, connection_of, watched
+from mdsvc.listening.prompt import Later
 from mdsvc.listening.replies import Known
-from mdsvc.metrics import Metrics
 from mdsvc.refusals import failed, not_allowed
 from mdsvc.reports import MOST_BYTES, Status, now_ms, read_status
-from mdsvc.store import GuestStore
-from mdsvc.vendordata.answers import Vendordata
-from mdsvc.waiting import Waiting
 
 _MAX_PASSWORD = 1020
 """Bytes; four fields of 255, as Nova keeps it."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Guests:
-    """What answering guests needs: one value, made where the program is put together.
-
-    ``store`` may give what was read a moment ago, but forgets it before ``waiting`` wakes anybody.
-    ``kept`` is what it can give without asking, if it keeps anything.
-    ``user_data_seconds``: user data close so long after they were read; None where they never do.
-    """
-
-    store: GuestStore
-    waiting: Waiting
-    identity: Identity
-    documents: Documents
-    longest_wait: int
-    proxied: bool
-    guard: Guard
-    metrics: Metrics | None = None
-    vendordata: Vendordata | None = None
-    kept: KeptGuests | None = None
-    user_data_seconds: int | None = None
 
 
 class _Call(NamedTuple):
@@ -88,12 +64,15 @@ async def handle(guests: Guests, request: web.BaseRequest) -> web.StreamResponse
     return response
 
 
-def at_once(guests: Guests, message: RawRequestMessage, peer: str | None) -> bytes | None:
+def at_once(guests: Guests, message: RawRequestMessage, peer: str | None) -> bytes | Later | None:
     """What ``handle`` answers, where that is a document of a guest that is kept, and no more is
-    asked for. Whatever is out of the ordinary, or wrong, is for ``handle``: None.
+    asked for but to wait for a change. Whatever is out of the ordinary, or wrong, is for
+    ``handle``: None.
     """
     began = monotonic()
     try:
+        if "?" in message.path:
+            return _held(guests, message, peer)
         answer = _kept_document(guests, message, peer)
     except Exception:  # noqa: BLE001  # it comes up again there, and is told
         return None
@@ -114,13 +93,20 @@ def _kept_document(guests: Guests, message: RawRequestMessage, peer: str | None)
     if message.method != hdrs.METH_GET or hdrs.IF_NONE_MATCH in message.headers:
         return None
     path, kind = _place(message.path)
-    if guests.kept is None or kind.waits(guests) or "?" in message.path:
+    if guests.kept is None or kind.waits(guests):
         return None
     guest = guests.identity.kept(guests.kept, peer, message.headers)
     answer = guests.documents.find(guest, path) if guest else None
     if guest and answer:
         guests.guard.admit_at_once(message.path, message.headers, guest.uuid, guest.tokens)
     return answer
+
+
+def _held(guests: Guests, message: RawRequestMessage, peer: str | None) -> Later | None:
+    if message.method != hdrs.METH_GET or hdrs.IF_NONE_MATCH in message.headers:
+        return None
+    path, kind = _place(message.path.partition("?")[0])
+    return None if kind.waits(guests) else hold(guests, path, message, peer)
 
 
 async def _respond(guests: Guests, request: web.BaseRequest) -> web.StreamResponse:
@@ -227,12 +213,10 @@ async def _whole(call: _Call) -> Answer:
 
 
 async def _changed(call: _Call, answer: Answer) -> Answer:
-    """The document once its etag is another than ``last_etag``, or as it is when time is up.
-
-    Without ``last_etag`` the next change is waited for, as on the clouds that this is learned from.
-    """
-    last = call.request.query.get("last_etag", answer.etag).removeprefix("W/").strip('"')
-    seconds = requested_wait(call.request, call.guests.longest_wait)
+    """The document once its etag is another than ``last_etag``, or as it is when time is up."""
+    query = call.request.query
+    last = known_etag(query, answer.etag)
+    seconds = requested_wait(query, call.guests.longest_wait)
     if answer.etag != last or not seconds:
         return answer
     deadline = asyncio.get_running_loop().time() + seconds
@@ -258,15 +242,6 @@ async def _still(call: _Call) -> PlacedInstance:
     if guest.uuid != call.guest.uuid:
         raise NotFound(f"instance {call.guest.uuid} is asked from elsewhere now")
     return guest
-
-
-def requested_wait(request: web.BaseRequest, longest: int) -> int:
-    """For how many seconds a request is to wait, and may. Raises BadInput."""
-    text = request.query.get("timeout_sec", str(longest))
-    if not (text.isascii() and text.isdigit()):
-        raise BadInput("timeout_sec: expected a whole number of seconds")
-    digits = text.lstrip("0") or "0"
-    return min(int(digits), longest) if len(digits) < 10 else longest
 
 
 # ---- user data ----

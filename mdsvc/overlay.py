@@ -23,7 +23,7 @@ from mdsvc.documents.overlay import Shown
 from mdsvc.errors import BadInput, Forged, TooManyRequests, Unavailable, Unidentified
 from mdsvc.guarding import Guard, is_token_path
 from mdsvc.guarding.tokens import TTL_HEADERS
-from mdsvc.handlers import requested_wait
+from mdsvc.held import known_etag, requested_wait
 from mdsvc.identity.neutron import NeutronIdentity
 from mdsvc.kept import kept
 from mdsvc.listening.bodies import body_of
@@ -258,9 +258,9 @@ async def _cpus(call: _Call, max_age: float) -> CpuSet | None:
 
 async def _changed(call: _Call, answer: Shown) -> Shown:
     """The document once its etag is another than ``last_etag``, or as it is when time is up."""
-    last = call.request.query.get("last_etag", answer.etag).removeprefix("W/").strip('"')
+    last = known_etag(call.request.query, answer.etag)
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + requested_wait(call.request, call.door.longest_wait)
+    deadline = loop.time() + requested_wait(call.request.query, call.door.longest_wait)
     if answer.etag != last or loop.time() >= deadline:
         return answer
     waiting = call.door.waiting

@@ -5,8 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 from mdsvc.store.feed import Change, Kind
+
+
+class Sleeper(Protocol):
+    """Who is parked."""
+
+    def wake(self) -> None:
+        """What it waits for may have changed."""
+
+    def end(self) -> None:
+        """Nobody is to wait any more."""
 
 
 class Parked:
@@ -51,11 +62,13 @@ class Parked:
 
 
 class Waiting:
-    """All that wait in this process; a ``Listener`` of its follower."""
+    """All that wait in this process; a ``Listener`` of its follower. ``is_closed``: nobody is held
+    any more.
+    """
 
     def __init__(self) -> None:
-        self._parked: dict[tuple[Kind, str], set[Parked]] = {}
-        self._is_closed = False
+        self.is_closed = False
+        self._parked: dict[tuple[Kind, str], set[Sleeper]] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self._parked.values()))
@@ -68,26 +81,32 @@ class Waiting:
     def on(self, kind: Kind, key: str) -> Iterator[Parked]:
         """Park for changes of one thing, within the block."""
         parked = Parked()
-        if self._is_closed:
+        if self.is_closed:
             parked.end()
-        here = self._parked.setdefault((kind, key), set())
-        here.add(parked)
+        self.add(kind, key, parked)
         try:
             yield parked
         finally:
-            here.discard(parked)
-            if not here and self._parked.get((kind, key)) is here:
-                del self._parked[kind, key]
+            self.remove(kind, key, parked)
+
+    def add(self, kind: Kind, key: str, sleeper: Sleeper) -> None:
+        """Park for changes of one thing."""
+        self._parked.setdefault((kind, key), set()).add(sleeper)
+
+    def remove(self, kind: Kind, key: str, sleeper: Sleeper) -> None:
+        """It is parked no more, if it was."""
+        here = self._parked.get((kind, key), set())
+        here.discard(sleeper)
+        if not here:
+            self._parked.pop((kind, key), None)
 
     def wake(self, uuid: str) -> None:
         """What a guest is told has changed, though its record has not."""
-        for parked in self._parked.get(("instance", uuid), ()):
-            parked.wake()
+        self._wake("instance", uuid)
 
     def changed(self, changes: Sequence[Change]) -> None:
         for change in changes:
-            for parked in self._parked.get((change.kind, change.key), ()):
-                parked.wake()
+            self._wake(change.kind, change.key)
 
     def reset(self) -> None:
         for parked in self._all():
@@ -98,9 +117,13 @@ class Waiting:
 
     def close(self) -> None:
         """Let everybody go, and hold nobody from now on."""
-        self._is_closed = True
+        self.is_closed = True
         for parked in self._all():
             parked.end()
 
-    def _all(self) -> list[Parked]:
+    def _wake(self, kind: Kind, key: str) -> None:
+        for parked in list(self._parked.get((kind, key), ())):
+            parked.wake()
+
+    def _all(self) -> list[Sleeper]:
         return [parked for here in self._parked.values() for parked in here]

@@ -10,6 +10,11 @@ import click
 
 from mdsvc.terminal.console import examples, settings, store_option
 
+_TIDY = 5_000, 10, 200
+"""When Python looks for what holds itself in being (``gc.set_threshold``). Hardly anything does,
+and a look at all that is there takes a tenth of a second where thousands wait.
+"""
+
 
 @click.command(
     epilog=examples(
@@ -108,7 +113,7 @@ def command(config: Path | None, **flags: Any) -> None:
         flags[name] = ",".join(flags[name]) or None  # each may be several
     chosen = settings(flags, config)
     configure(chosen.log_level, chosen.log_format)
-    gc.set_threshold(700, 10, 10)  # Python's own: what runs for long tidies up as it goes
+    gc.set_threshold(*_TIDY)
 
     def ready(lines: list[str]) -> None:
         gc.freeze()  # what is there now stays, and need not be looked through again

@@ -94,13 +94,21 @@ class Guard:
         """
         self.take(uuid)
         self.check(target, headers, uuid, own, asks_for_token=asks_for_token)
-        self.working[uuid] += 1
+        self.begin(uuid)
         try:
             yield
         finally:
-            self.working[uuid] -= 1
-            if not self.working[uuid]:
-                del self.working[uuid]
+            self.end(uuid)
+
+    def begin(self, uuid: str) -> None:
+        """A guest's request is worked on from now on."""
+        self.working[uuid] += 1
+
+    def end(self, uuid: str) -> None:
+        """It is no more."""
+        self.working[uuid] -= 1
+        if not self.working[uuid]:
+            del self.working[uuid]
 
     def admit_at_once(
         self, target: str, headers: MultiMapping[str], uuid: str, own: TokenMode | None = None

@@ -2,12 +2,13 @@
 
 By far the most requests are for what is kept. aiohttp makes a request, a task and a response for
 each, which takes longer than to find the answer. So a request is shown first to whoever may know
-its answer at once; all others go aiohttp's way.
+its answer at once, or when it will be there; all others go aiohttp's way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, Protocol
 
 from aiohttp import web
 from aiohttp.http import RawRequestMessage
@@ -15,7 +16,20 @@ from aiohttp.streams import EMPTY_PAYLOAD
 
 from mdsvc.override import override
 
-AtOnce = Callable[[RawRequestMessage, str | None], bytes | None]
+
+class Later(Protocol):
+    """An answer that is not there yet."""
+
+    def send_by(self, send: Callable[[bytes | None], None]) -> None:
+        """Call it once with the whole answer, not before this returns; None where there is more to
+        it by now.
+        """
+
+    def drop(self) -> None:
+        """Nobody waits for it any more."""
+
+
+AtOnce = Callable[[RawRequestMessage, str | None], bytes | Later | None]
 """The whole answer to a request without a body, by the address of who asks; None, and nothing is
 changed, where there is more to it. Raises nothing.
 """
@@ -26,6 +40,7 @@ _INSIDE = (
     "_next_keepalive_close_time",
     "_parser",
     "_paused",
+    "_process_keepalive",
     "_request_count",
     "_upgraded",
     "_waiter",
@@ -35,15 +50,25 @@ _IS_AS_KNOWN = all(hasattr(web.RequestHandler, name) for name in _INSIDE)
 
 
 class PromptConnection(web.RequestHandler):
-    """aiohttp's own, whose task waits for messages while it is idle (``_waiter``)."""
+    """aiohttp's own, whose task waits for messages while it is idle (``_waiter``). So it does while
+    a request is held whose answer comes ``later``.
+    """
 
-    __slots__ = ("at_once",)
+    __slots__ = ("_held", "_later", "at_once")
 
     at_once: AtOnce | None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._later: Later | None = None
+        self._held: tuple[Any, Any] | None = None
 
     @override
     def data_received(self, data: bytes) -> None:
         """What can be answered at once is, and the task sleeps on."""
+        if self._later:  # whoever sends more meanwhile is answered in order, by the task
+            self._later.drop()
+            self._take_up()
         idle = self._waiter
         is_at_rest = not idle.done() if idle else not self._request_count  # or has not begun yet
         if not (_IS_AS_KNOWN and self.at_once and is_at_rest) or self._logging_enabled:
@@ -54,12 +79,26 @@ class PromptConnection(web.RequestHandler):
             super().data_received(data)
         finally:
             self._waiter = idle
-        if self._messages and not self._is_answered() and idle and not idle.done():
-            idle.set_result(None)
+        if self._messages and not self._is_answered():
+            self._wake()
+
+    @override
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._later:
+            self._later.drop()
+            self._later = self._held = None
+        super().connection_lost(exc)
+
+    @override
+    def _process_keepalive(self) -> None:
+        """Whoever waits for an answer is not silent."""
+        if self._later:
+            self._stay()
+        super()._process_keepalive()
 
     def _is_answered(self) -> bool:
         """Answer what has arrived, if it is one plain request and who asks has read the last
-        answer.
+        answer; or hold it.
         """
         if len(self._messages) > 1 or self._upgraded or self._paused:
             return False
@@ -72,14 +111,48 @@ class PromptConnection(web.RequestHandler):
         answer = self.at_once(message, self._address())
         if answer is None:
             return False
-        self._messages.clear()
+        if isinstance(answer, bytes):
+            self._messages.popleft()
+            self._send(answer, message)
+        else:
+            self._later, self._held = answer, self._messages.popleft()
+            answer.send_by(self._is_there)
+        return True
+
+    def _send(self, answer: bytes, message: RawRequestMessage) -> None:
+        assert self.transport, "the connection is open"
+        assert self._parser, "likewise"
         self._parser.message_consumed()
-        transport.write(answer)
+        self.transport.write(answer)
         if message.should_close:
             self.force_close()
         else:
-            self._next_keepalive_close_time = self._loop.time() + self.keepalive_timeout
-        return True
+            self._stay()
+
+    def _is_there(self, answer: bytes | None) -> None:
+        """What was to come has come."""
+        if answer is None or self.transport is None or self.transport.is_closing():
+            self._take_up()
+            return
+        assert self._held, "an answer comes once"
+        message, _ = self._held
+        self._later = self._held = None
+        self._send(answer, message)
+
+    def _take_up(self) -> None:
+        """The held request goes aiohttp's way after all."""
+        assert self._held, "its answer was to come"
+        self._messages.appendleft(self._held)
+        self._later = self._held = None
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _stay(self) -> None:
+        """Silence counts from now on."""
+        self._next_keepalive_close_time = self._loop.time() + self.keepalive_timeout
 
     def _address(self) -> str | None:
         """The peer's; None where it has none, as at a Unix socket."""

@@ -20,7 +20,7 @@ from mdsvc.store import Stale
 from mdsvc.store.feed import POLL_SECONDS, Change, ChangePage, Feed
 
 _COLLECT_SECONDS = 0.01
-"""For so long it waits for more once it is hurried, so that a burst of writes is read at once."""
+"""Between two questions where it is hurried, so that a burst of writes is read at once."""
 
 _log = logging.getLogger(__name__)
 
@@ -143,7 +143,7 @@ class Follower:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._hurried.wait()
-                await asyncio.sleep(_COLLECT_SECONDS)
+                await asyncio.sleep(max(0.0, self._known_since + _COLLECT_SECONDS - monotonic()))
         self._hurried.clear()
 
     async def _ask(self) -> None:

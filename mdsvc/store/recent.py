@@ -53,6 +53,22 @@ class Feed(Protocol):
         """The same, once the store was asked if need be."""
 
 
+class Followed:
+    """What ``RecentReads`` keeps, for whoever waits for a change of it. It may be older than what
+    others are given, as what has changed meanwhile is told.
+    """
+
+    def __init__(self, reads: RecentReads) -> None:
+        self._reads = reads
+
+    def kept_instance(self, uuid: str) -> PlacedInstance | None:
+        guest: PlacedInstance | None = self._reads.followed(uuid)
+        return guest
+
+    def kept_owners(self, ip: str, network: str | None) -> Sequence[str]:
+        return self._reads.followed((ip, network)) or ()
+
+
 class RecentReads:
     """A ``GuestStore`` before another one, and a ``Listener`` of its changes."""
 
@@ -93,6 +109,11 @@ class RecentReads:
     def kept_owners(self, ip: str, network: str | None) -> Sequence[str]:
         """Of an address, likewise; nobody where they are not kept."""
         return self._of_now((ip, network)) or ()
+
+    def followed(self, key: str | _Address) -> Any:
+        """What is kept, if whatever changes is told: for whoever waits for that."""
+        entry = self._kept.get(key)
+        return entry.value if entry and self._feed.knows(0) else None
 
     async def password(self, uuid: str) -> bytes | None:
         return await self._store.password(uuid)

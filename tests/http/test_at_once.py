@@ -53,13 +53,16 @@ class Told:
 
 
 class Served(NamedTuple):
-    """A server, the requests that took the long way, who tells it of changes, and its rules."""
+    """A server, the requests that took the long way, who tells it of changes, its rules, and
+    who waits.
+    """
 
     ask: Wire
     handled: list[str]
     follower: Told
     runner: Runner
     guard: Guard
+    waiting: Waiting
 
 
 class Starting:
@@ -77,10 +80,11 @@ class Starting:
         **settings: Any,
     ) -> Served:
         handled: list[str] = []
-        follower = Told()
+        follower, waiting = Told(), Waiting()
         chosen = Settings(**{"guest_rate": 0, **settings})
         live = Live([], None, follower)  # type: ignore[arg-type]  # it does what is needed of one
-        whole = guest_app(store or FakeStore(rich()), chosen, Waiting(), live=live)
+        whole = guest_app(store or FakeStore(rich()), chosen, waiting, live=live)
+        follower.tell(waiting)  # the last, as in the server
 
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
             handled.append(request.path)
@@ -92,7 +96,8 @@ class Starting:
         self._stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         guard = whole.handle.args[0].guard  # type: ignore[attr-defined]  # a function with guests
-        return Served(Wire(runner.addresses[0][1]), handled, follower, runner, guard)
+        ask = Wire(runner.addresses[0][1])
+        return Served(ask, handled, follower, runner, guard, waiting)
 
 
 @pytest.fixture
