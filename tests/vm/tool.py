@@ -18,7 +18,7 @@ INSIDE = Path(__file__).parent / "inside"
 PROGRAMS = "/opt/vm"
 LAYOUT = "/etc/layout"
 JOURNAL = "/run/mdguest/journal"
-SLOW = 180
+SLOW = 400
 """Seconds; a guest without KVM on a machine that has other things to do."""
 
 T = TypeVar("T")
