@@ -22,6 +22,9 @@ from mdsvc.store.feed import POLL_SECONDS, Change, ChangePage, Feed
 _COLLECT_SECONDS = 0.01
 """Between two questions where it is hurried, so that a burst of writes is read at once."""
 
+_GRACE_SECONDS = 0.5
+"""For the last question to end by itself: cut off, it may leave a half-made connection behind."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -81,10 +84,11 @@ class Follower:
         try:
             yield self
         finally:
-            for each in (task, self._asking.task if self._asking else task):
-                each.cancel()
-                with suppress(asyncio.CancelledError):
-                    await each
+            await _end(task)
+            if self._asking:
+                await asyncio.wait([self._asking.task], timeout=_GRACE_SECONDS)
+            if self._asking:
+                await _end(self._asking.task)
 
     def knows(self, since: float) -> bool:
         """Whether all that had changed until then is told; by ``time.monotonic``."""
@@ -193,3 +197,9 @@ class Follower:
                 tell(listener)
             except Exception:  # noqa: BLE001  # the others are told all the same
                 _log.exception("a change of the store could not be told")
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
