@@ -47,7 +47,7 @@ def started(libvirtd: Libvirtd, guest: PlacedInstance, text: str, file: Path) ->
 
 def process(uuid: str) -> Path:
     """Its QEMU; while libvirtd starts something, a fork of itself may look like it."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while True:
         found = [each for each in Path("/proc").glob("[0-9]*") if is_qemu(each, uuid)]
         if len(found) == 1:
