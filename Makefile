@@ -14,7 +14,7 @@ THOROUGH := audit books guest/measure guest/test_kill.py guest/test_planner.py g
 # Those that need database servers, which only `make test` has; each of their files starts its own.
 SERVERS := -m servers tests/stores
 # Of the tests in virtual machines, those that take too long for every change: make test-vm.
-LONG := $(foreach name,containers dataplane exempt fence killed kubernetes machine package \
+LONG := $(foreach name,containers dataplane displaced exempt fence killed kubernetes machine package \
 	watch,vm/test_$(name).py)
 BENCHES := commands serve fit streams store engines page overlay waiting storm hostile drift
 
