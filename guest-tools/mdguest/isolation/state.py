@@ -93,8 +93,9 @@ def _read(values: Mapping[str, Any]) -> State | None:
     if any(type(value) is not type(usual[name]) for name, value in known.items()):
         return None
     state = State(**known)
+    several = (*state.isolating.split(), *state.left.split())
     try:
-        for cpus in (state.dedicated, state.realtime, state.isolated, *state.isolating.split()):
+        for cpus in (state.dedicated, state.realtime, state.isolated, *several):
             CpuSet.parse(cpus)
         parse(state.exempt)
         keeps = state.housekeeping in KEEP_ONE or bool(CpuSet.parse(state.housekeeping))

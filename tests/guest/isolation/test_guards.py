@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +16,7 @@ from mdguest.layout import Layout
 from tests.guest.fake import FakeGuest, guest, snapshot
 from tests.guest.fake.files import BOOT
 from tests.guest.scenes import with_pods
-from tests.guest.use import changed, isolate, plan, problems, scan, state_of, undo, view
+from tests.guest.use import changed, command, isolate, plan, problems, scan, state_of, undo, view
 
 POOL = "/sys/fs/cgroup/dedicated.slice"
 
@@ -197,6 +198,7 @@ def test_a_task_that_is_let_onto_the_cpus_is_told() -> None:
 WRONG: dict[str, tuple[Any, ...]] = {
     "dedicated": ("x", 7, None),
     "isolating": ("2-3 x", {}),
+    "left": ("0-1 x", 7),
     "exempt": ("ovs", "ovs.slice=2 ovs.slice=3"),
     "housekeeping": ("", "x"),
     "mode": ("other", None),
@@ -218,6 +220,16 @@ def test_a_state_that_is_garbage_counts_as_none(text: str) -> None:
     assert state.load(machine) == state.State()
     assert state.last_good(machine) is None
     assert isolate(machine, "2-3").failures == {}
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(state.State)])
+def test_no_value_of_a_state_ends_a_command(name: str) -> None:
+    for wrong in ("9-1", "x y", "-", 7, None, [], {"x": 1}, {"x": "y"}):
+        machine = guest()
+        isolate(machine, "2-3")
+        fields = json.loads(machine.read(state.STATE))
+        machine.save(state.STATE, json.dumps({**fields, name: wrong}))
+        assert {command(machine, each)[0] for each in ("verify", "status", "undo")} <= {0, 3, 4}
 
 
 def test_what_a_newer_version_has_left_can_be_undone() -> None:
