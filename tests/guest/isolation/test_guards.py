@@ -224,7 +224,8 @@ def test_a_state_that_is_garbage_counts_as_none(text: str) -> None:
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(state.State)])
 def test_no_value_of_a_state_ends_a_command(name: str) -> None:
-    for wrong in ("9-1", "x y", "-", 7, None, [], {"x": 1}, {"x": "y"}):
+    values: list[Any] = ["9-1", "x y", "-", 7, None, [], {"x": 1}, {"x": "y"}]
+    for wrong in values:
         machine = guest()
         isolate(machine, "2-3")
         fields = json.loads(machine.read(state.STATE))
