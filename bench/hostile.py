@@ -32,7 +32,7 @@ from typing import NamedTuple
 
 from bench.attacks import ATTACKS, GUESTS
 from bench.load import cpu_seconds
-from bench.serve import CPUS, HOST, MDSVC, Served
+from bench.servers import CPUS, HOST, MDSVC, Served
 from bench.waiting import private_kib
 from mdsvc.app import open_store
 from mdsvc.control.hosts import add_host

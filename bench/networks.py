@@ -32,7 +32,7 @@ from pathlib import Path
 
 from pyroute2 import netns
 
-from bench.serve import HOST, MDSVC
+from bench.servers import HOST, MDSVC
 from mdsvc.demo.network import can_make_namespaces
 
 PREFIX = f"mdsvc-bench-{os.getpid()}-"

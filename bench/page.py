@@ -20,7 +20,7 @@ from urllib.parse import urlencode
 from msgspec.structs import replace
 from playwright.sync_api import Page, Route, sync_playwright
 
-from bench.serve import MDSVC, server
+from bench.servers import MDSVC, server
 from mdsvc.demo.fleet import STUCK
 from mdsvc.demo.shapes import XEON
 from mdsvc.forms import to_json

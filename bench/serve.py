@@ -40,7 +40,6 @@ from bench.load import Rate, rate, request_of
 from bench.servers import (
     BARE,
     CPUS,
-    HOST,
     MDSVC,
     SECRET,
     SIGNED,
@@ -50,8 +49,6 @@ from bench.servers import (
     mdsvc,
     server,
 )  # fmt: skip
-
-__all__ = ["BARE", "CPUS", "HOST", "MDSVC", "SECRET", "Served", "mdsvc", "server"]
 
 ROUNDS = 5
 PATH = "/openstack/latest/meta_data.json"

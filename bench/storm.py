@@ -31,7 +31,7 @@ from typing_extensions import override
 from bench.copies import copy
 from bench.engines import Fleet, guest
 from bench.load import cpu_seconds
-from bench.serve import BARE, SECRET, Served, mdsvc, server
+from bench.servers import BARE, SECRET, Served, mdsvc, server
 from mdsvc.identity.neutron import signed
 from mdsvc.store.sql import open_sql
 

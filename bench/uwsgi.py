@@ -55,9 +55,7 @@ def nova(guest: dict[str, Any], secret: str, kept: bool) -> Iterator[Served]:
     listening = ("--http", address, "--http-keepalive") if kept else ("--http-socket", address)
     # -E -s: with the tests on PYTHONPATH their folder would pass for the package `nova`.
     command = [str(PYTHON), "-E", "-s", "-c", RUN, *listening, *ONE_PROCESS]
-    with server(
-        [*command, "--wsgi-file", str(APPLICATION)], BENCH_NOVA=json.dumps(asked)
-    ) as served:
+    with server(command, BENCH_NOVA=json.dumps(asked)) as served:
         yield served
 
 

@@ -33,7 +33,7 @@ from typing_extensions import override
 
 from bench.engines import Fleet, engines, guest
 from bench.load import cpu_seconds
-from bench.serve import MDSVC, SECRET, Served, server
+from bench.servers import MDSVC, SECRET, Served, server
 from mdsvc.control.instances import change_instance
 from mdsvc.forms import to_json
 from mdsvc.identity.neutron import signed

@@ -5,6 +5,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import NamedTuple
 
+from aiohttp import hdrs
 from aiohttp.http import RawRequestMessage
 
 from mdsvc.documents.answer import JSON, Answer, Path
@@ -52,13 +53,24 @@ class Awaited(NamedTuple):
         return self._sent(answer) if answer.etag != self.answer.etag else None
 
     def _sent(self, answer: Answer) -> bytes:
-        guests, message = self.guests, self.message
-        if guests.metrics:
-            path, client = message.path.partition("?")[0], message.headers.get("User-Agent", "")
-            guests.metrics.answered(path, client, 200, monotonic() - self.began)
-        content = answer.reply(guests.documents.entropy, with_etag=True)
-        header = header_of(answer.content_type, answer.etag)
-        return header.wire(content, message.version, keeps=not message.should_close)
+        return sent(self.guests, self.message, answer, self.began, with_etag=True)
+
+
+def sent(
+    guests: Guests,
+    message: RawRequestMessage,
+    answer: Answer,
+    began: float,
+    *,
+    with_etag: bool = False,
+) -> bytes:
+    """The whole answer to a request that began then, by ``time.monotonic``; it is counted."""
+    if guests.metrics:
+        path, client = message.path.partition("?")[0], message.headers.get(hdrs.USER_AGENT, "")
+        guests.metrics.answered(path, client, 200, monotonic() - began)
+    content = answer.reply(guests.documents.entropy, with_etag)
+    header = header_of(answer.content_type, answer.etag)
+    return header.wire(content, message.version, keeps=not message.should_close)
 
 
 def hold(guests: Guests, path: Path, message: RawRequestMessage, peer: str | None) -> Held | None:

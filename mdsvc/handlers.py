@@ -16,7 +16,7 @@ from typing import NamedTuple
 from aiohttp import hdrs, web
 from aiohttp.http import RawRequestMessage
 
-from mdsvc.awaited import hold
+from mdsvc.awaited import hold, sent
 from mdsvc.control import user_data
 from mdsvc.documents import JSON, TEXT, Answer, Path, joined
 from mdsvc.documents.places import is_password, is_user_data
@@ -70,43 +70,32 @@ def at_once(guests: Guests, message: RawRequestMessage, peer: str | None) -> byt
     ``handle``: None.
     """
     began = monotonic()
-    try:
-        if "?" in message.path:
-            return _held(guests, message, peer)
-        answer = _kept_document(guests, message, peer)
-    except Exception:  # noqa: BLE001  # it comes up again there, and is told
-        return None
-    if answer is None:
-        return None
-    if guests.metrics:
-        client = message.headers.get(hdrs.USER_AGENT, "")
-        guests.metrics.answered(message.path, client, 200, monotonic() - began)
-    header = header_of(answer.content_type, answer.etag)
-    content = answer.reply(guests.documents.entropy)
-    return header.wire(content, message.version, keeps=not message.should_close)
-
-
-def _kept_document(guests: Guests, message: RawRequestMessage, peer: str | None) -> Answer | None:
-    """Where a plain GET asks for it, of a guest that is kept. It is admitted once it is known that
-    it is answered.
-    """
     if message.method != hdrs.METH_GET or hdrs.IF_NONE_MATCH in message.headers:
         return None
-    path, kind = _place(message.path)
-    if guests.kept is None or kind.waits(guests):
+    target, asks, _ = message.path.partition("?")
+    path, kind = _place(target)
+    if kind.takes_more(guests):
+        return None
+    try:
+        if asks:
+            return hold(guests, path, message, peer)
+        answer = _kept_document(guests, path, message, peer)
+    except Exception:  # noqa: BLE001  # it comes up again there, and is told
+        return None
+    return sent(guests, message, answer, began) if answer else None
+
+
+def _kept_document(
+    guests: Guests, path: Path, message: RawRequestMessage, peer: str | None
+) -> Answer | None:
+    """Of a guest that is kept. It is admitted once it is known that it is answered."""
+    if guests.kept is None:
         return None
     guest = guests.identity.kept(guests.kept, peer, message.headers)
     answer = guests.documents.find(guest, path) if guest else None
     if guest and answer:
         guests.guard.admit_at_once(message.path, message.headers, guest.uuid, guest.tokens)
     return answer
-
-
-def _held(guests: Guests, message: RawRequestMessage, peer: str | None) -> Later | None:
-    if message.method != hdrs.METH_GET or hdrs.IF_NONE_MATCH in message.headers:
-        return None
-    path, kind = _place(message.path.partition("?")[0])
-    return None if kind.waits(guests) else hold(guests, path, message, peer)
 
 
 async def _respond(guests: Guests, request: web.BaseRequest) -> web.StreamResponse:
@@ -300,12 +289,12 @@ _Handler = Callable[[_Call], Awaitable[web.StreamResponse]]
 
 
 class _Kind(NamedTuple):
-    """What is at a path: what may be done there, and whether a GET of it ``waits`` for more than
+    """What is at a path: what may be done there, and whether a GET of it ``takes_more`` than
     the guest.
     """
 
     methods: Mapping[str, _Handler]
-    waits: Callable[[Guests], bool] = lambda _: True
+    takes_more: Callable[[Guests], bool] = lambda _: True
 
 
 _DOCUMENT = _Kind({"GET": _document, "HEAD": _document}, lambda _: False)

@@ -221,6 +221,11 @@ class Facts:
             if group.is_partition and not self.is_ours(group)
         )
 
+    @property
+    def elsewhere(self) -> CpuSet:
+        """The CPUs that are online in a partition of somebody else's."""
+        return self.online - self.open
+
     def is_ours(self, group: Group) -> bool:
         """Whether mdguest has made this cgroup a partition."""
         return Knob("partition", f"{group.path}/cpuset.cpus.partition") in self.journalled

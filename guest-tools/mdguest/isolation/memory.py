@@ -35,9 +35,8 @@ class Memory:
 
     def shares(self, facts: Facts) -> tuple[Share, ...]:
         """How the CPUs may have been divided until now."""
-        elsewhere = facts.online - facts.open
         return tuple(
-            Share(cpus, left - cpus, elsewhere=elsewhere)
+            Share(cpus, left - cpus, elsewhere=facts.elsewhere)
             for cpus in self.isolated
             for left in (facts.open, *self.left)
         )

@@ -95,8 +95,7 @@ def divide(asked: CpuSet, facts: Facts, settings: Settings, exempt_until_now: st
     lacking = {name: lost for name, cpus in exempt.items() if (lost := cpus - asked | cpus & kept)}
     there = {name: left for name, cpus in exempt.items() if (left := cpus & dedicated)}
     notes = tuple(_notes(asked, kept, facts, settings))
-    elsewhere = facts.online - facts.open
-    return Share(dedicated, facts.open - dedicated, notes, there, lacking, elsewhere)
+    return Share(dedicated, facts.open - dedicated, notes, there, lacking, facts.elsewhere)
 
 
 def _check_pods(exempt: Exempt, facts: Facts, settings: Settings) -> None:
