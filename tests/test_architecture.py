@@ -144,6 +144,13 @@ def test_no_function_is_too_long() -> None:
     assert {name: n for name, n in lengths.items() if n > MOST_LINES_OF_A_FUNCTION} == {}
 
 
+def test_how_long_something_took_of_the_cpu_is_judged_in_one_place_of_the_tests() -> None:
+    """By limits that a busy machine does not reach: how fast things are is measured by bench/."""
+    clock = joined("process", "_time")
+    asking = [name_of(file) for file in python_files() if clock in file.read_text()]
+    assert [name for name in asking if name.startswith("tests/")] == ["tests/promptly.py"]
+
+
 @pytest.mark.parametrize("file", SOURCES, ids=name_of)
 def test_every_module_says_what_it_is(file: Path) -> None:
     assert not file.read_text() or ast.get_docstring(tree(file))

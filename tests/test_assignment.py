@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from itertools import permutations
 from random import Random
-from time import process_time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mdsvc.fitting.assignment import assign, blocking
+from tests.promptly import promptly
 from tests.strategies import THOROUGH
 
 Row = list[int | None]
@@ -107,14 +107,12 @@ def test_a_hundred_rows_are_assigned_quickly() -> None:
     costs: list[Row] = [
         [random.choice([None, random.getrandbits(100)]) for _ in range(100)] for _ in range(100)
     ]
-    started = process_time()
-    assert assign(costs) is not None
-    assert process_time() - started < 3
+    with promptly():
+        assert assign(costs) is not None
 
 
 def test_that_none_exists_is_found_quickly() -> None:
     """Where trying permutations would take for ever: 23 columns for 24 rows."""
     costs: list[Row] = [[None, *[1] * 23] for _ in range(24)]
-    started = process_time()
-    assert blocking(costs) == (list(range(24)), list(range(1, 24)))
-    assert process_time() - started < 0.5
+    with promptly():
+        assert blocking(costs) == (list(range(24)), list(range(1, 24)))

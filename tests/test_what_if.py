@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from random import Random
-from time import process_time
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 
 from mdsvc.forms import to_json
 from mdsvc.placing.what_if import answer
+from tests.promptly import promptly
 from tests.reference.facts import Json
 from tests.reference.generate import Case, cases
 from tests.strategies import (
@@ -173,14 +173,11 @@ def test_any_change_of_a_question_has_an_answer(case: Case, data: st.DataObject)
 
 def test_a_thousand_changed_questions_have_answers_at_once() -> None:
     random = Random(7)
-    worst = 0.0
     for case in cases(7, 40):
         for _ in range(25):
             line = json.dumps(mutation(question_of(case), random))
-            started = process_time()
-            checked(line)
-            worst = max(worst, process_time() - started)
-    assert worst < 1
+            with promptly():
+                checked(line)
 
 
 @QUICK
@@ -248,6 +245,5 @@ LARGE = {
 def test_a_large_question_is_answered_at_once(case: str) -> None:
     host, flavor = LARGE[case]
     line = json.dumps({"host": host, "flavor": flavor})
-    started = process_time()
-    checked(line)
-    assert process_time() - started < 2
+    with promptly():
+        checked(line)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +22,7 @@ from tests.http.conftest import Serve
 from tests.http.fakes import FakeStore
 from tests.http.guests import PROJECT, RICH_UUID, poor, rich
 from tests.http.signing import SECRET
+from tests.promptly import within
 
 HAS_TOKENS = "tokens" in Settings.__struct_fields__
 Paths = Mapping[str, tuple[int, str]]
@@ -282,24 +282,22 @@ async def test_an_answer_that_is_compressed_is_read_as_clients_do(reports_of: As
 async def test_those_that_are_silent_are_waited_for_once_and_not_by_each_in_turn(
     reports_of: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(visit, "_SECONDS", 0.5)
+    monkeypatch.setattr(visit, "_SECONDS", 2)
     over = asyncio.Event()
 
     async def silent(request: web.Request) -> web.Response:
         await over.wait()
         return web.Response()
 
-    began = time.monotonic()
-    with pytest.raises(Unavailable, match=r"no answer in 0\.5 s"):
-        await reports_of(silent)
-    assert time.monotonic() - began < 4, "of twelve that wait half a second each"
+    with within(15), pytest.raises(Unavailable, match="no answer in 2 s"):
+        await reports_of(silent)  # there are twelve
     over.set()
 
 
 async def test_answers_without_an_end_are_waited_for_once_too(
     reports_of: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(visit, "_SECONDS", 0.5)
+    monkeypatch.setattr(visit, "_SECONDS", 2)
     monkeypatch.setattr("mdsvc.doctor._SLOW_SECONDS", 0.4)
 
     async def endless(request: web.Request) -> web.StreamResponse:
@@ -311,11 +309,10 @@ async def test_answers_without_an_end_are_waited_for_once_too(
                 await asyncio.sleep(0.1)
         return response
 
-    began = time.monotonic()
-    reports = await reports_of(endless)
-    assert time.monotonic() - began < 4
+    with within(15):
+        reports = await reports_of(endless)
     assert {report.problems[0].partition(": ")[2] for report in reports.values()} == {
-        "no answer in 0.5 s"
+        "no answer in 2 s"
     }
 
 

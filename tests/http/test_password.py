@@ -167,7 +167,7 @@ async def _first_reply(ask: Wire, request: bytes, trickle: bytes = b"") -> Reply
     reader, writer = await asyncio.open_connection("127.0.0.1", ask.port)
     trickling = asyncio.create_task(_trickle(writer, request, trickle))
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return parse(await reader.readuntil(b"\r\n\r\n"))
     finally:
         trickling.cancel()

@@ -114,7 +114,7 @@ async def test_a_process_killed_within_a_transaction_has_changed_nothing(filled:
     await worker.kill()
     assert await check(filled) == 1
     store = await open_sql(filled)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await run(store, change_both) == 2, "the lock went with the process"
     await store.close()
 

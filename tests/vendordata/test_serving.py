@@ -6,7 +6,6 @@ import asyncio
 import base64
 import re
 import ssl
-import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from tests.http.fakes import FakeStore
 from tests.http.guests import PROJECT, RICH_UUID, poor, rich
 from tests.http.signing import SECRET, signed
 from tests.http.test_waiting import until
+from tests.promptly import within
 from tests.test_tls import make
 from tests.vendordata.conftest import MakeTarget, Serve
 from tests.vendordata.target import FakeTarget
@@ -124,22 +124,21 @@ async def test_one_that_nobody_runs_takes_nothing_from_the_others(
 async def test_those_that_hang_hold_a_guest_for_one_deadline_and_other_documents_not_at_all(
     serve: Serve, target: MakeTarget
 ) -> None:
-    hung = {f"hung{number}": await target() for number in range(5)}
+    hung = {f"hung{number}": await target() for number in range(20)}
     for each in hung.values():
         each.hang = asyncio.Event()
     good = await target()
     ask = await serve(FakeStore(rich()), {**hung, "good": good}, vendordata_dynamic_seconds=0.5)
-    began = time.monotonic()
     waits = asyncio.create_task(ask(LATEST))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await next(iter(hung.values())).asked.wait()
     assert (await ask("/openstack/latest/meta_data.json")).status == 200
     assert (await ask(OLD)).status == 200
     assert not waits.done()
-    assert (await waits).json["good"] == {"said": "so"}
-    assert time.monotonic() - began < 2, "one deadline, not five"
+    with within(8):  # one deadline, not twenty
+        assert (await waits).json["good"] == {"said": "so"}
     assert (await ask(LATEST)).json["hung0"] == {}
-    assert [each.count for each in hung.values()] == [1] * 5
+    assert [each.count for each in hung.values()] == [1] * 20
 
 
 async def test_a_redirect_that_keeps_the_method_is_followed_as_by_nova(
@@ -246,7 +245,7 @@ async def test_who_waits_is_told_of_an_answer_that_came_after_all(
     await until(lambda: len(store.waiting) == 1)
     one.status = 200
     assert (await ask(LATEST)).json["one"] == {"said": "so"}
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert (await waits).json["one"] == {"said": "so"}
 
 

@@ -140,7 +140,7 @@ def hangs(after: bytes = b"") -> Act:
 
     def act(server: Hostile, sock: socket.socket) -> None:
         sock.sendall(after)
-        server.over.wait(5)
+        server.over.wait(60)
 
     return act
 

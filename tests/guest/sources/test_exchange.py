@@ -16,6 +16,7 @@ from mdguest.sources.exchange import Reply, Request, exchange
 from mdguest.sources.server import Server
 
 from tests.guest.sources.hostile import Act, Clock, Hostile, drips, floods, hangs, http
+from tests.promptly import within
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 MEGABYTE = b" " * (1 << 20)
@@ -60,9 +61,8 @@ def test_a_whole_answer_is_read(ask: Ask, answer: bytes) -> None:
 
 
 def test_a_server_that_keeps_the_connection_open_is_not_waited_for(ask: Ask) -> None:
-    started = time.monotonic()
-    assert ask(hangs(http("2-3"))).body == b"2-3"
-    assert time.monotonic() - started < 1
+    with within(20):
+        assert ask(hangs(http("2-3")), request=40).body == b"2-3"
 
 
 def test_a_slow_server_is_waited_for(ask: Ask) -> None:
@@ -123,11 +123,9 @@ BROKEN: dict[str, bytes | Act] = {
 def test_an_answer_that_breaks_off_or_does_not_end_is_unavailable(
     ask: Ask, server: Hostile, answer: bytes | Act
 ) -> None:
-    started = time.monotonic()
-    with pytest.raises(Unavailable) as caught:
+    with within(20), pytest.raises(Unavailable) as caught:
         ask(answer, request=0.15)
     assert str(caught.value).startswith(f"{server.url}/it: the answer broke off: ")
-    assert time.monotonic() - started < 2
 
 
 def test_a_reset_is_an_answer_that_breaks_off(ask: Ask) -> None:
@@ -235,7 +233,7 @@ def test_a_door_that_nobody_opens_is_unreachable_in_time(clock: Clock) -> None:
         patience = clock.patience(connect=0.2)
         with pytest.raises(Unreachable, match=r"no connection within 0\.2 s"):
             exchange(server, GET, patience, patience.clock() + 5)
-        assert 0.1 < time.monotonic() - started < 2
+        assert 0.1 < time.monotonic() - started < 4
 
 
 def test_a_name_that_is_not_known_is_unreachable(clock: Clock) -> None:
