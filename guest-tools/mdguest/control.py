@@ -14,7 +14,7 @@ from mdguest.isolation import state
 from mdguest.isolation.apply import Occasion, Outcome, Say, apply, memory, tend
 from mdguest.isolation.journal import Journal
 from mdguest.isolation.observe import observe
-from mdguest.isolation.plan import Plan, plan
+from mdguest.isolation.plan import STAND_INS, Plan, plan
 from mdguest.isolation.share import divide
 from mdguest.isolation.verify import problems
 from mdguest.isolation.wants import FILES
@@ -79,13 +79,19 @@ def applied(settings: Settings, remembered: state.State) -> Settings:
         return settings
     then = {
         "mode": settings.mode or remembered.asked_mode or None,
-        "kept": None if remembered.refused else remembered.mode,
+        "kept": _kept(remembered),
         "partition": "root" if remembered.partition == "root" else "isolated",
         "housekeeping": remembered.housekeeping,
         "exempt": remembered.exempt,
     }
     kept = {name: value for name, value in then.items() if name not in settings.flags}
     return replace(settings, **kept)  # type: ignore[arg-type]  # by name
+
+
+def _kept(remembered: state.State) -> str:
+    """The mode in force; where another stands in for one that the kernel refused, that one."""
+    refused = {stand_in: mode for mode, stand_in in STAND_INS.items()} if remembered.refused else {}
+    return refused.get(remembered.mode, remembered.mode)
 
 
 def view(system: System, asked: CpuSet, settings: Settings) -> View:

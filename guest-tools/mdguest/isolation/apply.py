@@ -24,7 +24,7 @@ from mdguest.isolation import state
 from mdguest.isolation.journal import Journal
 from mdguest.isolation.memory import Memory
 from mdguest.isolation.observe import observe
-from mdguest.isolation.plan import Plan, plan
+from mdguest.isolation.plan import STAND_INS, Plan, plan
 from mdguest.isolation.wants import FILES
 from mdguest.knobs import lost, waking
 from mdguest.knobs.kind import Fate
@@ -331,7 +331,7 @@ def apply(
         "mode": outcome.plan.mode,
         "isolated": str(outcome.plan.dedicated),
         "isolating": "",
-        "refused": outcome.refused,
+        "refused": outcome.refused if outcome.plan.mode in STAND_INS.values() else "",
         "immovable": outcome.immovable,
         "crowded": outcome.crowded,
         "stale": "",

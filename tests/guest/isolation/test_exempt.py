@@ -173,6 +173,16 @@ def test_a_slice_that_moves_takes_its_programs_along(kernel: str, mode: str) -> 
     assert made.tasks.killed == []
 
 
+@pytest.mark.parametrize("exempt", ["ovs.slice=2", "ovs.slice=3", "fast.slice=4 ovs.slice=2-3"])
+def test_kernel_threads_come_back_where_only_the_pools_partition_is_refused(exempt: str) -> None:
+    made = guest("5.15", "0-7")
+    before = snapshot(made)
+    outcome = isolate(made, CPUS, exempt=exempt)
+    assert (outcome.plan.mode, bool(outcome.refused)) == ("fence", True)
+    assert undo(made).failures == {}
+    assert changed(made, before) == {}
+
+
 @each_mode
 def test_what_others_change_is_healed(mode: str) -> None:
     made = node("6.1", mode)
