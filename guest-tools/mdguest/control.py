@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mdguest import sources
 from mdguest.cpuset import EMPTY, CpuSet
-from mdguest.errors import BadInput, Refused, Trouble, Unreachable
+from mdguest.errors import BadInput, Incomplete, Refused, Unreachable
 from mdguest.facts import Facts, Knob
 from mdguest.facts.kubernetes import KUBELETS
 from mdguest.isolation import state
@@ -124,8 +124,8 @@ def apply_layout(
     """Bring the guest to a layout; if ``careful``, not over the heads of programs that run now on
     CPUs of it that they chose themselves.
 
-    Raises Refused where these would lose their CPUs, Trouble where something is not as it should be
-    afterwards.
+    Raises Refused where these would lose their CPUs, Incomplete where something is not as it should
+    be afterwards.
     """
     with system.locked(CHANGES):
         if careful and not state.load(system).isolated:
@@ -141,7 +141,7 @@ def _keep(system: System, found: Layout, outcome: Outcome) -> None:
     """Have the layout for the next boot. Where that fails, the CPUs are isolated all the same."""
     if not found.stale:
         try:
-            state.keep(system, found)
+            state.keep(system, found, state.load(system).exempt)
         except OSError as error:
             outcome.failures[Knob("file", state.LAST_GOOD)] = error.strerror or str(error)
 
@@ -209,7 +209,7 @@ def undo(system: System, settings: Settings, say: Say) -> Outcome:
 def _raise_failures(outcome: Outcome) -> None:
     if outcome.failures:
         lines = [f"{knob.target}: {message}" for knob, message in outcome.failures.items()]
-        raise Trouble("not everything could be set:\n  " + "\n  ".join(lines))
+        raise Incomplete("not everything could be set:\n  " + "\n  ".join(lines))
 
 
 def known(system: System, settings: Settings, *, anew: bool = False) -> Layout:

@@ -92,7 +92,7 @@ class Place(NamedTuple):
         return [self.name, self.path, *parts]
 
     def way_to(self, home: str, cpus: CpuSet, in_pool: bool) -> str:
-        """The line that puts its programs on these CPUs, in the slice ``home``, be that the pool."""
+        """The line that puts its programs on these CPUs, in the slice ``home`` or the pool."""
         stem, section = home.removesuffix(".slice"), self.name.rpartition(".")[2].capitalize()
         name = quote(self.name)
         way = self._way(_IN_POOL if in_pool else _IN_SLICE)

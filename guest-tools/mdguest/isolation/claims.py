@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from mdguest.cpuset import EMPTY, CpuSet, union
+from mdguest.cpuset import EMPTY, CpuSet
 from mdguest.exemption import may_be_exempt
 from mdguest.facts import POOL, RAW_POOL
 from mdguest.facts.place import Place, place, slice_path
@@ -123,13 +123,13 @@ def _taken(scene: Scene, cpus: CpuSet, path: str) -> CpuSet:
 
 
 def _is_wide(scene: Scene, cpus: CpuSet) -> bool:
-    """Whether a set is all CPUs, or all of NUMA cells that have shared ones, too: who asks for these
+    """Whether a set is all CPUs, or whole NUMA cells that have shared ones, too: who asks for these
     wants to be near some memory (numactl, numad), and still is.
     """
-    everything = scene.facts.everything
-    cells = [cell & everything for cell in scene.facts.numa if cell & everything & cpus]
-    whole = [cell for cell in cells if cell <= cpus and cell & scene.cpus.housekeeping]
-    return everything <= cpus or (bool(cells) and cells == whole and cpus & everything <= union(cells))
+    able = scene.facts.everything
+    cells = [cell for cell in scene.facts.numa if cell & cpus]
+    whole = [cell for cell in cells if cell & able <= cpus and cell & scene.cpus.housekeeping]
+    return able <= cpus or (bool(cells) and cells == whole)
 
 
 def _home(scene: Scene, cpus: CpuSet) -> str:

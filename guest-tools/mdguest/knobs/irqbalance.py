@@ -9,6 +9,7 @@ meanwhile: it has not gone, and must not be forgotten.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -163,17 +164,20 @@ def _write(system: System, _: str, value: str | None) -> None:
     OSError where one could not be told.
     """
     request = f"{REQUEST}{_sayable(CpuSet.parse(value or '')) or 'NULL'}"
-    trouble = None
-    for path in system.glob(SOCKETS):
-        try:
-            system.ask(path, request)
-        except (*_NOBODY, BlockingIOError):
-            continue
-        except OSError as error:
-            why = error.strerror or str(error)
-            trouble = OSError(error.errno, f"irqbalance could not be told ({path}): {why}")
-    if trouble:
+    troubles = [_tell(system, path, request) for path in system.glob(SOCKETS)]
+    for trouble in filter(None, troubles):
         raise trouble
+
+
+def _tell(system: System, path: str, request: str) -> OSError | None:
+    """What goes wrong; nothing where nobody listens, or who does is asleep."""
+    try:
+        with contextlib.suppress(*_NOBODY, BlockingIOError):
+            system.ask(path, request)
+    except OSError as error:
+        why = error.strerror or str(error)
+        return OSError(error.errno, f"irqbalance could not be told ({path}): {why}")
+    return None
 
 
 def _ability(system: System) -> Ability:

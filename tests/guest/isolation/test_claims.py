@@ -415,6 +415,7 @@ CELLS = {
     "2-3": True,
     "0-3,6": True,
     "8-11": True,
+    "0-3,10": True,
 }
 
 
@@ -425,3 +426,11 @@ def test_who_asks_for_whole_numa_cells_asks_for_memory_where_shared_cpus_are_nea
     made = guest(cpus="0-11", numa=("0-3", "4-7", "8-11"))
     made.spawn("postgres", "/system.slice/cron.service", CpuSet.parse(cpus))
     assert bool(plan(made, "2-3,6,8-11").claims) == is_named
+
+
+@pytest.mark.parametrize("isolcpus", ["", "3", "2-3"])
+def test_a_single_cpu_of_a_cell_is_a_choice_also_where_isolcpus_takes_it(isolcpus: str) -> None:
+    made = guest(cpus="0-7", numa=("0-3", "4-7"), isolcpus=isolcpus)
+    made.spawn("pmd", "/system.slice/cron.service", CpuSet.parse("3"))
+    [claim] = plan(made, "2-3").claims
+    assert str(claim.cpus) == "3"

@@ -225,6 +225,31 @@ def test_a_layout_that_takes_a_cpu_of_the_slice_away_is_named(mode: str) -> None
     assert changed(made, before) == {}
 
 
+def rebooted(made: FakeGuest, mode: str) -> FakeGuest:
+    """The same guest after a boot: what is on its disk is there still."""
+    fresh = node("6.1", mode)
+    for path in (state.LAST_GOOD, "/etc/layout"):
+        fresh.disk.put(path, made.read(path))
+    return fresh
+
+
+@each_mode
+def test_what_a_layout_took_from_a_slice_is_so_after_a_boot_too(mode: str) -> None:
+    made = node("6.1", mode)
+    flags = ("--source=file:/etc/layout", f"--exempt={EXEMPT}", f"--mode={mode}")
+    for cpus in (CPUS, "3-5", "4-5"):
+        made.disk.put("/etc/layout", cpus)
+        assert command(made, "apply", *flags)[0] == 0
+    for words in (("apply", "--last-good"), ("apply", "--careful")):
+        made = rebooted(made, mode)
+        status, said = command(made, *words, *flags)
+        assert status == 0, said
+        assert "warning: ovs.slice: CPU none of its own, expected CPU 2-3" in said
+        assert not CpuSet.parse(effective(made, "/ovs.slice")) & CpuSet.parse("4-5")
+    status, said = command(made, "plan", flags[0], "--exempt=ovs.slice=3")
+    assert (status, "CPU 3 is not dedicated" in said) == (2, True), "another setting is an error"
+
+
 # ---- what is wrong ----
 
 
