@@ -244,7 +244,7 @@ def test_what_a_layout_took_from_a_slice_is_so_after_a_boot_too(mode: str) -> No
         made = rebooted(made, mode)
         status, said = command(made, *words, *flags)
         assert status == 0, said
-        assert "warning: ovs.slice: CPU none of its own, expected CPU 2-3" in said
+        assert "warning: ovs.slice: no CPU of its own, expected CPU 2-3" in said
         assert not CpuSet.parse(effective(made, "/ovs.slice")) & CpuSet.parse("4-5")
     status, said = command(made, "plan", flags[0], "--exempt=ovs.slice=3")
     assert (status, "CPU 3 is not dedicated" in said) == (2, True), "another setting is an error"
