@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from threading import Thread
 from typing import NamedTuple
 
 from mdsvc.identity.neutron import signed
@@ -76,6 +77,8 @@ def server(
     try:
         for line in process.stdout:
             if found := re.search(r"http://127\.0\.0\.1:(\d+)", line):
+                # Nobody reads what it logs: it would stand still once the pipe is full.
+                Thread(target=process.stdout.read, daemon=True).start()
                 yield Served(int(found[1]), process.pid)
                 break
         else:

@@ -27,7 +27,7 @@ class Later(Protocol):
         """
 
     def drop(self) -> None:
-        """Nobody waits for it any more."""
+        """Nobody waits for it any more, and it is not sent."""
 
 
 AtOnce = Callable[[RawRequestMessage, str | None], bytes | Later | None]
@@ -43,6 +43,8 @@ _INSIDE = (
     "_paused",
     "_process_keepalive",
     "_request_count",
+    "_request_in_progress",
+    "_task_handler",
     "_upgraded",
     "_waiter",
 )
@@ -88,6 +90,8 @@ class PromptConnection(web.RequestHandler):
         if self._later:
             self._later.drop()
             self._later = self._held = None
+        if _IS_AS_KNOWN and self._task_handler and not self._request_in_progress:
+            self._task_handler.cancel()  # else it begins a request that has come, and fails
         super().connection_lost(exc)
 
     @override

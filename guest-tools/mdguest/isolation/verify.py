@@ -99,8 +99,8 @@ def _lacking(made: Plan, facts: Facts) -> list[Problem]:
     return [
         Problem(
             name,
-            f"CPU {made.exempt.get(name) or 'none of its own'}",
-            f"CPU {made.exempt.get(name, EMPTY) | lost}",
+            f"CPU {left}" if (left := made.exempt.get(name)) else "no CPU of its own",
+            f"CPU {(left or EMPTY) | lost}",
             f"CPU {lost}: {WHY_LACKING}",
         )
         for name, lost in made.lacking.items()

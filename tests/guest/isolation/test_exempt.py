@@ -204,11 +204,11 @@ def test_a_layout_that_takes_a_cpu_of_the_slice_away_is_named(mode: str) -> None
     assert effective(made, "/ovs.slice") == "3"
     isolate(made, "4-5", exempt=EXEMPT, mode=mode)
     [problem] = problems(made, "4-5", exempt=EXEMPT, mode=mode)
-    assert problem.found == "CPU none of its own"
+    assert problem.found == "no CPU of its own"
     assert not CpuSet.parse(effective(made, "/ovs.slice")) & CpuSet.parse("4-5")
     isolate(made, "", exempt=EXEMPT, mode=mode)
     [problem] = problems(made, "", exempt=EXEMPT, mode=mode)
-    assert (problem.found, problem.expected) == ("CPU none of its own", "CPU 2-3")
+    assert (problem.found, problem.expected) == ("no CPU of its own", "CPU 2-3")
     isolate(made, CPUS, exempt=EXEMPT, mode=mode)
     assert problems(made, CPUS, exempt=EXEMPT, mode=mode) == []
     assert undo(made).failures == {}
