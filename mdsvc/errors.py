@@ -129,9 +129,15 @@ class DoesNotFit(Refused):
 
 
 class Unavailable(MdsvcError):
-    """What is needed does not answer in time; it may, a moment later."""
+    """What is needed does not answer in time; it may a moment later, or after so many ``seconds``
+    where that is known.
+    """
 
     code = "unavailable"
+
+    def __init__(self, message: str, seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class Unresolved(Unavailable):

@@ -56,9 +56,11 @@ def reported(lock: Lock | None, at: int) -> Lock:
 
 
 def closed(lock: Lock | None, at: int) -> Lock:
-    """Closed at once, and since when they have been if they are."""
+    """Closed at once, and since when they have been if they are: by time alone they may be open
+    again once the clock is set back.
+    """
     lock = lock or OPENED
-    return lock if lock.is_closed(at) else Lock(lock.closes_at, at)
+    return lock if lock.closed_at is not None else Lock(lock.closes_at, at)
 
 
 class UserDataLock(msgspec.Struct, frozen=True, kw_only=True):

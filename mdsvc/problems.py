@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from math import ceil
 from typing import NamedTuple
 
 import msgspec
@@ -37,7 +38,7 @@ from mdsvc.logs import one_line
 from mdsvc.store import Stale
 
 RETRY_SECONDS = 5
-"""After how long whoever gets a 503 is to come again."""
+"""After how long whoever gets a 503 is to come again, where nobody knows better."""
 
 
 class Statuses(NamedTuple):
@@ -70,6 +71,12 @@ _STATUSES: Mapping[type[BaseException], Statuses] = {
 def statuses(error: Exception) -> Statuses:
     """Those of the nearest class of the error that has a row."""
     return next(_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES)
+
+
+def retry_seconds(error: Exception) -> int:
+    """After how long whoever is told this error is to come again."""
+    known = error.seconds if isinstance(error, Unavailable | TooManyRequests) else None
+    return RETRY_SECONDS if known is None else max(1, ceil(known))
 
 
 STATUS_OF_CODE: Mapping[Code, int] = {

@@ -12,7 +12,7 @@ from mdsvc.cpuset import EMPTY, CpuSet
 from mdsvc.errors import BadInput
 from mdsvc.forms import to_json
 from mdsvc.reports import MOST_BYTES, Report, Status, read_status, replaced, told
-from mdsvc.reports.drift import GRACE_MS, SILENT_MS, Told, drift
+from mdsvc.reports.drift import GRACE_MS, SILENT_MS, SKEW_MS, Told, drift
 
 TOLD = Told(3, CpuSet.parse("2-3"))
 NOTHING_DEDICATED = Told(3, EMPTY)
@@ -59,7 +59,22 @@ CASES: dict[str, tuple[Told, Report | None, set[str]]] = {
     "a word that nobody knows": (TOLD, report(state="wobbly"), {"said_so"}),
     "silent": (TOLD, report(**GOOD, received_at=NOW - SILENT_MS), {"silent"}),
     "not silent yet": (TOLD, report(**GOOD, received_at=NOW - SILENT_MS + 1), set()),
-    "from the future": (TOLD, report(**GOOD, received_at=NOW + SILENT_MS), set()),
+    "by a clock that was a little ahead": (
+        TOLD,
+        report(**GOOD, received_at=NOW + SILENT_MS - 1),
+        set(),
+    ),
+    "by one that was far ahead": (TOLD, report(**GOOD, received_at=NOW + SILENT_MS), {"silent"}),
+    "older, told by a clock a little ahead": (
+        TOLD,
+        report(**GOOD | {"generation": 2}, received_at=NOW, told_at=NOW + SKEW_MS),
+        set(),
+    ),
+    "older, told by one that was ahead": (
+        TOLD,
+        report(**GOOD | {"generation": 2}, received_at=NOW, told_at=NOW + SKEW_MS + 1),
+        {"not_applied"},
+    ),
     "everything": (
         TOLD,
         report(generation=1, state="broken", isolated_cpus="", received_at=NOW - SILENT_MS),

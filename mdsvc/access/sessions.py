@@ -15,6 +15,9 @@ from mdsvc.bearer import Bearer, bearer_of
 COOKIE = "mdsvc_session"
 SECONDS = 12 * 3600
 
+_SKEW = 60
+"""Seconds that the clocks of servers may be apart: another one may have begun a session."""
+
 
 def start_session(secret: str, bearers: Iterable[Bearer], now: int) -> str | None:
     """The cookie's value for whoever has this token; None where it is no token."""
@@ -28,7 +31,7 @@ def session_bearer(value: str, bearers: Iterable[Bearer], now: int) -> Bearer | 
     bearer = next((each for each in bearers if each.name == name), None)
     if bearer is None or not (until.isascii() and until.isdigit() and len(until) < 12):
         return None
-    if not now < int(until) <= now + SECONDS:
+    if not now < int(until) <= now + SECONDS + _SKEW:
         return None
     is_signed = hmac.compare_digest(
         _value(bearer, int(until)).encode(), value.encode(errors="replace")

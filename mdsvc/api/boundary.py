@@ -16,7 +16,7 @@ from mdsvc.access import Caller
 from mdsvc.errors import BadInput, MethodNotAllowed, NotFound, TooLarge, Unidentified
 from mdsvc.forms import shown, to_json
 from mdsvc.logs import one_line
-from mdsvc.problems import RETRY_SECONDS, log_fault, problem
+from mdsvc.problems import log_fault, problem, retry_seconds
 
 REQUEST_ID = "X-Request-ID"
 CALLER = web.RequestKey("caller", Caller)
@@ -107,7 +107,7 @@ def refused(request: web.Request, error: Exception) -> web.Response:
     if body.status >= 500:
         log_fault(_log, f"{request.method} {request.path}", error, request_id(request))
     if body.status == 503:
-        headers["Retry-After"] = str(RETRY_SECONDS)
+        headers["Retry-After"] = str(retry_seconds(error))
     if isinstance(error, Unidentified):
         headers["WWW-Authenticate"] = 'Bearer realm="mdsvc"'
     if isinstance(error, MethodNotAllowed):

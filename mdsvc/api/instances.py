@@ -19,6 +19,9 @@ from mdsvc.names import HostName, canonical_uuid
 from mdsvc.policy.flavor import Flavor, Image
 from mdsvc.policy.unknown_keys import warnings
 
+PATIENCE_SECONDS = 15.0
+"""For how long whoever lists those that drift waits for a first look at all guests."""
+
 
 class Instances(msgspec.Struct, frozen=True):
     """A page of guests, by UUID; ``next`` is the marker of the next page. There may be one after a
@@ -53,7 +56,7 @@ async def list_instances(call: Call) -> Answer:
         after=marker,
     )
     found, following = await reports.list_by_drift(
-        store, call.backend.drifting, wanted, asked.limit
+        store, call.backend.drifting, wanted, asked.limit, PATIENCE_SECONDS
     )
     return Answer(Instances(tuple(found), following, damaged(found, following)))
 

@@ -10,11 +10,13 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from math import ceil
 from time import monotonic
 from typing import NamedTuple
 
+from mdsvc.errors import Unavailable
 from mdsvc.reports import Report, now_ms
-from mdsvc.reports.drift import Drift, Told, drift, due
+from mdsvc.reports.drift import SKEW_MS, Drift, Told, drift, due
 from mdsvc.store import Store
 from mdsvc.store.listing import BadRecord
 from mdsvc.store.outlines import Outline
@@ -24,12 +26,13 @@ _PAGE = 500
 
 _MOST_ALIKE = 10_000
 
-_SKEW_MS = 10_000
-"""Milliseconds that the clocks of servers may be apart; a report by one that is further behind is
-heard of when all are heard again.
+_ALL_MS = 5 * 60_000
+"""After so many milliseconds all are heard again: also reports by a server whose clock is further
+behind than clocks may be.
 """
 
-_ALL_MS = 5 * 60_000
+_TOLD_FROM, _LONGEST_LEFT = 0.02, 60.0
+"""From which share of a reading on it is told how long the rest takes, and what is told at most."""
 
 _SHARE = 0.05
 """Of the time, that looking again and again may take."""
@@ -59,6 +62,20 @@ class Turn(NamedTuple):
     reasons: tuple[Drift, ...] = ()
 
 
+class Reading:
+    """Of everybody, by UUID: since when, and ``after`` which it goes on."""
+
+    def __init__(self) -> None:
+        self.after = ""
+        self._began = monotonic()
+
+    def seconds_left(self) -> float | None:
+        """About how many, as UUIDs are spread evenly; None where that cannot be told yet."""
+        share = int(self.after[:8] or "0", 16) / 2**32
+        took = monotonic() - self._began
+        return min(max(1.0, took / share - took), _LONGEST_LEFT) if share > _TOLD_FROM else None
+
+
 class Drifting:
     """The guests that drift, as of the last ``look``."""
 
@@ -74,6 +91,7 @@ class Drifting:
         self._heard_at = self._all_heard_at = 0
         self._looked_at = -sys.float_info.max
         self._took = 0.0
+        self._reading = Reading()
         self._watchers: list[dict[str, Turn]] = []
         self._looking = asyncio.Lock()
         self._next: asyncio.Task[None] | None = None
@@ -107,6 +125,22 @@ class Drifting:
         if monotonic() - self._looked_at < max_age:
             return
         await asyncio.shield(self._upcoming())
+
+    async def look_within(self, seconds: float | None) -> None:
+        """The same for whoever waits so long for the first look, which reads everybody and goes on
+        meanwhile. Raises Unavailable, which says how long it will take.
+        """
+        if self._position is None:
+            look = self._upcoming()
+            await asyncio.wait({look}, timeout=seconds)
+            if not look.done():
+                left = self._reading.seconds_left()
+                raise Unavailable(
+                    "which guests drift is being found out, as after each start"
+                    + (f"; it takes about {ceil(left)} s more" if left else ""),
+                    left,
+                )
+        await self.look()
 
     @asynccontextmanager
     async def warm(self, asked_by: Collection[object]) -> AsyncIterator[None]:
@@ -165,8 +199,9 @@ class Drifting:
             self._all_heard_at = now
         else:
             await self._read(changed)
-            hears_all = not 0 <= now - self._all_heard_at < _ALL_MS
-            await self._hear(0 if hears_all else self._heard_at - _SKEW_MS)
+            is_set_back = now < self._heard_at
+            hears_all = is_set_back or now - self._all_heard_at >= _ALL_MS
+            await self._hear(0 if hears_all else self._heard_at - SKEW_MS)
             self._all_heard_at = now if hears_all else self._all_heard_at
             await self._judge_again([uuid for uuid, at in self._due.items() if at <= now])
         self._position, self._heard_at = position, now
@@ -203,8 +238,10 @@ class Drifting:
     async def _read_all(self) -> None:
         """Everybody who reports, and those of whom something was known before."""
         gone = {*self._known, *self._damaged}
+        self._reading = Reading()
         after: str | None = ""
         while after is not None:
+            self._reading.after = after
             reports = await self._store.reports_after(after, _PAGE, 0)
             await self._take(list(reports), reports)
             gone -= reports.keys()
@@ -218,8 +255,8 @@ class Drifting:
 
     async def _take(self, uuids: Sequence[str], reports: Mapping[str, Report]) -> None:
         """Guests as they are now, with what they report."""
-        is_known = reports.keys() | self._known.keys() | self._damaged.keys()
-        asked = [uuid for uuid in uuids if uuid in is_known]
+        kept = reports, self._known, self._damaged
+        asked = [uuid for uuid in uuids if any(uuid in each for each in kept)]
         guests = await self._store.outlines(asked) if asked else {}
         for uuid in asked:
             guest = guests.get(uuid)

@@ -66,9 +66,17 @@ class Page(NamedTuple):
     next: str | None
 
 
-async def list_by_drift(store: Store, drifting: Drifting, wanted: Wanted, limit: int) -> Page:
-    """So many guests at most; fewer, and where to go on, where too many were looked at for them."""
-    await drifting.look()
+async def list_by_drift(
+    store: Store,
+    drifting: Drifting,
+    wanted: Wanted,
+    limit: int,
+    patience: float | None = None,
+) -> Page:
+    """So many guests at most; fewer, and where to go on, where too many were looked at for them.
+    Raises Unavailable where it is not known within so many seconds who drifts.
+    """
+    await drifting.look_within(patience)
     if wanted.drifted:
         return await _list_drifters(store, drifting, wanted, limit)
     return await _list_others(store, drifting, wanted, limit)
@@ -116,4 +124,4 @@ async def list_drifted(store: Store, host: str | None = None) -> Listing[PlacedI
         async with store.snapshot() as snapshot:
             await check_host(snapshot, host)
     wanted = Wanted(drifted=True, host=host)
-    return (await list_by_drift(store, Drifting(store), wanted, limit=2**31)).guests
+    return (await list_by_drift(store, Drifting(store), wanted, 2**31)).guests

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 
 from mdsvc.errors import BadInput
 
@@ -42,6 +42,9 @@ async def body_of(request: web.BaseRequest, most: int, what: str = "") -> bytes:
 
 
 async def _invite(request: web.BaseRequest) -> None:
-    """A client may wait to be told that its body is wanted (RFC 9110, 10.1.1)."""
-    if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
+    """A client may wait to be told that its body is wanted (RFC 9110, 10.1.1); one that speaks
+    HTTP/1.0 does not, and would take the word for the answer.
+    """
+    expects = request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
+    if expects and request.version >= HttpVersion11:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from http import HTTPStatus
@@ -23,10 +23,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from mdsvc.listening.files import leaves
 from mdsvc.listening.prompt import AtOnce, PromptConnection
+from mdsvc.listening.requests import Handler, PlainRequest, RoutedRequest, spoken
 from mdsvc.override import override
-
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-"""Answers any request."""
 
 BACKLOG = 1024
 """Connections that wait to be taken: a crowd that comes at once shuts nobody out for a second."""
@@ -227,6 +225,12 @@ class _Server(web.Server):
     def __call__(self, door: Door | None = None) -> web.RequestHandler:
         return _Connection(door, self, loop=self._loop, **self._kwargs)
 
+    @override
+    def _make_request(
+        self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any
+    ) -> web.BaseRequest:
+        return PlainRequest(message, payload, protocol, writer, task, self._loop)
+
 
 class Runner(web.BaseRunner):
     """Runs an application, or who answers all requests, on such connections, in a ``crowd``."""
@@ -261,16 +265,17 @@ class Runner(web.BaseRunner):
     @override
     async def _make_server(self) -> web.Server:
         if not isinstance(self._door, web.Application):
-            server = self._crowded(_Server(self._door.handle, **self._kwargs))
+            server = self._crowded(_Server(spoken(self._door.handle), **self._kwargs))
             server.at_once = self._door.at_once
             return server
         self._plain = web.AppRunner(self._door)
         await self._plain.setup()
         plain = self._plain.server
         assert plain, "it is set up"
-        return self._crowded(
-            _Server(plain.request_handler, request_factory=plain.request_factory, **self._kwargs)
-        )
+        door = self._door
+        make = partial(door._make_request, _cls=RoutedRequest)  # noqa: SLF001  # there is no other
+        handle = spoken(plain.request_handler)
+        return self._crowded(_Server(handle, request_factory=make, **self._kwargs))
 
     def _crowded(self, server: _Server) -> _Server:
         server.crowd = self.crowd

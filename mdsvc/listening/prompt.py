@@ -14,6 +14,7 @@ from aiohttp import web
 from aiohttp.http import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 
+from mdsvc.listening.requests import is_spoken
 from mdsvc.override import override
 
 
@@ -109,6 +110,8 @@ class PromptConnection(web.RequestHandler):
         message, payload = self._messages[0]
         transport = self.transport
         if payload is not EMPTY_PAYLOAD or not isinstance(message, RawRequestMessage):
+            return False
+        if not is_spoken(message.version):
             return False
         if not (transport and self.at_once and self._parser) or transport.is_closing():
             return False

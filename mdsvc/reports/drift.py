@@ -22,6 +22,12 @@ names the old state, has none: he says himself that he has not applied it.
 SILENT_MS = 30 * 60_000
 """Milliseconds after which no report is silence; mdguest reports each ten minutes."""
 
+SKEW_MS = 10_000
+"""Milliseconds that the clocks of servers may be apart. A time that is further ahead was written by
+a clock that has been set back since: when that was nobody knows, so it gives no time, nor hides who
+is silent. The next report mends it.
+"""
+
 Code = Literal["not_applied", "said_so", "silent"]
 
 
@@ -58,16 +64,17 @@ def drift(told: Told, report: Report | None, now: int) -> tuple[Drift, ...]:
 
 
 def _had_time(report: Report, now: int) -> bool:
-    return report.received_at >= report.told_at or now - report.told_at >= GRACE_MS
+    has_had = now - report.told_at
+    return report.received_at >= report.told_at or not -SKEW_MS <= has_had < GRACE_MS
 
 
 def due(report: Report, now: int) -> int | None:
     """When the clock alone changes the codes of a guest's drift next, in milliseconds since 1970;
     None where it does no more.
     """
-    times = [report.received_at + SILENT_MS]
+    times = [report.received_at - SILENT_MS + 1, report.received_at + SILENT_MS]
     if report.told_at > report.received_at:
-        times.append(report.told_at + GRACE_MS)
+        times += [report.told_at - SKEW_MS, report.told_at + GRACE_MS]
     return min((at for at in times if at > now), default=None)
 
 
@@ -125,9 +132,10 @@ def _bad_state(told: Told, report: Report, _now: int) -> str | None:
 
 
 def _silent(_told: Told, report: Report, now: int) -> str | None:
-    minutes = (now - report.received_at) // 60_000
-    has_been = now - report.received_at >= SILENT_MS
-    return f"it has not reported for {minutes} minutes" if has_been else None
+    silence = now - report.received_at
+    if silence <= -SILENT_MS:
+        return "it has not reported since a clock was set back"
+    return f"it has not reported for {silence // 60_000} minutes" if silence >= SILENT_MS else None
 
 
 def _cpus(cpus: CpuSet | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -38,6 +39,11 @@ class _Record(msgspec.Struct, frozen=True):
     value: _Value
 
 
+_FORMS = range(GUEST.oldest_written, GUEST.form + 1)
+
+_cpus = lru_cache(maxsize=4096)(CpuSet.parse)
+"""Many guests have the same."""
+
 _DECODER = msgspec.msgpack.Decoder(_Record)
 
 
@@ -52,8 +58,8 @@ def outlined(uuid: str, record: bytes, host: str) -> Outline | BadRecord:
     """
     try:
         form, value = msgspec.structs.astuple(_DECODER.decode(record))
-        if GUEST.oldest_written <= form <= GUEST.form:  # what was added since is none of it
-            told = Told(value.generation, CpuSet.parse(value.layout.dedicated_cpus))
+        if form in _FORMS:  # what was added since is none of it
+            told = Told(value.generation, _cpus(value.layout.dedicated_cpus))
             return Outline(told, value.host, value.project_id)
     except (msgspec.MsgspecError, UnicodeDecodeError, BadInput, ValueError):
         pass

@@ -22,7 +22,7 @@ from mdsvc.api.boundary import request_id
 from mdsvc.api.route import Backend
 from mdsvc.errors import BadInput, NotFound, TooLarge, Unavailable, Unidentified
 from mdsvc.forms import check_plain
-from mdsvc.problems import RETRY_SECONDS, log_fault, problem
+from mdsvc.problems import log_fault, problem, retry_seconds
 from mdsvc.web.frame import framed
 from mdsvc.web.markup import h
 from mdsvc.web.readiness import Readiness
@@ -146,7 +146,7 @@ def wrong(error: Exception, request: web.Request, caller: Caller | None) -> web.
     if told.status >= 500:
         log_fault(_log, f"{request.method} {request.path}", error, request_id(request))
     again = h("p", "Nothing is lost. Look again in a moment: this page does it by itself.")
-    refresh = RETRY_SECONDS if told.status == 503 else None
+    refresh = retry_seconds(error) if told.status == 503 else None
     content = (
         h("h1", told.title),
         h("p", told.detail, class_="problem", role="alert"),

@@ -36,6 +36,11 @@ _COLUMNS = (
     Column("Drift"),
 )
 
+_PATIENCE_SECONDS = 2.0
+"""For how long it is waited until it is known who drifts; then the page says how long that takes,
+and looks again by itself.
+"""
+
 _LABELS = {"q": "Name or UUID contains", "host": "Host", "project_id": "Project"}
 
 
@@ -71,6 +76,8 @@ async def show_instances(visit: Visit) -> Page:
 async def _listed(visit: Visit, asked: InstancesView) -> Named:
     if asked.q.strip():
         return await named(visit.store, asked.q, asked)
+    if asked.drifted:
+        await visit.backend.drifting.look_within(_PATIENCE_SECONDS)
     call = Call(backend=visit.backend, path={}, query=asked, body=None, headers={})
     listed = (await list_instances(call)).body
     assert isinstance(listed, Instances)

@@ -27,6 +27,11 @@ def test_a_session_is_its_tokens() -> None:
     assert session_bearer(session(), BEARERS, NOW + SECONDS) is None
 
 
+def test_it_is_good_on_a_server_whose_clock_is_a_little_behind_and_on_none_far_behind() -> None:
+    assert session_bearer(session(), BEARERS, NOW - 60) == ALICE
+    assert session_bearer(session(), BEARERS, NOW - 61) is None
+
+
 def test_what_is_no_token_begins_none() -> None:
     for secret in ("", "x", ISSUED.token[:-1], ALICE.digest):
         assert start_session(secret, BEARERS, NOW) is None

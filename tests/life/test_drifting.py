@@ -75,6 +75,10 @@ class Followed(RuleBasedStateMachine):
     def wait(self, minutes: int) -> None:
         self.later += minutes * MINUTE
 
+    @rule(minutes=st.sampled_from([1, 3, 31, 5000]))
+    def set_the_clock_back(self, minutes: int) -> None:
+        self.later -= minutes * MINUTE
+
     @rule(number=NUMBERS)
     def create(self, number: int) -> None:
         if number not in self.there:

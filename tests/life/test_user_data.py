@@ -51,6 +51,11 @@ class Lives(RuleBasedStateMachine):
         asyncio.run(add_host(self.store, host()))
         asyncio.run(create_instance(self.store, described(1), None))
 
+    @rule(seconds=st.integers(1, 400))
+    def set_the_clock_back(self, seconds: int) -> None:
+        """What a report or an operator has closed stays so."""
+        self.now -= seconds * 1000
+
     @property
     def is_closed(self) -> bool:
         return self.shut or (self.ends is not None and self.now >= self.ends)
