@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable, NoReturn
 
 from mdguest import __version__
 from mdguest.cpuset import EMPTY, CpuSet
-from mdguest.errors import BadInput, Refused, Trouble
+from mdguest.errors import BadInput, Incomplete, Refused, Trouble
 from mdguest.help import COMMANDS, DESCRIPTION, EPILOG
 
 if TYPE_CHECKING:
@@ -70,11 +70,14 @@ def _apply(system: System, settings: Settings, arguments: Parsed) -> int:
     if found.stale:
         _say(f"{found.stale}; the last good layout stays in force")
     say = _say if arguments.verbose else _silent
-    outcome = control.apply_layout(system, found, settings, say, careful=arguments.careful)
+    try:
+        outcome = control.apply_layout(system, found, settings, say, careful=arguments.careful)
+    except Incomplete:
+        _warn(control.now(system, settings))
+        raise
     made = outcome.plan
     seen = control.now(system, settings)
-    for line in control.warnings(seen):
-        _say(f"warning: {line}")
+    _warn(seen)
     changed = f"{len(outcome.done)} changes" if outcome.done else "nothing had to change"
     what = f"CPU {made.dedicated} isolated" if made.mode else "no CPU is isolated"
     notes = "".join(f"\nnote: {note}" for note in made.notes)
@@ -86,6 +89,13 @@ def _apply(system: System, settings: Settings, arguments: Parsed) -> int:
     mode = f"mode {made.mode}, " if made.mode else f"{made.because}, "
     _emit(arguments, document, f"{what} ({mode}{changed}){notes}")
     return 0
+
+
+def _warn(seen: View) -> None:
+    from mdguest import control
+
+    for line in control.warnings(seen):
+        _say(f"warning: {line}")
 
 
 def _silent(_: str) -> None:

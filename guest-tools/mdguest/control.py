@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mdguest import sources
 from mdguest.cpuset import EMPTY, CpuSet
-from mdguest.errors import BadInput, Refused, Trouble, Unreachable
+from mdguest.errors import BadInput, Incomplete, Refused, Unreachable
 from mdguest.facts import Facts, Knob
 from mdguest.facts.kubernetes import KUBELETS
 from mdguest.isolation import state
 from mdguest.isolation.apply import Occasion, Outcome, Say, apply, memory, tend
 from mdguest.isolation.journal import Journal
 from mdguest.isolation.observe import observe
-from mdguest.isolation.plan import Plan, plan
+from mdguest.isolation.plan import STAND_INS, Plan, plan
 from mdguest.isolation.share import divide
 from mdguest.isolation.verify import problems
 from mdguest.isolation.wants import FILES
@@ -79,13 +79,19 @@ def applied(settings: Settings, remembered: state.State) -> Settings:
         return settings
     then = {
         "mode": settings.mode or remembered.asked_mode or None,
-        "kept": None if remembered.refused else remembered.mode,
+        "kept": _kept(remembered),
         "partition": "root" if remembered.partition == "root" else "isolated",
         "housekeeping": remembered.housekeeping,
         "exempt": remembered.exempt,
     }
     kept = {name: value for name, value in then.items() if name not in settings.flags}
     return replace(settings, **kept)  # type: ignore[arg-type]  # by name
+
+
+def _kept(remembered: state.State) -> str:
+    """The mode in force; where another stands in for one that the kernel refused, that one."""
+    refused = {stand_in: mode for mode, stand_in in STAND_INS.items()} if remembered.refused else {}
+    return refused.get(remembered.mode, remembered.mode)
 
 
 def view(system: System, asked: CpuSet, settings: Settings) -> View:
@@ -118,8 +124,8 @@ def apply_layout(
     """Bring the guest to a layout; if ``careful``, not over the heads of programs that run now on
     CPUs of it that they chose themselves.
 
-    Raises Refused where these would lose their CPUs, Trouble where something is not as it should be
-    afterwards.
+    Raises Refused where these would lose their CPUs, Incomplete where something is not as it should
+    be afterwards.
     """
     with system.locked(CHANGES):
         if careful and not state.load(system).isolated:
@@ -135,7 +141,7 @@ def _keep(system: System, found: Layout, outcome: Outcome) -> None:
     """Have the layout for the next boot. Where that fails, the CPUs are isolated all the same."""
     if not found.stale:
         try:
-            state.keep(system, found)
+            state.keep(system, found, state.load(system).exempt)
         except OSError as error:
             outcome.failures[Knob("file", state.LAST_GOOD)] = error.strerror or str(error)
 
@@ -203,7 +209,7 @@ def undo(system: System, settings: Settings, say: Say) -> Outcome:
 def _raise_failures(outcome: Outcome) -> None:
     if outcome.failures:
         lines = [f"{knob.target}: {message}" for knob, message in outcome.failures.items()]
-        raise Trouble("not everything could be set:\n  " + "\n  ".join(lines))
+        raise Incomplete("not everything could be set:\n  " + "\n  ".join(lines))
 
 
 def known(system: System, settings: Settings, *, anew: bool = False) -> Layout:

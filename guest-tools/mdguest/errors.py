@@ -9,6 +9,10 @@ class Trouble(Exception):
     exit_status = 1
 
 
+class Incomplete(Trouble):
+    """Something is not as it should be after a change."""
+
+
 class BadInput(Trouble):
     """Bad usage, or a source that answered with what is no layout. Nothing was changed."""
 

@@ -48,6 +48,11 @@ def _entry(word: str) -> tuple[str, CpuSet]:
         raise ValueError(f"{name}: {error}; {FORM}") from error
 
 
+def may_be_exempt(name: str) -> bool:
+    """Whether this is a slice directly below the root that can have CPUs of its own."""
+    return bool(_SLICE.fullmatch(name)) and name not in _OTHERS
+
+
 def shown(exempt: Exempt) -> str:
     """The same as text, whatever it looked like."""
     return " ".join(f"{name}={cpus}" for name, cpus in exempt.items())

@@ -21,7 +21,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Callable
 
 from mdguest import control, sources
-from mdguest.errors import Trouble, Unreachable
+from mdguest.errors import BadInput, Refused, Trouble, Unreachable
 from mdguest.facts import CGROUP, POOL, RAW_POOL
 from mdguest.isolation import state
 from mdguest.status import reported
@@ -84,7 +84,8 @@ class Watch:
         self._ending = threading.Event()
         self._wake_read, self._wake_write = os.pipe()
         self._layout: Layout | None = None
-        self._told = ""
+        self._told: dict[str, str] = {}
+        self._announced = ""
         self._heals: list[float] = []
         self._named: set[str] = set()
         self._glance: tuple[str, ...] = ()
@@ -144,14 +145,17 @@ class Watch:
         """Wait for something to happen, and put right what it changed."""
         with _partition() as partition:
             self._await(uevents, partition)
+        self._try("layout", self._take_layouts)
+        self._try("guest", self._heal)
+        self._try("report", self._keep_reporting)
+
+    def _try(self, what: str, act: Callable[[], None]) -> None:
         try:
-            self._take_layouts()
-            self._heal()
-            self._keep_reporting()
+            act()
         except Trouble as trouble:
-            self._tell(str(trouble))
+            self._tell(what, str(trouble))
         except OSError as error:
-            self._tell(f"cannot see to this guest: {error}")
+            self._tell(what, f"cannot see to this guest: {error}")
 
     def _await(self, uevents: socket.socket, partition: int | None) -> None:
         poll = select.poll()
@@ -182,24 +186,33 @@ class Watch:
         """Apply a layout that is another than the one that is applied."""
         remembered = state.load(self._system)
         self._layout = found
-        if remembered.stale:
-            state.save(self._system, replace(remembered, stale=""))
-            self._say(f"{found.source} is back")
         known = remembered.applied_at and str(found.dedicated or "") == remembered.dedicated
         if found.dedicated is None or known:
+            self._told.pop("layout", None)
+            if remembered.stale:
+                state.save(self._system, replace(remembered, stale=""))
+                self._say(f"{found.source} is back")
             return
-        self._say(f"layout: CPU {found.dedicated or 'none'} dedicated, says {found.source}")
+        self._announce(f"layout: CPU {found.dedicated or 'none'} dedicated, says {found.source}")
         settings = control.applied(self._settings, remembered)
-        control.apply_layout(self._system, found, settings, self._say, careful=True)
+        try:
+            control.apply_layout(self._system, found, settings, self._say, careful=True)
+        except (BadInput, Refused) as trouble:
+            self._keep_stale(remembered, str(trouble))
+            raise
+        self._told.pop("layout", None)
         self._name(control.warnings(control.now(self._system, self._settings)))
         self._report()
 
     def _stale(self, trouble: Trouble) -> None:
-        remembered = state.load(self._system)
-        if remembered.applied_at and remembered.stale != str(trouble):
-            state.save(self._system, replace(remembered, stale=str(trouble)))
+        self._keep_stale(state.load(self._system), str(trouble))
         what = "" if isinstance(trouble, Unreachable) else "what came is no layout: "
-        self._tell(f"{what}{trouble}; the last good layout stays")
+        self._tell("layout", f"{what}{trouble}; the last good layout stays")
+
+    def _keep_stale(self, remembered: state.State, why: str) -> None:
+        """The layout in force is not what the source says now."""
+        if remembered.applied_at and remembered.stale != why:
+            state.save(self._system, replace(remembered, stale=why))
 
     def _heal(self) -> None:
         """Put right what others changed, where anything changed since the last full look."""
@@ -214,7 +227,7 @@ class Watch:
             self._heals.append(now)
             raise
         self._glance, self._looked_at = _glance(self._system), now
-        self._told = ""
+        self._told.pop("guest", None)
         self._name(healed.warnings)
         if healed.outcome is not None:
             self._heals.append(now)
@@ -247,14 +260,21 @@ class Watch:
         if found is None:
             return
         seen = control.now(self._system, self._settings)
+        self._told.pop("report", None)
         self._reported, self._reported_at = found.generation, time.monotonic()
         arguments = (found, reported(seen, found), self._system)
         threading.Thread(target=sources.report, args=arguments, daemon=True).start()
 
-    def _tell(self, message: str) -> None:
-        """Say something once, however often it happens."""
-        if message != self._told:
-            self._told = message
+    def _announce(self, layout: str) -> None:
+        """Say a layout once, however often it is tried."""
+        if layout != self._announced:
+            self._announced = layout
+            self._say(layout)
+
+    def _tell(self, what: str, message: str) -> None:
+        """Say what is wrong with something once, however often that happens."""
+        if message != self._told.get(what):
+            self._told[what] = message
             self._say(message)
 
 

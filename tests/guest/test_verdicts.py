@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+from mdguest.cpuset import CpuSet
 
 from tests.guest.fake import FakeGuest, guest
 from tests.guest.use import command, later, scan
@@ -130,6 +131,17 @@ def test_apply_warns_where_a_kubelets_pods_get_shared_cpus() -> None:
     status, said = command(made, "apply", SOURCE, "--mode=partition")
     assert status == 0
     assert "warning: kubelet.service: here, in mode partition" in said
+
+
+def test_apply_names_who_is_displaced_also_where_something_else_fails() -> None:
+    made = guest()
+    made.spawn("pmd", "/system.slice/cron.service", CpuSet.parse("3"))
+    made.devices.full = CpuSet.parse("0-1")
+    made.disk.put(LAYOUT, "2-3")
+    status, said = command(made, "apply", SOURCE)
+    assert status == 1
+    assert "warning: cron.service, thread pmd (" in said
+    assert "not everything could be set" in said
 
 
 def test_what_apply_can_put_right_is_no_warning() -> None:

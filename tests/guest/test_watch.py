@@ -17,7 +17,7 @@ from mdguest.layout import Layout
 from mdguest.settings import Settings
 
 from tests.guest.fake import FakeGuest, guest
-from tests.guest.use import isolate, later, problems, state_of, undo
+from tests.guest.use import command, isolate, later, problems, state_of, undo
 
 PARTITION = "/sys/fs/cgroup/dedicated.slice/cpuset.cpus.partition"
 SOURCE = "metadata:http://169.254.169.254"
@@ -198,6 +198,33 @@ def test_a_layout_of_another_guest_is_refused_once_and_changes_nothing(service: 
     service.run(service.hears("2-3"), service.hears("2-9"), service.hears("2-9"))
     assert sum("this guest has no CPU 4-9" in line for line in service.said) == 1
     assert problems(service.machine, "2-3") == []
+
+
+def test_a_layout_that_cannot_be_had_is_said_once_and_called_stale_until_it_can(
+    service: Service,
+) -> None:
+    def asked_again() -> None:
+        service.hears("2-9")()
+
+    service.run(service.hears("2-3"), *[asked_again, *A_MINUTE] * 3)
+    said = [line for line in service.said if "2-9" in line]
+    assert [line.partition(":")[0] for line in said] == ["layout", "dedicated_cpus 2-9"]
+    assert "this guest has no CPU 4-9" in state.load(service.machine).stale
+    assert "this guest has no CPU 4-9" in command(service.machine, "status")[1]
+    service.run(service.hears("1-3"))
+    assert (state.load(service.machine).stale, state_of(service.machine, "1-3")) == ("", "isolated")
+
+
+def test_a_program_that_keeps_its_cpus_is_named_once_and_once_mended_they_are_isolated(
+    service: Service,
+) -> None:
+    program = service.machine.spawn("pmd", "/system.slice/cron.service", CpuSet.parse("3"))
+    service.run(*[service.hears("2-3"), *A_MINUTE] * 3)
+    assert len([line for line in service.said if "cron.service" in line]) == 1
+    assert len([line for line in service.said if line.startswith("layout: ")]) == 1
+    service.machine.end(program)
+    service.run(service.hears("2-3"))
+    assert state_of(service.machine, "2-3") == "isolated"
 
 
 def test_a_layout_that_takes_a_cpu_of_an_exempt_slice_is_followed_and_named(

@@ -48,6 +48,12 @@ def plan(guest: FakeGuest, cpus: str, **settings: Any) -> Plan:
     return planned(guest, CpuSet.parse(cpus), Settings(**settings), remembered)
 
 
+def named(guest: FakeGuest, **settings: str) -> list[tuple[str, str, str]]:
+    """Who is displaced, how it asked, and for which CPUs."""
+    claims = plan(guest, "2-3", **settings).claims
+    return sorted((claim.where, claim.how, str(claim.cpus)) for claim in claims)
+
+
 def view(guest: FakeGuest, cpus: str, **settings: Any) -> control.View:
     given = control.applied(Settings(**settings), state.load(guest))
     return control.view(guest, CpuSet.parse(cpus), given)

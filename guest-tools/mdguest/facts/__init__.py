@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from mdguest.cpuset import EMPTY, CpuSet, union
 from mdguest.facts.lasting import Lasting
+from mdguest.facts.place import place
 
 if TYPE_CHECKING:
     from mdguest.facts.cpu_manager import CpuManager
@@ -205,6 +206,18 @@ class Facts:
     def of(self, what: type[T]) -> T | None:
         """What was seen of this, by its class; None where there is none."""
         return self.others.get(what)
+
+    @property
+    def kubernetes(self) -> tuple[str, ...]:
+        """What of Kubernetes is here: pods, units that run a kubelet, and one that runs without a
+        unit of these. Empty cgroups of pods stay behind where it was uninstalled.
+        """
+        lived_in = {group.path for group in self.groups if group.populated}
+        pods = [path.rpartition("/")[2] for path in self.pods if path in lived_in]
+        units = self.systemd.kubelets if self.systemd else ()
+        named = [task for task in self.tasks if task.name == "kubelet"]
+        runs = not all(place(task.group).is_container for task in named)
+        return (*pods, *units, *(["kubelet"] if runs else []))
 
     @property
     def release(self) -> tuple[int, int]:

@@ -24,7 +24,7 @@ from mdguest.isolation import state
 from mdguest.isolation.journal import Journal
 from mdguest.isolation.memory import Memory
 from mdguest.isolation.observe import observe
-from mdguest.isolation.plan import Plan, plan
+from mdguest.isolation.plan import STAND_INS, Plan, plan
 from mdguest.isolation.wants import FILES
 from mdguest.knobs import lost, waking
 from mdguest.knobs.kind import Fate
@@ -250,15 +250,17 @@ def _finish(system: System, journal: Journal, outcome: Outcome, cut_off: bool) -
         knob: outcome.failures.get(knob, f"it reads {step.now or 'unset'!r} again")
         for knob, step in left.items()
     }
-    outcome.failures = {**failed, **_no_vectors(outcome)}
+    outcome.failures = {**failed, **_that_stay(outcome)}
 
 
-def _no_vectors(outcome: Outcome) -> dict[Knob, str]:
-    """The failures of this run that stay, though the step is not tried again."""
+def _that_stay(outcome: Outcome) -> dict[Knob, str]:
+    """The failures of this run that stay, whatever the plan says: of what is not tried again, and
+    of what cannot be read back.
+    """
     return {
         knob: message
         for knob, message in outcome.failures.items()
-        if knobs.of(knob).name(knob.target) in outcome.crowded
+        if knobs.of(knob).seconds or knobs.of(knob).name(knob.target) in outcome.crowded
     }
 
 
@@ -270,10 +272,19 @@ def _set_again(system: System, journal: Journal, outcome: Outcome) -> None:
     for step in outcome.plan.steps:
         if step.kind.seconds:
             if step.knob not in done:
-                _note(journal, step)
-                knobs.write(system, step.knob, step.want)
-            if step.restore and not step.needed:
+                _set_anew(system, journal, step, outcome)
+            if step.restore and not step.needed and step.knob not in outcome.failures:
                 journal.back(step.knob)
+
+
+def _set_anew(system: System, journal: Journal, step: Step, outcome: Outcome) -> None:
+    try:
+        _note(journal, step)
+        knobs.write(system, step.knob, step.want)
+    except OSError as error:
+        _failed(journal, step, error, outcome)
+    else:
+        outcome.failures.pop(step.knob, None)
 
 
 def _intent(layout: Layout, settings: Settings, first: Plan, old: state.State) -> Intent:
@@ -331,7 +342,7 @@ def apply(
         "mode": outcome.plan.mode,
         "isolated": str(outcome.plan.dedicated),
         "isolating": "",
-        "refused": outcome.refused,
+        "refused": outcome.refused if outcome.plan.mode in STAND_INS.values() else "",
         "immovable": outcome.immovable,
         "crowded": outcome.crowded,
         "stale": "",

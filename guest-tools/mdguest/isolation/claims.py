@@ -13,8 +13,9 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from mdguest.cpuset import EMPTY, CpuSet
-from mdguest.facts import POOL
-from mdguest.facts.place import Place, place
+from mdguest.exemption import may_be_exempt
+from mdguest.facts import POOL, RAW_POOL
+from mdguest.facts.place import Place, place, slice_path
 from mdguest.isolation.wants.groups import asked_of
 from mdguest.isolation.wants.scene import is_exempt, own_cpus, top_of
 from mdguest.isolation.wants.tasks import chosen_by
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from mdguest.facts import Facts, Group, Task
     from mdguest.isolation.wants.scene import Scene
 
+_OF_THE_POOL = dict.fromkeys((POOL, RAW_POOL), "the pool's")
 _NAMED = 3
 """Threads of one claim that are named; the others are counted."""
 
@@ -63,7 +65,7 @@ class Claim:
 
     @property
     def whose(self) -> str:
-        return {POOL: "the pool's", "": "the pods'"}.get(self.home, f"{self.home}'s")
+        return {**_OF_THE_POOL, "": "the pods'"}.get(self.home, f"{self.home}'s")
 
     @property
     def asked(self) -> str:
@@ -72,9 +74,11 @@ class Claim:
     @property
     def remedy(self) -> str:
         """The line that mends it."""
+        if self.place.path == f"/{self.where}" and may_be_exempt(self.where):
+            return f"add {self.where}={self.dedicated} to MDGUEST_EXEMPT"
         home = self.home or "NAME.slice"
         exempt = "" if self.home else f", and MDGUEST_EXEMPT={home}={self.dedicated}"
-        return self.place.way_to(home, home == POOL) + exempt
+        return self.place.way_to(home, self.dedicated, home in _OF_THE_POOL) + exempt
 
     @property
     def line(self) -> str:
@@ -113,14 +117,25 @@ def _taken(scene: Scene, cpus: CpuSet, path: str) -> CpuSet:
     """
     own = own_cpus(scene, path)
     inside = is_exempt(scene, path) and top_of(path) not in scene.cpus.exempt
-    if inside or scene.facts.everything <= cpus or (own and own & cpus):
+    if inside or _is_wide(scene, cpus) or (own and own & cpus):
         return EMPTY
     return cpus & scene.cpus.dedicated
 
 
+def _is_wide(scene: Scene, cpus: CpuSet) -> bool:
+    """Whether a set is all CPUs, or whole NUMA cells that have shared ones, too: who asks for these
+    wants to be near some memory (numactl, numad), and still is.
+    """
+    able = scene.facts.everything
+    cells = [cell for cell in scene.facts.numa if cell & cpus]
+    whole = [cell for cell in cells if cell & able <= cpus and cell & scene.cpus.housekeeping]
+    return able <= cpus or (bool(cells) and cells == whole)
+
+
 def _home(scene: Scene, cpus: CpuSet) -> str:
     """The slice whose CPUs these are; empty where they are pods'."""
-    pool = "" if scene.mode == "kubernetes" else POOL
+    here = POOL if scene.facts.systemd else RAW_POOL
+    pool = "" if scene.mode == "kubernetes" else here
     exempt = scene.cpus.exempt.items()
     return next((name for name, own in exempt if cpus <= own), pool)
 
@@ -144,8 +159,9 @@ def _groups(facts: Facts) -> Iterator[tuple[Group, str]]:
 def _of_units(scene: Scene) -> Iterator[Claim]:
     """CPUAffinity= of units outside the pool: systemd fails to start such a one in a partition."""
     for unit in scene.facts.affine:
-        taken = _taken(scene, unit.cpus, unit.group or f"/{unit.slice}")
-        if taken and POOL not in (top_of(unit.group), unit.slice):
+        path = unit.group or slice_path(unit.slice)
+        taken = _taken(scene, unit.cpus, path)
+        if taken and top_of(path) != POOL:
             home, runs = _home(scene, taken), bool(unit.group)
             found = place(unit.group or unit.name)
             yield Claim(found, "CPUAffinity=", unit.cpus, taken, running=runs, home=home)

@@ -196,12 +196,15 @@ def _asked(settings: Settings) -> tuple[str, str] | None:
 
 def _kept(facts: Facts, settings: Settings) -> tuple[str, str] | None:
     """The mode that is in force goes on, though another would be chosen now; but a kubelet that has
-    come since gets its own, once nothing runs in the pool.
+    come since gets its own, once nothing runs in the pool, and takes it along when it goes.
     """
     if settings.kept is None:
         return None
+    kubelet_was, kubelet_is = (
+        mode == "kubernetes" for mode in (settings.kept, _suitable(facts)[0])
+    )
     idle = not (facts.pool and facts.pool.populated)
-    if idle and settings.kept != "kubernetes" and _suitable(facts)[0] == "kubernetes":
+    if kubelet_was != kubelet_is and (kubelet_was or idle):
         return None
     return settings.kept, "as it was applied"
 
@@ -209,9 +212,8 @@ def _kept(facts: Facts, settings: Settings) -> tuple[str, str] | None:
 def _suitable(facts: Facts) -> tuple[str, str]:
     if not facts.systemd:
         return "raw", "no systemd runs this guest"
-    here = (*facts.pods, *facts.systemd.kubelets)
-    if here:
-        return "kubernetes", f"{here[0].rpartition('/')[2]} is here"
+    if facts.kubernetes:
+        return "kubernetes", f"{facts.kubernetes[0]} is here"
     return "partition", "systemd and cgroup version 2 are here"
 
 

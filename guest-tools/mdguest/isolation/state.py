@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from mdguest.cpuset import CpuSet
-from mdguest.exemption import parse
+from mdguest.exemption import parse, shown
 from mdguest.isolation.journal import Journal
 from mdguest.layout import Layout
 from mdguest.procfs import boot_id
@@ -79,9 +79,10 @@ def _saved(system: System) -> State:
     try:
         values = json.loads(system.read(STATE))
     except (OSError, ValueError):
-        return State()
+        values = None
     state = _read(values) if isinstance(values, dict) else None
-    return state if state and state.boot == boot_id(system) else State()
+    here = state and state.boot == boot_id(system)
+    return state if state and here else State(exempt=_last_exempt(system))
 
 
 def _read(values: Mapping[str, Any]) -> State | None:
@@ -125,25 +126,46 @@ def last_good(system: System) -> Layout | None:
     """The layout that was applied last, in this boot or before it; not that of another machine, of
     whose disk this one's is a copy.
     """
+    values = _last(system)
     try:
-        values = json.loads(system.read(LAST_GOOD))
-        if values.get("machine") != _machine(system):
-            return None
         dedicated = CpuSet.parse(values["dedicated_cpus"])
         realtime = CpuSet.parse(values.get("realtime_cpus", ""))
         return Layout(dedicated, values["source"], realtime=realtime)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
-def keep(system: System, layout: Layout) -> None:
-    """Remember a layout as the last good one, where it is another than before."""
-    old = last_good(system)
-    if old != replace(layout, etag="", stale=""):
-        values = {
-            "dedicated_cpus": str(layout.dedicated),
-            "realtime_cpus": str(layout.realtime),
-            "source": layout.source,
-            "machine": _machine(system),
-        }
+def _last_exempt(system: System) -> str:
+    """The slices that had CPUs of their own beside the last good layout: one that takes some away
+    is to be followed after a boot, too.
+    """
+    exempt = _last(system).get("exempt", "")
+    try:
+        return shown(parse(exempt))
+    except (ValueError, AttributeError):
+        return ""
+
+
+def _last(system: System) -> dict[str, Any]:
+    """What was kept for this machine; nothing where none was, or it is damaged."""
+    try:
+        values = json.loads(system.read(LAST_GOOD))
+    except (OSError, ValueError):
+        return {}
+    is_ours = isinstance(values, dict) and values.get("machine") == _machine(system)
+    return values if is_ours else {}
+
+
+def keep(system: System, layout: Layout, exempt: str = "") -> None:
+    """Remember a layout as the last good one, and the slices that are exempt, where either is
+    another than before.
+    """
+    values = {
+        "dedicated_cpus": str(layout.dedicated),
+        "realtime_cpus": str(layout.realtime),
+        "source": layout.source,
+        "exempt": exempt,
+        "machine": _machine(system),
+    }
+    if _last(system) != values:
         system.save(LAST_GOOD, json.dumps(values) + "\n")

@@ -109,14 +109,13 @@ def _lacking(made: Plan, facts: Facts) -> list[Problem]:
 
 def _newcomers(made: Plan, facts: Facts) -> list[Problem]:
     """Kubernetes where the CPUs are in a pool: what it gives a pod of them is not the pod's."""
-    here = [pods.rpartition("/")[2] for pods in facts.pods]
-    here += facts.systemd.kubelets if facts.systemd else ()
-    if not here or made.mode in ("", "kubernetes"):
+    if not facts.kubernetes or made.mode in ("", "kubernetes"):
         return []
     other = "MDGUEST_MODE=kubernetes, once the pool is empty"
     mend = other if facts.systemd else "mode kubernetes, which leaves them to pods, needs systemd"
     why = f"its guaranteed pods get shared CPUs; {mend}"
-    return [Problem(here[0], f"here, in mode {made.mode}", "mode kubernetes", why)]
+    found = f"here, in mode {made.mode}"
+    return [Problem(facts.kubernetes[0], found, "mode kubernetes", why)]
 
 
 def _cpu_managers(made: Plan, facts: Facts) -> list[Problem]:

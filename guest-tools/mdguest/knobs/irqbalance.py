@@ -10,6 +10,8 @@ meanwhile: it has not gone, and must not be forgotten.
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
@@ -32,7 +34,9 @@ SCAN_SECONDS = 15
 REQUEST = "settings cpus "
 LONGEST_LIST = 500 - len(REQUEST)
 _SILENT = "no answer yet"
-"""What is read of one that listens, and does not answer in time."""
+"""What is read of one that listens, and does not answer in time, or not as it should."""
+_NOBODY = (ConnectionError, FileNotFoundError)
+"""The socket of one that was killed, or has ended just now."""
 
 
 class Irqbalance(NamedTuple):
@@ -77,31 +81,32 @@ def look(system: System, tasks: Iterable[Task]) -> Irqbalance | None:
         silent = True
     except PermissionError:
         return Irqbalance(EMPTY, hidden=True)
+    except OSError:
+        pass  # it cannot be told
     running = [task for task in tasks if task.name == "irqbalance" and not task.kernel]
     started = _banned_at_start(system, running[0].tid) if running else _by_itself(system)
     return Irqbalance(started, bool(running), silent) if running or silent else None
 
 
 def _banned(system: System) -> CpuSet | None:
-    """None where none answers. Raises BlockingIOError where one listens, and does not in time,
-    PermissionError where only root may ask.
+    """None where none listens. Raises BlockingIOError where one does, and does not answer in time,
+    PermissionError where only root may ask, another OSError where it does not answer as it should.
     """
-    silent = None
+    trouble = None
     for path in system.glob(SOCKETS):
         try:
             answer = system.ask(path, "setup")
-        except BlockingIOError as error:
-            silent = error
+        except _NOBODY:
             continue
-        except PermissionError:
-            raise
-        except OSError:
-            continue  # the socket of one that was killed
+        except OSError as error:
+            trouble = error
+            continue
         found = re.search(r"BANNED ([0-9a-f,]+)", answer)
         if found:
             return from_mask(found[1])
-    if silent:
-        raise silent
+        trouble = OSError(errno.EPROTO, os.strerror(errno.EPROTO))
+    if trouble:
+        raise trouble
     return None
 
 
@@ -125,7 +130,9 @@ def _by_itself(system: System) -> CpuSet:
 def _read(system: System, _: str) -> str | None:
     try:
         bans = _banned(system)
-    except BlockingIOError:
+    except PermissionError:
+        raise
+    except OSError:
         return _SILENT
     return None if bans is None else str(bans)
 
@@ -153,11 +160,24 @@ def _same(one: str | None, other: str | None) -> bool:
 
 
 def _write(system: System, _: str, value: str | None) -> None:
-    """Have every running irqbalance keep off these CPUs: one that is silent reads it later."""
+    """Have every running irqbalance keep off these CPUs: one that is silent reads it later. Raises
+    OSError where one could not be told.
+    """
     request = f"{REQUEST}{_sayable(CpuSet.parse(value or '')) or 'NULL'}"
-    for path in system.glob(SOCKETS):
-        with contextlib.suppress(OSError):  # silent, killed, or ended just now
+    troubles = [_tell(system, path, request) for path in system.glob(SOCKETS)]
+    for trouble in filter(None, troubles):
+        raise trouble
+
+
+def _tell(system: System, path: str, request: str) -> OSError | None:
+    """What goes wrong; nothing where nobody listens, or who does is asleep."""
+    try:
+        with contextlib.suppress(*_NOBODY, BlockingIOError):
             system.ask(path, request)
+    except OSError as error:
+        why = error.strerror or str(error)
+        return OSError(error.errno, f"irqbalance could not be told ({path}): {why}")
+    return None
 
 
 def _ability(system: System) -> Ability:

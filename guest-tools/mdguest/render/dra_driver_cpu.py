@@ -37,6 +37,6 @@ def render(cpus: Split) -> str:
         activate="helm upgrade --install dra-driver-cpu "
         f"oci://registry.k8s.io/dra-driver-cpu/charts/dra-driver-cpu -n kube-system -f {PATH}",
         undo="helm uninstall dra-driver-cpu -n kube-system",
-        notes=NOTES.format(count=len(cpus.housekeeping)),
+        notes=NOTES.format(count=len(cpus.reserved)),
     )
     return heading("dra-driver-cpu", cpus, guide) + VALUES.format(reserved=cpus.reserved)

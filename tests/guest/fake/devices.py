@@ -162,8 +162,12 @@ class Irqbalance:
     """Whether it answers without a word of what it bans."""
     asleep: bool = False
     """Whether it reads nothing before its next scan, as 1.9.2 does between two."""
+    trouble: int = 0
+    """What goes wrong whenever it is asked or told: an errno."""
 
     def ask(self, request: str) -> str:
+        if self.trouble:
+            raise failure(self.trouble)
         if request == "setup":
             if self.asleep:
                 raise failure(errno.EAGAIN)

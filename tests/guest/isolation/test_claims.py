@@ -12,15 +12,9 @@ from mdguest.layout import Layout
 from mdguest.settings import Settings
 
 from tests.guest.fake import FakeGuest, guest
-from tests.guest.use import SOURCE, isolate, plan, problems, state_of, undo, view
+from tests.guest.use import SOURCE, isolate, named, plan, problems, state_of, undo, view
 
 each_kernel = pytest.mark.parametrize("kernel", ["5.15", "6.1", "6.12", "7.2"])
-
-
-def named(made: FakeGuest, **settings: str) -> list[tuple[str, str, str]]:
-    """Who is displaced, how it asked, and for which CPUs."""
-    claims = plan(made, "2-3", **settings).claims
-    return sorted((claim.where, claim.how, str(claim.cpus)) for claim in claims)
 
 
 def pinned_thread(made: FakeGuest) -> None:
@@ -198,10 +192,29 @@ PLACES = {
     ),
     "rootless podman": (
         "/user.slice/user-7.slice/user@7.service/user.slice/libpod-9a.scope/container",
-        ("libpod-9a.scope", "as root"),
+        ("libpod-9a.scope", "be in dedicated.slice: start the container with --cgroup-parent="),
     ),
-    "a session": ("/user.slice/user-7.slice/session-3.scope", ("session-3.scope", "mdguest run")),
-    "Docker's other driver": ("/docker/4e1f", ("/docker/4e1f", "--cgroup-parent")),
+    "a session": (
+        "/user.slice/user-7.slice/session-3.scope",
+        ("session-3.scope", "mdguest run --on 3 -- COMMAND"),
+    ),
+    "Docker": (
+        "/system.slice/docker-4e1f.scope",
+        ("docker-4e1f.scope", "--cgroup-parent=dedicated.slice, and without --cpuset-cpus"),
+    ),
+    "Docker's other driver": ("/docker/4e1f", ("/docker/4e1f", "--cgroup-parent=/dedicated.slice")),
+    "Podman without systemd": (
+        "/libpod_parent/libpod-9a",
+        ("/libpod_parent/libpod-9a", "--cgroup-manager=systemd run --cgroup-parent=dedicated"),
+    ),
+    "a name with a backslash": (
+        r"/system.slice/srv-my\x2ddisk.mount",
+        (
+            r"srv-my\x2ddisk.mount",
+            r"systemctl edit 'srv-my\x2ddisk.mount': [Mount] Slice=dedicated.slice; "
+            r"systemctl restart 'srv-my\x2ddisk.mount'",
+        ),
+    ),
     "Quadlet": (
         "/system.slice/web.service/libpod-payload-9a",
         ("web.service", "systemctl edit web.service: [Service] Slice=dedicated.slice"),
@@ -210,7 +223,7 @@ PLACES = {
     "no unit at all": ("/", ("/", "mdguest run")),
     "a template's instance": (
         "/system.slice/system-vpp.slice/vpp@a.service",
-        ("vpp@a.service", "edit"),
+        ("vpp@a.service", "systemctl edit vpp@a.service: [Service] Slice=dedicated.slice; systemc"),
     ),
 }
 
@@ -224,6 +237,37 @@ def test_a_claim_is_named_by_what_its_user_can_change(path: str, expected: tuple
     assert expected[1] in claim.remedy
     assert not isolate(made, "2-3").failures
     assert [again.where for again in view(made, "2-3").plan.claims] == [expected[0]]
+
+
+@pytest.mark.parametrize(
+    ("name", "mend"),
+    [
+        ("fast.slice", "add fast.slice=2-3 to MDGUEST_EXEMPT"),
+        ("system.slice", "give its services Slice=dedicated.slice"),
+        ("app-fast.slice", "give its services Slice=dedicated.slice"),
+    ],
+)
+def test_a_slice_with_dedicated_cpus_may_keep_them_or_its_services_move(
+    name: str, mend: str
+) -> None:
+    made = guest("7.2")
+    assert made.systemd
+    made.systemd.add("app.slice")
+    group = made.systemd.add(name).group
+    made.set_property(name, "AllowedCPUs=2-3")
+    made.spawn("dpdk", f"{group}/dpdk.service")
+    [claim] = plan(made, "2-3").claims
+    assert (claim.where, claim.remedy) == (name, mend)
+    if "EXEMPT" in mend:
+        assert plan(made, "2-3", exempt=mend.split()[1]).claims == ()
+
+
+def test_without_systemd_the_pool_has_its_other_name() -> None:
+    made = guest(systemd=None)
+    made.spawn("nginx", "/docker/4e1f", CpuSet.parse("3"))
+    [claim] = plan(made, "2-3").claims
+    assert claim.whose == "the pool's"
+    assert "--cgroup-parent=/dedicated," in claim.remedy
 
 
 def test_a_pod_in_the_wrong_mode_is_told_of_the_right_one() -> None:
@@ -308,35 +352,3 @@ def test_a_unit_that_nobody_starts_asks_for_nothing(state: str, runs: bool, is_n
     made.disk.put("/etc/systemd/system/vpp.service", "[Service]\nCPUAffinity=2-3\n")
     made.systemd.add("vpp.service", "/system.slice", active=runs).file_state = state
     assert bool(named(made)) == is_named
-
-
-# ---- no false alarm ----
-
-
-@each_kernel
-@pytest.mark.parametrize("mode", ["partition", "fence", "kubernetes"])
-def test_an_ordinary_guest_displaces_nobody(kernel: str, mode: str) -> None:
-    made = guest(kernel)
-    made.set_property("user.slice", "AllowedCPUs=0-3")
-    made.spawn("every", "/system.slice/cron.service", CpuSet.parse("0-3"))
-    made.spawn("shared", "/system.slice/cron.service", CpuSet.parse("0"))
-    made.spawn_kernel("kswapd7", CpuSet.parse("3"))
-    assert named(made, mode=mode) == []
-    isolate(made, "2-3", mode=mode)
-    assert named(made, mode=mode) == []
-    assert not view(made, "2-3", mode=mode).plan.claims
-
-
-def test_what_a_process_has_from_its_parent_is_named_once() -> None:
-    made = guest()
-    shell = made.spawn("bash", "/user.slice/user@0.service", CpuSet.parse("3"))
-    child = made.spawn("make", "/system.slice/cron.service", CpuSet.parse("3"))
-    child.parent = shell.tid
-    assert named(made) == [("user@0.service", "affinity", "3")]
-
-
-def test_isolcpus_is_nobodys_choice() -> None:
-    made = guest(isolcpus="3")
-    assert named(made) == []
-    isolate(made, "2-3")
-    assert named(made) == []

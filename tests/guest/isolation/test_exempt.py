@@ -173,6 +173,16 @@ def test_a_slice_that_moves_takes_its_programs_along(kernel: str, mode: str) -> 
     assert made.tasks.killed == []
 
 
+@pytest.mark.parametrize("exempt", ["ovs.slice=2", "ovs.slice=3", "fast.slice=4 ovs.slice=2-3"])
+def test_kernel_threads_come_back_where_only_the_pools_partition_is_refused(exempt: str) -> None:
+    made = guest("5.15", "0-7")
+    before = snapshot(made)
+    outcome = isolate(made, CPUS, exempt=exempt)
+    assert (outcome.plan.mode, bool(outcome.refused)) == ("fence", True)
+    assert undo(made).failures == {}
+    assert changed(made, before) == {}
+
+
 @each_mode
 def test_what_others_change_is_healed(mode: str) -> None:
     made = node("6.1", mode)
@@ -213,6 +223,31 @@ def test_a_layout_that_takes_a_cpu_of_the_slice_away_is_named(mode: str) -> None
     assert problems(made, CPUS, exempt=EXEMPT, mode=mode) == []
     assert undo(made).failures == {}
     assert changed(made, before) == {}
+
+
+def rebooted(made: FakeGuest, mode: str) -> FakeGuest:
+    """The same guest after a boot: what is on its disk is there still."""
+    fresh = node("6.1", mode)
+    for path in (state.LAST_GOOD, "/etc/layout"):
+        fresh.disk.put(path, made.read(path))
+    return fresh
+
+
+@each_mode
+def test_what_a_layout_took_from_a_slice_is_so_after_a_boot_too(mode: str) -> None:
+    made = node("6.1", mode)
+    flags = ("--source=file:/etc/layout", f"--exempt={EXEMPT}", f"--mode={mode}")
+    for cpus in (CPUS, "3-5", "4-5"):
+        made.disk.put("/etc/layout", cpus)
+        assert command(made, "apply", *flags)[0] == 0
+    for words in (("apply", "--last-good"), ("apply", "--careful")):
+        made = rebooted(made, mode)
+        status, said = command(made, *words, *flags)
+        assert status == 0, said
+        assert "warning: ovs.slice: no CPU of its own, expected CPU 2-3" in said
+        assert not CpuSet.parse(effective(made, "/ovs.slice")) & CpuSet.parse("4-5")
+    status, said = command(made, "plan", flags[0], "--exempt=ovs.slice=3")
+    assert (status, "CPU 3 is not dedicated" in said) == (2, True), "another setting is an error"
 
 
 # ---- what is wrong ----

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 
 import pytest
@@ -14,7 +15,7 @@ from mdguest.knobs.irqbalance import BANS
 
 from tests.guest.fake import FakeGuest, guest
 from tests.guest.fake.devices import Irqbalance
-from tests.guest.use import isolate, plan, problems, scan, undo, view
+from tests.guest.use import command, isolate, plan, problems, scan, undo, view
 
 
 def test_an_undo_before_irqbalance_has_woken_up_still_reaches_it() -> None:
@@ -153,6 +154,47 @@ def test_an_irqbalance_that_was_started_to_keep_off_need_not_be_told(
     made.disk.put(f"/proc/{daemon.tid}/environ", f"PATH=/bin\0{environment}\0")
     isolate(made, "2-3")
     assert (problems(made, "2-3") == []) is well
+
+
+TROUBLES = (errno.EIO, errno.EMFILE, errno.ENOBUFS, errno.EINVAL)
+
+
+@pytest.mark.parametrize("trouble", TROUBLES, ids=errno.errorcode.get)
+def test_one_that_cannot_be_told_is_an_error_of_each_command_and_not_forgotten(
+    trouble: int,
+) -> None:
+    made = guest()
+    made.spawn("irqbalance", "/system.slice/cron.service")
+    made.disk.put("/run/mdguest/given", "2-3")
+    assert command(made, "apply", "--source=file:/run/mdguest/given")[0] == 0
+    scan(made)
+    daemon = made.irqbalance
+    assert daemon is not None
+    daemon.trouble = trouble
+    for _ in range(2):
+        status, said = command(made, "undo")
+        assert (status, "irqbalance could not be told (/run/irqbalance/" in said) == (1, True)
+    assert str(daemon.banned) == "2-3"
+    daemon.trouble = 0
+    assert command(made, "undo")[0] == 0
+    scan(made)
+    assert str(daemon.banned) == ""
+    assert command(made, "undo")[0] == 0
+    assert not made.exists(JOURNAL)
+
+
+def test_what_it_is_told_last_fails_and_is_no_success_though_it_reads_right() -> None:
+    made = guest()
+    isolate(made, "2-3")  # told, and not yet done
+    daemon = made.irqbalance
+    assert daemon is not None
+    daemon.trouble = errno.EIO
+    assert [knob.kind for knob in undo(made).failures] == ["irqbalance"]
+    daemon.trouble = 0
+    scan(made)
+    assert undo(made).failures == {}
+    scan(made)
+    assert str(daemon.banned) == ""
 
 
 SIBLINGS = ",".join(map(str, range(1, 512, 2)))

@@ -114,6 +114,13 @@ def test_the_driver_of_cpu_claims_reserves_exactly_the_shared_cpus(cpus: Split) 
     assert all(value in DRIVER_CONFIG[name] for name, value in config.items())
 
 
+def test_the_driver_s_scheduler_counts_the_cpus_of_exempt_slices_out_too() -> None:
+    cpus = replace(split("2-5", "0-1"), exempt={"ovs.slice": CpuSet.parse("2-3")})
+    text = render("dra-driver-cpu", cpus)
+    assert yaml.safe_load(text)["driverConfig"]["reservedCPUs"] == "0-3"
+    assert "systemReserved together should be cpu: 4." in text
+
+
 def test_a_single_reserved_cpu_stays_a_string() -> None:
     assert kubelet(split("1-3", "0"))["reservedSystemCPUs"] == "0"
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, Callable
 
 from mdguest.cpuset import EMPTY, CpuSet
@@ -90,10 +92,13 @@ def _unclipped(scene: Scene, task: Task) -> CpuSet:
     """What a task may use, whatever is offline or the kernel itself took of it when CPUs were
     isolated.
 
-    A partition that became invalid leaves kernel threads where they are (Linux 6.1). They may use
-    what of the pool is balanced by itself (Linux 7).
+    A partition that became invalid leaves kernel threads where they are (Linux 6.1), as do those of
+    exempt slices that are dissolved when the kernel refuses the pool's (5.15). They may use what of
+    the pool is balanced by itself (Linux 7).
     """
     taken = [EMPTY, *(cpus.dedicated for cpus in scene.before)]
+    if scene.refused:
+        taken += accumulate(scene.cpus.exempt.values(), operator.or_)
     if scene.facts.pool and scene.before:
         taken.append(scene.facts.pool.effective or EMPTY)
     usual, online = scene.facts.usual(task), scene.facts.online
