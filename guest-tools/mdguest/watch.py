@@ -85,7 +85,6 @@ class Watch:
         self._wake_read, self._wake_write = os.pipe()
         self._layout: Layout | None = None
         self._told: dict[str, str] = {}
-        self._announced = ""
         self._heals: list[float] = []
         self._named: set[str] = set()
         self._glance: tuple[str, ...] = ()
@@ -188,19 +187,20 @@ class Watch:
         self._layout = found
         known = remembered.applied_at and str(found.dedicated or "") == remembered.dedicated
         if found.dedicated is None or known:
-            self._told.pop("layout", None)
+            self._is_followed()
             if remembered.stale:
                 state.save(self._system, replace(remembered, stale=""))
                 self._say(f"{found.source} is back")
             return
-        self._announce(f"layout: CPU {found.dedicated or 'none'} dedicated, says {found.source}")
+        cpus = f"CPU {found.dedicated or 'none'}"
+        self._tell("new layout", f"layout: {cpus} dedicated, says {found.source}")
         settings = control.applied(self._settings, remembered)
         try:
             control.apply_layout(self._system, found, settings, self._say, careful=True)
         except (BadInput, Refused) as trouble:
             self._keep_stale(remembered, str(trouble))
             raise
-        self._told.pop("layout", None)
+        self._is_followed()
         self._name(control.warnings(control.now(self._system, self._settings)))
         self._report()
 
@@ -265,11 +265,10 @@ class Watch:
         arguments = (found, reported(seen, found), self._system)
         threading.Thread(target=sources.report, args=arguments, daemon=True).start()
 
-    def _announce(self, layout: str) -> None:
-        """Say a layout once, however often it is tried."""
-        if layout != self._announced:
-            self._announced = layout
-            self._say(layout)
+    def _is_followed(self) -> None:
+        """What the source says is in force: the next trouble with it is a new one."""
+        for what in ("layout", "new layout"):
+            self._told.pop(what, None)
 
     def _tell(self, what: str, message: str) -> None:
         """Say what is wrong with something once, however often that happens."""

@@ -91,6 +91,14 @@ def test_each_new_layout_is_applied_and_said_once(service: Service) -> None:
     assert service.said[-1] == "ended"
 
 
+def test_a_layout_that_comes_again_after_somebody_applied_another_is_said_again(
+    service: Service,
+) -> None:
+    service.run(service.hears("2-3"), lambda: isolate(service.machine, "3"), service.hears("2-3"))
+    assert len([line for line in service.said if line.startswith("layout: CPU 2-3")]) == 2
+    assert problems(service.machine, "2-3") == []
+
+
 def test_of_several_answers_the_newest_counts(service: Service) -> None:
     def both() -> None:
         service.hears("2-3")()
@@ -225,6 +233,16 @@ def test_a_program_that_keeps_its_cpus_is_named_once_and_once_mended_they_are_is
     service.machine.end(program)
     service.run(service.hears("2-3"))
     assert state_of(service.machine, "2-3") == "isolated"
+
+
+def test_a_layout_that_grows_over_a_program_is_followed_and_the_program_named(
+    service: Service,
+) -> None:
+    service.run(service.hears("2-3"))
+    service.machine.spawn("pmd", "/system.slice/cron.service", CpuSet.parse("1"))
+    service.run(service.hears("1-3"), quiet)
+    assert state_of(service.machine, "1-3") == "displaced"
+    assert ["CPU 1 is the pool's" in line for line in service.said if "warning" in line] == [True]
 
 
 def test_a_layout_that_takes_a_cpu_of_an_exempt_slice_is_followed_and_named(
