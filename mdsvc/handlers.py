@@ -102,13 +102,15 @@ async def _respond(guests: Guests, request: web.BaseRequest) -> web.StreamRespon
     try:
         path, kind = _place(request.path)
         guest = await _who(guests, request)
-        with guests.guard.admitted(
+        guests.guard.take(guest.uuid)  # it counts whatever comes of it
+        guests.guard.check(
             request.raw_path,
             request.headers,
             guest.uuid,
             guest.tokens,
             asks_for_token=kind is _TOKEN and request.method in kind.methods,
-        ):
+        )
+        with guests.guard.at_work(guest.uuid):
             return await _answer(_Call(guests, guest, request, path, kind))
     except Exception as error:  # noqa: BLE001  # nothing falls through, and nothing is hidden
         return failed(request, error, guests.metrics, proxied=guests.proxied)

@@ -142,7 +142,9 @@ async def _guarded(door: Overlay, request: web.BaseRequest) -> web.Response:
         raise
     uuid, guard = call.asker.uuid, door.guard
     asks = request.method == "PUT" and is_token_path(call.path)
-    with guard.admitted(request.raw_path, request.headers, uuid, asks_for_token=asks):
+    guard.take(uuid)
+    guard.check(request.raw_path, request.headers, uuid, asks_for_token=asks)
+    with guard.at_work(uuid):
         if asks and guard.has_tokens():
             return _token(call)
         return await _answer(call)

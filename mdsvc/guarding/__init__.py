@@ -80,20 +80,8 @@ class Guard:
             raise TooManyRequests("too many requests", seconds, limit)
 
     @contextmanager
-    def admitted(
-        self,
-        target: str,
-        headers: MultiMapping[str],
-        uuid: str,
-        own: TokenMode | None = None,
-        *,
-        asks_for_token: bool = False,
-    ) -> Iterator[None]:
-        """Around the answering of a guest's request, which counts whatever comes of it. Raises what
-        ``check`` raises.
-        """
-        self.take(uuid)
-        self.check(target, headers, uuid, own, asks_for_token=asks_for_token)
+    def at_work(self, uuid: str) -> Iterator[None]:
+        """Around the answering of a guest's request, once it has been taken and checked."""
         self.begin(uuid)
         try:
             yield
@@ -113,7 +101,7 @@ class Guard:
     def admit_at_once(
         self, target: str, headers: MultiMapping[str], uuid: str, own: TokenMode | None = None
     ) -> None:
-        """The same of one that is answered now. Whatever is refused has changed nothing, as it is
+        """Check and take one that is answered now. What is refused has changed nothing, as it is
         asked once more, the long way.
         """
         self.check(target, headers, uuid, own)

@@ -8,7 +8,7 @@ its answer at once, or when it will be there; all others go aiohttp's way.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from aiohttp import web
 from aiohttp.http import RawRequestMessage
@@ -52,25 +52,31 @@ _IS_AS_KNOWN = all(hasattr(web.RequestHandler, name) for name in _INSIDE)
 """Whether aiohttp is one whose connections work as is said here; else it answers all by itself."""
 
 
+class _Held(NamedTuple):
+    """A request whose answer comes ``later``; its ``arrival`` as it was among the messages."""
+
+    later: Later
+    arrival: tuple[Any, Any]
+
+
 class PromptConnection(web.RequestHandler):
     """aiohttp's own, whose task waits for messages while it is idle (``_waiter``). So it does while
-    a request is held whose answer comes ``later``.
+    a request is ``held`` whose answer comes later.
     """
 
-    __slots__ = ("_held", "_later", "at_once")
+    __slots__ = ("_held", "at_once")
 
     at_once: AtOnce | None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._later: Later | None = None
-        self._held: tuple[Any, Any] | None = None
+        self._held: _Held | None = None
 
     @override
     def data_received(self, data: bytes) -> None:
         """What can be answered at once is, and the task sleeps on."""
-        if self._later:  # whoever sends more meanwhile is answered in order, by the task
-            self._later.drop()
+        if self._held:  # whoever sends more meanwhile is answered in order, by the task
+            self._held.later.drop()
             self._take_up()
         idle = self._waiter
         is_at_rest = not idle.done() if idle else not self._request_count  # or has not begun yet
@@ -87,9 +93,9 @@ class PromptConnection(web.RequestHandler):
 
     @override
     def connection_lost(self, exc: BaseException | None) -> None:
-        if self._later:
-            self._later.drop()
-            self._later = self._held = None
+        if self._held:
+            self._held.later.drop()
+            self._held = None
         if _IS_AS_KNOWN and self._task_handler and not self._request_in_progress:
             self._task_handler.cancel()  # else it begins a request that has come, and fails
         super().connection_lost(exc)
@@ -97,7 +103,7 @@ class PromptConnection(web.RequestHandler):
     @override
     def _process_keepalive(self) -> None:
         """Whoever waits for an answer is not silent."""
-        if self._later:
+        if self._held:
             self._stay()
         super()._process_keepalive()
 
@@ -122,7 +128,7 @@ class PromptConnection(web.RequestHandler):
             self._messages.popleft()
             self._send(answer, message)
         else:
-            self._later, self._held = answer, self._messages.popleft()
+            self._held = _Held(answer, self._messages.popleft())
             answer.send_by(self._is_there)
         return True
 
@@ -142,15 +148,15 @@ class PromptConnection(web.RequestHandler):
             self._take_up()
             return
         assert self._held, "an answer comes once"
-        message, _ = self._held
-        self._later = self._held = None
+        message, _ = self._held.arrival
+        self._held = None
         self._send(answer, message)
 
     def _take_up(self) -> None:
         """The held request goes aiohttp's way after all."""
         assert self._held, "its answer was to come"
-        self._messages.appendleft(self._held)
-        self._later = self._held = None
+        self._messages.appendleft(self._held.arrival)
+        self._held = None
         self._wake()
 
     def _wake(self) -> None:

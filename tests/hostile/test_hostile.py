@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -143,6 +144,38 @@ async def test_a_flood_of_requests_is_turned_away(server: Server) -> None:
         await server.other_is_answered()
     statuses = {status for each in await asyncio.gather(*flooding) for status in each}
     assert statuses == {200, 429}
+
+
+@asynccontextmanager
+async def hardly_any_cpu(pid: int) -> AsyncIterator[None]:
+    """The server stands still for nine tenths of the time, as where others have all of its CPU."""
+
+    async def hold() -> None:
+        try:
+            while True:
+                os.kill(pid, signal.SIGSTOP)
+                await asyncio.sleep(0.09)
+                os.kill(pid, signal.SIGCONT)
+                await asyncio.sleep(0.01)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    holding = asyncio.create_task(hold())
+    try:
+        yield
+    finally:
+        holding.cancel()
+        await asyncio.wait([holding])
+
+
+async def test_where_the_cpu_is_short_everybody_is_answered_in_the_end(server: Server) -> None:
+    """Nobody is hung up on: what a guest may ask is answered late, and beyond that there is 429."""
+    async with hardly_any_cpu(server.pid):
+        asked = [server.ask("/openstack", peer=peer) for peer in (HOSTILE, OTHER) * 100]
+        assert {reply.status for reply in await asyncio.gather(*asked)} == {200}
+        asked = [server.ask("/openstack") for _ in range(100)]
+        for reply in await asyncio.gather(*asked):
+            assert reply.status == 200 or reply.headers["Retry-After"]
 
 
 async def test_thousands_of_idle_connections_keep_nobody_out(server: Server) -> None:

@@ -200,3 +200,14 @@ async def test_of_many_posts_at_the_same_time_one_is_taken(serve: Serve, store: 
     assert sorted(reply.status for reply in replies) == [200, *(7 * [409])]
     taken = [body for body, reply in zip(bodies, replies, strict=True) if reply.status == 200]
     assert (await ask(PASSWORD)).body == taken[0]
+
+
+@pytest.mark.parametrize(("version", "invited"), [("1.1", True), ("1.0", False)])
+async def test_who_waits_for_it_is_told_that_the_body_is_wanted(
+    serve: Serve, version: str, invited: bool
+) -> None:
+    """RFC 9110, 10.1.1: HTTP/1.0 knows no such word, and would take it for the answer."""
+    ask = await serve()
+    head = f"POST /openstack/latest/password HTTP/{version}\r\nHost: m\r\nConnection: close\r\n"
+    sent = f"{head}Expect: 100-continue\r\nContent-Length: 2\r\n\r\nab".encode()
+    assert (await ask.send(sent)).status == (100 if invited else 200)
