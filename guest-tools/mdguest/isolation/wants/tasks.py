@@ -97,7 +97,7 @@ def _unclipped(scene: Scene, task: Task) -> CpuSet:
     the pool is balanced by itself (Linux 7).
     """
     taken = [EMPTY, *(cpus.dedicated for cpus in scene.before)]
-    if scene.refused:
+    if scene.refused and scene.facts.release < (6, 2):
         taken += accumulate(scene.cpus.exempt.values(), operator.or_)
     if scene.facts.pool and scene.before:
         taken.append(scene.facts.pool.effective or EMPTY)
