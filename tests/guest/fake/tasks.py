@@ -134,7 +134,7 @@ class Tasks:
                 task.refit(group.room, self.kernel)
 
     def refit_kernel(self, room: CpuSet) -> None:
-        """Linux 7: what isolated partitions leave has changed. Others are nothing to its threads."""
+        """Linux 7: what isolated partitions leave; others are nothing to its threads."""
         if room == self.kernel_room:
             return
         self.kernel_room = room

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from mdguest.cpuset import CpuSet
 
 from tests.guest.fake import KERNELS, FakeGuest, guest
+from tests.guest.fake.snapshot import snapshot
 from tests.guest.fake.tasks import Task
-from tests.guest.use import command, isolate, plan, undo, view
+from tests.guest.use import changed, command, isolate, plan, undo, view
 
 each_kernel = pytest.mark.parametrize("kernel", ["6.1", "6.12", "7.2"])
 

@@ -101,12 +101,12 @@ def _parts(scene: Scene) -> Iterator[CpuSet]:
     """The CPUs that partitions have, or had until now.
 
     One that became invalid leaves kernel threads where they are (Linux 6.1), as do those of exempt
-    slices that are dissolved when the kernel refuses the pool's (5.15), and any that is not isolated
-    (7). They may use what of the pool is balanced by itself (7).
+    slices that are dissolved when the kernel refuses the pool's (5.15), and all that are not
+    isolated (7). They may use what of the pool is balanced by itself (7).
     """
     for share in scene.before:
         yield from (share.dedicated, share.pool, *share.exempt.values())
-    if scene.refused:
+    if scene.refused and scene.facts.release < (6, 2):
         yield from scene.cpus.exempt.values()
     ours = [group for group in scene.facts.groups if scene.facts.is_ours(group)]
     for group in (*ours, scene.facts.pool):
