@@ -67,6 +67,12 @@ def test_linux_6_12_leaves_rescuers_in_the_partition(kernel: str, left: str) -> 
     assert affinity(partitioned(kernel), "kworker/R-rcu_g") == left
 
 
+@pytest.mark.parametrize(("kernel", "left"), [("6.1", "0-1"), ("6.12", "0-1"), ("7.2", "0-3")])
+def test_linux_7_moves_its_threads_for_isolated_partitions_alone(kernel: str, left: str) -> None:
+    assert affinity(partitioned(kernel, kind="root"), "kswapd0") == left
+    assert affinity(partitioned(kernel), "kswapd0") == "0-1"
+
+
 @pytest.mark.parametrize(("kernel", "mask"), [("6.1", "f"), ("6.12", "3"), ("7.2", "3")])
 def test_workqueues_follow_by_themselves_from_linux_6_8_on(kernel: str, mask: str) -> None:
     assert partitioned(kernel).read(WORKQUEUES) == mask

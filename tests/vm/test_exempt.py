@@ -15,7 +15,7 @@ EXEMPT = "--exempt ovs.slice=1"
 PARTITION = "/sys/fs/cgroup/ovs.slice/cpuset.cpus.partition"
 
 CLEAN = f"""
-systemctl stop ovs kubelet kubepods.slice ovs.slice
+for unit in ovs kubelet kubepods.slice ovs.slice; do systemctl stop $unit; done
 rm -f {OVS} {KUBELET}
 systemctl daemon-reload
 systemctl reset-failed

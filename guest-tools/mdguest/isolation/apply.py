@@ -159,6 +159,7 @@ def _remember(system: System, journal: Journal, made: Plan) -> bool:
     reload = any(knobs.of(knob).at_reload for knob in back)
     if reload:
         systemctl(system, "daemon-reload")
+        back = [knob for knob in back if not knobs.of(knob).of_a_task]  # it may have lost them
     journal.back(*(knob for knob in back if not knobs.of(knob).seconds))
     return reload
 

@@ -254,6 +254,8 @@ class Hierarchy:
             if room != group.room:
                 group.room = room
                 self.tasks.refit(group)
+        if self.kernel.modern:
+            self.tasks.refit_kernel(self.shape.possible - self.isolated() - self.shape.isolcpus)
 
     def _check_alive(self) -> None:
         left = self.root.effective - self.shape.isolcpus

@@ -82,6 +82,8 @@ class Tasks:
     kernel: Kernel
     by_tid: dict[int, Task] = field(default_factory=dict)
     killed: list[str] = field(default_factory=list)
+    kernel_room: CpuSet | None = None
+    """Where Linux 7 has its own threads."""
     version: int = 0
     """Counts those that come and go."""
 
@@ -98,7 +100,8 @@ class Tasks:
         whatever is offline is forgotten.
         """
         cpus = cpus if self.kernel.keeps_masks else cpus & online
-        allowed = cpus & task.group.cpuset.room
+        is_free = task.kernel and self.kernel.modern
+        allowed = cpus if is_free else cpus & task.group.cpuset.room
         if task.bound or not allowed & online:
             raise failure(errno.EINVAL)
         task.user, task.mask = cpus, allowed
@@ -127,8 +130,17 @@ class Tasks:
         """The room of a cpuset has changed."""
         for task in self.of(group):
             rescuer = self.kernel.leaves_rescuers and task.name.startswith("kworker/R-")
-            if not (task.kernel and (task.bound or rescuer)):
+            if not (task.kernel and (task.bound or rescuer or self.kernel.modern)):
                 task.refit(group.room, self.kernel)
+
+    def refit_kernel(self, room: CpuSet) -> None:
+        """Linux 7: what isolated partitions leave; others are nothing to its threads."""
+        if room == self.kernel_room:
+            return
+        self.kernel_room = room
+        for task in self:
+            if task.kernel and not task.bound:
+                task.refit(room, self.kernel)
 
     def chase(self, online: CpuSet) -> None:
         """CPUs went: who has none left is put somewhere, whatever it asked for."""

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from mdguest.cpuset import CpuSet
 
 from tests.guest.fake import KERNELS, FakeGuest, guest
+from tests.guest.fake.snapshot import snapshot
 from tests.guest.fake.tasks import Task
-from tests.guest.use import command, isolate, plan, undo, view
+from tests.guest.use import changed, command, isolate, plan, undo, view
 
 each_kernel = pytest.mark.parametrize("kernel", ["6.1", "6.12", "7.2"])
 
@@ -117,3 +118,13 @@ def test_whichever_are_online_meanwhile_an_undo_gives_back_the_choice(
     made.set_online("0-5")
     undo(made)
     assert str(made.affinity(thread.tid)) == "0,3"
+
+
+@pytest.mark.parametrize("kernel", ["5.15", "6.1"])
+def test_affinities_come_back_where_the_slice_had_only_a_cpu_that_is_offline(kernel: str) -> None:
+    """Its drop-in is all that goes in the end: with it systemd takes the cpusets away."""
+    made = guest(kernel, "0-2", online="0-1")
+    before = snapshot(made)
+    isolate(made, "2", exempt="ovs.slice=2")
+    assert undo(made).failures == {}
+    assert changed(made, before) == {}

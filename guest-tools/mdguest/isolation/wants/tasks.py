@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import accumulate
 from typing import TYPE_CHECKING, Callable
 
-from mdguest.cpuset import EMPTY, CpuSet
+from mdguest.cpuset import EMPTY, CpuSet, union
 from mdguest.facts import Knob
 from mdguest.isolation.steps import Step
 from mdguest.isolation.wants.exempt import exempt, partitions
@@ -90,19 +88,30 @@ def chosen_by(scene: Scene, task: Task) -> CpuSet | None:
 
 def _unclipped(scene: Scene, task: Task) -> CpuSet:
     """What a task may use, whatever is offline or the kernel itself took of it when CPUs were
-    isolated.
-
-    A partition that became invalid leaves kernel threads where they are (Linux 6.1), as do those of
-    exempt slices that are dissolved when the kernel refuses the pool's (5.15). They may use what of
-    the pool is balanced by itself (Linux 7).
+    isolated: some of the parts that the guest was divided into.
     """
-    taken = [EMPTY, *(cpus.dedicated for cpus in scene.before)]
+    usual = scene.facts.usual(task)
+    able = usual & scene.facts.online
+    parts = (part & able for part in _parts(scene))
+    taken = union(part for part in parts if not part & task.cpus)
+    return usual if task.cpus == able - taken else task.cpus
+
+
+def _parts(scene: Scene) -> Iterator[CpuSet]:
+    """The CPUs that partitions have, or had until now.
+
+    One that became invalid leaves kernel threads where they are (Linux 6.1), as do those of exempt
+    slices that are dissolved when the kernel refuses the pool's (5.15), and all that are not
+    isolated (7). They may use what of the pool is balanced by itself (7).
+    """
+    for share in scene.before:
+        yield from (share.dedicated, share.pool, *share.exempt.values())
     if scene.refused and scene.facts.release < (6, 2):
-        taken += accumulate(scene.cpus.exempt.values(), operator.or_)
-    if scene.facts.pool and scene.before:
-        taken.append(scene.facts.pool.effective or EMPTY)
-    usual, online = scene.facts.usual(task), scene.facts.online
-    return usual if task.cpus in [(usual - cpus) & online for cpus in taken] else task.cpus
+        yield from scene.cpus.exempt.values()
+    ours = [group for group in scene.facts.groups if scene.facts.is_ours(group)]
+    for group in (*ours, scene.facts.pool):
+        if group and group.is_partition:
+            yield group.effective or EMPTY
 
 
 def _affinity(scene: Scene, task: Task, base: CpuSet, want: CpuSet, why: str) -> Step:
