@@ -114,8 +114,8 @@ def converge(system: System, first: Plan, goal: Goal, remembered: Memory, say: S
         if not todo and not reloaded:
             break
         journal.begin(goal.intent)
+        tries.update((step.knob, step.want) for step in _counted(todo))
         for step in todo:
-            tries[step.knob, step.want] += 1
             _attempt(system, journal, step, outcome, say)
         outcome.refused = outcome.refused or _refusal(outcome, tries)
         remembered = replace(
@@ -135,6 +135,12 @@ def _tries(step: Step, outcome: Outcome) -> int:
     """Who acts later is told once: told again, it would begin anew."""
     is_open = step.needed or step.knob in outcome.failures
     return TRIES if is_open and not step.kind.seconds else 1
+
+
+def _counted(todo: list[Step]) -> list[Step]:
+    """The steps that are really tried: what a task may have is not settled while cpusets change."""
+    moving = any(step.kind.moves_tasks for step in todo)
+    return [step for step in todo if not (moving and step.kind.of_a_task)]
 
 
 def _remember(system: System, journal: Journal, made: Plan) -> bool:

@@ -255,7 +255,7 @@ class Hierarchy:
                 group.room = room
                 self.tasks.refit(group)
         if self.kernel.modern:
-            self.tasks.refit_kernel(self.shape.possible - self.isolated() - self.shape.isolcpus)
+            self.tasks.refit_kernel(self.shape.possible - self.isolated())
 
     def _check_alive(self) -> None:
         left = self.root.effective - self.shape.isolcpus

@@ -286,3 +286,22 @@ def test_what_would_not_be_set_is_listed_and_the_rest_is_done(
         ["mdguest: not everything could be set:", f"  {path}: Input/output error"],
     )
     assert made.read(PARTITION) == "isolated"
+
+
+@each_kernel
+@pytest.mark.parametrize("numa", [("0-3",), ("0-1", "2-3")], ids=["one cell", "two cells"])
+def test_a_cpu_that_is_lost_for_a_moment_keeps_no_kernel_thread_elsewhere(
+    kernel: str, numa: tuple[str, ...]
+) -> None:
+    """Linux 6.12 loses one that a layout takes of an exempt slice, and leaves rescuers behind."""
+    made = guest(kernel, "0-3", numa=numa, irqbalance=False)
+    assert made.systemd
+    made.systemd.add("custom0.slice")
+    made.spawn("claimant", "/custom0.slice")
+    made.set_property("custom0.slice", "AllowedCPUs=0")
+    before = snapshot(made)
+    for layout in ("0-2", "0,3"):
+        assert isolate(made, layout, exempt="ovs.slice=0-1").failures == {}
+    assert names(made)["kworker/R-rcu_g"] == "1-2"
+    assert undo(made).failures == {}
+    assert changed(made, before) == {}

@@ -69,7 +69,7 @@ def _wish(scene: Scene, task: Task, *clips: Callable[[CpuSet], CpuSet]) -> CpuSe
     was = scene.originals.get(Knob("affinity", task.id))
     remembered = None if was is None else CpuSet.parse(was)
     if remembered is not None:
-        lost = scene.settling and not task.chosen
+        lost = scene.settling and (task.kernel or not task.chosen)
         cut = [clip(remembered) for clip in clips]
         if lost or task.cpus in (*cut, *(cpus & task.room for cpus in cut)):
             return remembered
