@@ -62,9 +62,9 @@ async def test_a_connection_that_is_never_free_is_given_up_in_time(
     await store.close()
 
 
-@pytest.mark.parametrize("told", [Stale, Unavailable])
+@pytest.mark.parametrize("told", [Stale(), Unavailable("busy")], ids=["Stale", "Unavailable"])
 async def test_opening_waits_for_who_makes_the_file(
-    url: str, monkeypatch: pytest.MonkeyPatch, told: type[Exception]
+    url: str, monkeypatch: pytest.MonkeyPatch, told: Exception
 ) -> None:
     """However long it is told that others are first: it may be the last of many."""
     tries = []
