@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import update
+from sqlalchemy.exc import DBAPIError
 
 from mdsvc.errors import BadInput, MdsvcError, Unavailable
 from mdsvc.store import Stale
 from mdsvc.store.sql import engines, open_sql, patience, schema, sqlite, tables
 from mdsvc.store.sql.engines import Engines
+from mdsvc.store.sql.errors import translated
 
 from .values import count_up, fill, floating, guest, host, run, uuid
 
@@ -162,3 +164,14 @@ async def test_to_be_ready_changes_nothing(url: str) -> None:
     await store.ready()
     assert await store.position() == before
     await store.close()
+
+
+@pytest.mark.parametrize("state", ["08003", "57P01", "57P03"])
+def test_a_server_that_ends_in_the_midst_of_an_operation_is_unavailable(state: str) -> None:
+    """PostgreSQL's states, where SQLAlchemy does not say that the connection is gone."""
+
+    class Told(Exception):
+        sqlstate = state
+
+    with pytest.raises(Unavailable, match="the store does not answer: it ends"), translated():
+        raise DBAPIError("SELECT 1", {}, Told("it ends"))

@@ -16,6 +16,11 @@ _LOST = frozenset({"SQLITE_BUSY_SNAPSHOT", "40001", "40P01", "0A000", 1020, 1050
 that made or upgraded the tables (0A000, 1050, 1060, 1061).
 """
 
+_GONE = frozenset({"08000", "08003", "08006", "57P01", "57P02", "57P03"})
+"""How PostgreSQL and its driver say that the connection went, as when the server ends in the midst
+of an operation; SQLAlchemy does not always tell.
+"""
+
 _UNAVAILABLE = frozenset(
     {"SQLITE_BUSY", "SQLITE_LOCKED", "55P03", "53300", "57014", 1040, 1205, 1969}
 )
@@ -55,7 +60,7 @@ def translated() -> Iterator[None]:
 
 def _translated(error: DBAPIError) -> Stale | MdsvcError:
     what = codes(error.orig)
-    if error.connection_invalidated:
+    if error.connection_invalidated or not _GONE.isdisjoint(what):
         return ConnectionLost(f"the store does not answer: {error.orig}")
     if not _LOST.isdisjoint(what):
         return Stale(str(error.orig))
