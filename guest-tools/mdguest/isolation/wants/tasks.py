@@ -104,8 +104,7 @@ def _parts(scene: Scene) -> Iterator[CpuSet]:
     slices that are dissolved when the kernel refuses the pool's (5.15), and all that are not
     isolated (7). They may use what of the pool is balanced by itself (7).
     """
-    for share in scene.before:
-        yield from (share.dedicated, share.pool, *share.exempt.values())
+    yield from (share.dedicated for share in scene.before)
     if scene.refused and scene.facts.release < (6, 2):
         yield from scene.cpus.exempt.values()
     ours = [group for group in scene.facts.groups if scene.facts.is_ours(group)]
